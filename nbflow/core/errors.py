@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What can go wrong, as sentences.
+
+Every error a person may see is an `NbflowError`: one clear sentence saying what, where and what to do.
+
+    NbflowError            exit code
+    ├── UserError          2   wrong use: a bad option, an unknown task, a file that is no notebook
+    │   └── FlowError      2   a flow with problems, all of them reported at once
+    ├── RunFailed          1   the run was executed and did not end well
+    ├── SetupError         3   the installation, the database or the cluster is in the way
+    └── Superseded         3   another driver holds this run's lease: this one's writes are refused
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class NbflowError(Exception):
+    """One readable sentence; `exit_code` is what the command line ends with."""
+
+    exit_code = 3
+
+
+class UserError(NbflowError):
+    """Something the person typed cannot be done; the sentence says what to type instead."""
+
+    exit_code = 2
+
+
+class RunFailed(NbflowError):
+    """The run was executed and ended failed or cancelled."""
+
+    exit_code = 1
+
+
+class SetupError(NbflowError):
+    """The installation, the database, a kernel or the cluster is in the way."""
+
+    exit_code = 3
+
+
+class Superseded(NbflowError):
+    """A newer driver holds the lease of this run; nothing was written."""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Problem:
+    """One thing wrong with a notebook: `cell` counts all cells of the file from 1, `line` the lines of that cell from 1 (0: whole)."""
+
+    cell: int = 0
+    line: int = 0
+    message: str
+    code: str = "flow"
+    severity: str = "error"  # error | warning
+
+    def __str__(self) -> str:
+        where = ", ".join(part for part in (f"cell {self.cell}" if self.cell else "", f"line {self.line}" if self.line else "") if part)
+        return f"{where}: {self.message}" if where else self.message
+
+
+class FlowError(UserError):
+    """A flow that cannot be used, with every problem found in it."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint such as ` Did you mean "retries"?`, or an empty string when nothing is near."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f' Did you mean "{found[0]}"?' if found else ""

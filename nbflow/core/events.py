@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Facts the machine is told (past tense) and the orders it gives (imperative)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from nbflow.core.ids import TaskKey, Token
+from nbflow.core.job import ErrorInfo
+from nbflow.core.records import Change
+from nbflow.core.states import RunState, TaskState
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted:
+    """The run was promoted: a driver holds its lease."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotGranted:
+    """Dispatch took the slots: the instance may be handed to the executor under this token (scheduled -> queued)."""
+
+    key: TaskKey
+    token: Token
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptStarted:
+    """The worker is about to run user code (queued -> running)."""
+
+    key: TaskKey
+    token: Token
+    at: datetime
+    worker: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptSucceeded:
+    """The body ran to its end and what it gave is stored. `decision` is the last expression of a branch."""
+
+    key: TaskKey
+    token: Token
+    at: datetime
+    decision: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptFailed:
+    """The body raised, or the attempt was ended for its time or memory."""
+
+    key: TaskKey
+    token: Token
+    at: datetime
+    error: ErrorInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptSkipped:
+    """The body raised SkipTask."""
+
+    key: TaskKey
+    token: Token
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptLost:
+    """The worker or its child is gone; whether user code had started decides who pays (semantics.md 2)."""
+
+    key: TaskKey
+    token: Token
+    at: datetime
+    started: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Woke:
+    """An instant that a WakeAt named has come (or any other moment: the machine looks at the time itself)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelRequested:
+    """A person cancels these task instances, or the run when `keys` is empty."""
+
+    keys: tuple[TaskKey, ...] = ()
+    by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkRequested:
+    """A person sets the state of these task instances (success, failed, skipped), or of the run when `keys` is empty."""
+
+    state: TaskState | RunState
+    keys: tuple[TaskKey, ...] = ()
+    by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClearRequested:
+    """Put exactly these task instances back to pending (whoever asks has already added what is downstream)."""
+
+    keys: tuple[TaskKey, ...]
+    by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunAbandoned:
+    """The run's process ended and nobody can go on with it: what is unfinished is cancelled and the run fails with `reason`."""
+
+    reason: str
+
+
+Event = (
+    RunStarted
+    | SlotGranted
+    | AttemptStarted
+    | AttemptSucceeded
+    | AttemptFailed
+    | AttemptSkipped
+    | AttemptLost
+    | Woke
+    | CancelRequested
+    | MarkRequested
+    | ClearRequested
+    | RunAbandoned
+)
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submit:
+    """Hand this attempt to the executor."""
+
+    key: TaskKey
+    token: Token
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancel:
+    """End this attempt wherever it hangs; nothing it reports counts any more."""
+
+    key: TaskKey
+    token: Token
+
+
+@dataclass(frozen=True, kw_only=True)
+class WakeAt:
+    """Send `Woke` at this instant."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishRun:
+    """The run has reached a final state: let go of everything it holds."""
+
+    state: RunState
+    reason: str
+
+
+Command = Submit | Cancel | WakeAt | FinishRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What one event led to: record `changes`, then perform `commands`."""
+
+    changes: tuple[Change, ...] = ()
+    commands: tuple[Command, ...] = ()

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The options of a task, defined once: `%%task`, `@task` and `[defaults]` read this dataclass and nothing else.
+
+Each field's metadata says how it is written on a `%%task` line and what it means; its `kind` says which values it takes.
+A field is listed here only when it does what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+
+class TriggerRule(StrEnum):
+    """When a task may run, given the states of its upstream tasks (semantics.md 1)."""
+
+    ALL_SUCCESS = "all_success"
+    ALL_FAILED = "all_failed"
+    ALL_DONE = "all_done"
+    ALL_DONE_MIN_ONE_SUCCESS = "all_done_min_one_success"
+    ALL_DONE_SETUP_SUCCESS = "all_done_setup_success"
+    ONE_SUCCESS = "one_success"
+    ONE_FAILED = "one_failed"
+    ONE_DONE = "one_done"
+    NONE_FAILED = "none_failed"
+    NONE_FAILED_MIN_ONE_SUCCESS = "none_failed_min_one_success"
+    NONE_SKIPPED = "none_skipped"
+    ALL_SKIPPED = "all_skipped"
+    ALWAYS = "always"
+
+
+class TaskKind(StrEnum):
+    """What the last expression of a task decides (`--as`)."""
+
+    PLAIN = "task"
+    BRANCH = "branch"
+
+
+class Takes(StrEnum):
+    """Which values an option takes, and so how it is written on a line, in TOML and in Python."""
+
+    FLAG = "flag"  # --cache, --no-cache; true or false
+    INTEGER = "integer"  # a whole number, not negative
+    NUMBER = "number"
+    DURATION = "duration"
+    TEXT = "text"
+    NAMES = "names"  # one or more words: --after a b; a list in TOML and Python
+    CHOICE = "choice"
+    RESOURCES = "resources"  # GPU=1 MEM=4GB; a table in TOML, a dict in Python
+
+
+def _option(
+    default: Any, takes: Takes, help: str, *, flag: str = "", metavar: str = "", choices: tuple[str, ...] = (), short: str = ""
+) -> Any:
+    metadata = {"takes": takes, "help": help, "flag": flag, "metavar": metavar, "choices": choices, "short": short}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions:
+    """What a person may say of one task. Durations are timedeltas, names are tuples."""
+
+    after: tuple[str, ...] = _option((), Takes.NAMES, "run after these tasks or groups, without data", metavar="TASK")
+    reads: tuple[str, ...] = _option((), Takes.NAMES, "variables this task reads, besides those found", metavar="NAME")
+    writes: tuple[str, ...] = _option((), Takes.NAMES, "variables this task must give, besides those found", metavar="NAME")
+    retries: int = _option(0, Takes.INTEGER, "further attempts after a failed one", metavar="N")
+    retry_delay: timedelta = _option(timedelta(minutes=5), Takes.DURATION, "wait between two attempts", metavar="D")
+    backoff: float = _option(0.0, Takes.NUMBER, "multiply the delay by this after each attempt", metavar="M")
+    max_retry_delay: timedelta | None = _option(None, Takes.DURATION, "never wait longer than this", metavar="D")
+    retry_on: tuple[str, ...] = _option((), Takes.NAMES, "retry only these exceptions", metavar="EXCEPTION")
+    no_retry_on: tuple[str, ...] = _option((), Takes.NAMES, "never retry these exceptions", metavar="EXCEPTION")
+    infra_retries: int = _option(2, Takes.INTEGER, "restarts, free of charge, after a lost worker", metavar="N")
+    timeout: timedelta | None = _option(None, Takes.DURATION, "end an attempt that takes longer", metavar="D")
+    trigger_rule: TriggerRule = _option(
+        TriggerRule.ALL_SUCCESS, Takes.CHOICE, "when it may run, given its upstream tasks", metavar="RULE", choices=tuple(TriggerRule)
+    )
+    as_: TaskKind = _option(
+        TaskKind.PLAIN, Takes.CHOICE, "the last expression decides: ids to follow", flag="as", metavar="KIND", choices=tuple(TaskKind)
+    )
+    priority: int = _option(1, Takes.INTEGER, "higher runs first among those that may run", metavar="N")
+    resources: Mapping[str, str] = _option((), Takes.RESOURCES, "MEM=4GB is enforced; others are Dask worker resources", metavar="NAME=N")
+    operator: str = _option("", Takes.TEXT, "what runs the body: python (default) or bash", metavar="OP", short="o")
+    out: str = _option("", Takes.TEXT, "the variable an operator's result is bound to", metavar="NAME")
+    owner: str = _option("", Takes.TEXT, "who is responsible", metavar="NAME")
+    doc: str = _option("", Takes.TEXT, "what the task is for", metavar="TEXT")
+    run: bool = _option(False, Takes.FLAG, "run the task as soon as its cell is executed (not headlessly)")
+
+
+#: Options of one cell, which therefore cannot be a default for many tasks.
+NOT_DEFAULTS: Final = frozenset({"after", "reads", "writes", "as_", "out", "doc", "run"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionSpec:
+    """How one option is written: on a `%%task` line as `--flag`, in TOML and Python as `name`."""
+
+    name: str
+    flag: str
+    takes: Takes
+    default: Any
+    help: str
+    metavar: str
+    choices: tuple[str, ...]
+    short: str
+
+
+def option_specs() -> tuple[OptionSpec, ...]:
+    """Every option, in the order of the help text."""
+    return tuple(
+        OptionSpec(
+            name=f.name.rstrip("_"),
+            flag=f.metadata["flag"] or f.name.rstrip("_").replace("_", "-"),
+            takes=f.metadata["takes"],
+            default=f.default,
+            help=f.metadata["help"],
+            metavar=f.metadata["metavar"],
+            choices=tuple(str(choice) for choice in f.metadata["choices"]),
+            short=f.metadata["short"],
+        )
+        for f in fields(TaskOptions)
+    )

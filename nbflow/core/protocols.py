@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""All seams on one page: what each room promises the others. `app.py` brings the implementations together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from nbflow.core.ids import FlowName, RunId, TaskKey, Token
+from nbflow.core.job import ExecutorEvent, Job, Report
+from nbflow.core.model import Flow
+from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
+
+
+class Clock(Protocol):
+    """Where instants come from: aware UTC datetimes."""
+
+    def now(self) -> datetime: ...
+
+
+class ArtifactStore(Protocol):
+    """Content-addressed bytes and small named marks, on any fsspec URL. Safe to use from several threads and processes."""
+
+    url: str
+
+    def put(self, data: bytes) -> str:
+        """Keep `data` and return its sha256 (hexadecimal). Storing the same bytes twice is one artifact."""
+        ...
+
+    def get(self, hash: str) -> bytes:
+        """The bytes under `hash`, verified. Raises SetupError when they are missing or differ from their hash."""
+        ...
+
+    def has(self, hash: str) -> bool: ...
+
+    def delete(self, hash: str) -> None: ...
+
+    def mark(self, name: str, data: bytes = b"") -> bool:
+        """Create the mark exclusively. False when it was there already."""
+        ...
+
+    def write_mark(self, name: str, data: bytes) -> None:
+        """Write a mark atomically, over an older one too."""
+        ...
+
+    def read_mark(self, name: str) -> bytes | None: ...
+
+    def delete_mark(self, name: str) -> None: ...
+
+
+class Executor(Protocol):
+    """Where attempts run. Every submitted token gets exactly one Report, unless it is cancelled first."""
+
+    #: How many attempts may run at once (None: not known yet, ask again).
+    def slots(self) -> int | None: ...
+
+    def start(self, tell: Callable[[ExecutorEvent], None]) -> None:
+        """Connect. `tell` may be called from any thread. Raises SetupError when the cluster is not there."""
+        ...
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Hand over; returns at once. A lost worker or child is reported as Outcome.LOST, `started_at` saying whether user code had begun."""
+        ...
+
+    def cancel(self, tokens: Sequence[Token]) -> None:
+        """End these attempts for certain, children included; returns when nothing of them runs any more. Unknown tokens are ignored."""
+        ...
+
+    def close(self) -> None:
+        """Cancel what still runs and disconnect. May be called twice."""
+        ...
+
+
+#: Runs one job in this process: the inline executor's and the child's way into the operators.
+RunJob = Callable[[Job, Callable[[ExecutorEvent], None]], Report]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPage:
+    """One page of runs, newest first; `next` is the cursor of the following page, "" on the last."""
+
+    runs: tuple[RunRecord, ...]
+    next: str = ""
+
+
+class Store(Protocol):
+    """What has happened. Every method is one short transaction; all instants come back as aware UTC datetimes."""
+
+    # flows
+    def save_flow(self, flow: Flow, *, source: bytes = b"") -> str:
+        """Keep this version of the flow and return its content hash (outputs of the notebook do not count). Idempotent."""
+        ...
+
+    def flow(self, version: str) -> Flow:
+        """Raises KeyError."""
+        ...
+
+    # runs
+    def create_run(self, run: RunRecord, tasks: Sequence[TaskRecord]) -> None:
+        """Create the run with its task instances. Raises UserError when the run id is taken within the flow (run ids are unique in the store)."""
+        ...
+
+    def run(self, run_id: str) -> RunRecord:
+        """Raises UserError naming the nearest run id when there is none."""
+        ...
+
+    def find_runs(self, *, flow: str = "", state: str = "", path: str = "", cursor: str = "", limit: int = 50) -> RunPage: ...
+
+    def task_records(self, run_id: str) -> tuple[TaskRecord, ...]: ...
+
+    def attempts(self, run_id: str, task_id: str = "", map_index: int | None = None) -> tuple[AttemptRecord, ...]:
+        """Oldest first; of one task or of all."""
+        ...
+
+    def save_captures(self, run_id: str, captures: bytes) -> None:
+        """The run's recorded CaptureSet (encoded), so that a resumed run sees what the first one saw."""
+        ...
+
+    def captures(self, run_id: str) -> bytes | None: ...
+
+    def delete_run(self, run_id: str) -> tuple[str, ...]:
+        """Delete a finished run with its history. Returns the artifact hashes no run refers to any more."""
+        ...
+
+    # leases
+    def claim(self, run_id: str, owner: str, seconds: float) -> Lease | None:
+        """Take the lease if it is free or lapsed (by the database's clock). None while somebody else holds it."""
+        ...
+
+    def renew(self, lease: Lease) -> None:
+        """Raises Superseded."""
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Give it back; nothing happens when it was superseded."""
+        ...
+
+    def lapsed_runs(self) -> tuple[RunId, ...]:
+        """Unfinished runs whose lease has lapsed or that never had one."""
+        ...
+
+    # the driver's writes
+    def commit(
+        self,
+        lease: Lease,
+        changes: Sequence[Change],
+        attempts: Sequence[AttemptRecord] = (),
+        done_requests: Sequence[int] = (),
+        run: RunRecord | None = None,
+    ) -> int:
+        """Record everything of one Step, or of several, in one transaction under the lease's epoch.
+
+        Appends `changes` to the log in order, upserts their records and the attempts (by token), deletes the requests and, when given, updates
+        the run's record without a change of state (its output). Returns the newest cursor. Raises Superseded, then nothing was written.
+        """
+        ...
+
+    # everyone else
+    def leave_request(self, run_id: str, request: Request) -> int:
+        """Ask the run's driver for something; returns the request's id."""
+        ...
+
+    def requests(self, run_id: str) -> tuple[Request, ...]:
+        """Those not done yet, oldest first."""
+        ...
+
+    def changes(self, run_id: str, after: int = 0, limit: int = 10_000) -> tuple[Change, ...]:
+        """The change log of the run behind cursor `after`, in order."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class RunObserver(Protocol):
+    """Who watches a run inside the driver's process. A failing observer is logged and never breaks the run."""
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        """After the commit, in order."""
+        ...
+
+    def said(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None:
+        """A live output or progress of an attempt in force, or its final report."""
+        ...
+
+
+Params = Mapping[str, Any]
+FlowRef = FlowName | str

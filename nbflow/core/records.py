@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What happened: the rows that describe a run, its task instances and their attempts. The store keeps them, the machine moves them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from nbflow.core.ids import FlowName, RunId, TaskId, TaskKey, Token
+from nbflow.core.job import ErrorInfo, OutputsRef, ValueRef
+from nbflow.core.states import RunState, TaskState
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRecord:
+    """One task instance now."""
+
+    key: TaskKey
+    state: TaskState = TaskState.PENDING
+    #: 1 for the first attempt; 0 before it. Never decreases.
+    attempt: int = 0
+    #: The hand-over in force; reports with another token are refused.
+    token: Token | None = None
+    #: Failed attempts since the last clear (lost ones not counted).
+    failures: int = 0
+    #: Lost attempts since the last clear.
+    losses: int = 0
+    #: When to look again (up_for_retry, up_for_reschedule).
+    wake_at: datetime | None = None
+    #: The sentence every view shows.
+    reason: str = ""
+    #: Of the newest attempt.
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    worker: str = ""
+    #: A branch's recorded decision: {"followed": [ids]}; other facts about how the state came to be. JSON.
+    note: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run now."""
+
+    run_id: RunId
+    flow: FlowName
+    #: Content hash of the flow version the run is pinned to.
+    version: str = ""
+    state: RunState = RunState.QUEUED
+    #: The state it takes once its teardowns are done, while it is being ended.
+    ending: RunState | None = None
+    reason: str = ""
+    logical_date: datetime | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    #: Who asked: `live` (a kernel), `cli`, `papermill`.
+    trigger: str = ""
+    #: The notebook that was run, absolute; "" when there was no file.
+    path: str = ""
+    #: The executed notebook; "" until there is one.
+    output: str = ""
+    #: The state was set by a person and is not recomputed until cleared.
+    by_hand: bool = False
+    #: Ids of the tasks of the run; others of the version are not part of it.
+    tasks: tuple[TaskId, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptRecord:
+    """One finished attempt, or one that has started: the history of a task instance."""
+
+    key: TaskKey
+    attempt: int
+    token: Token
+    #: How it ended: success, failed, skipped, cancelled, lost; "running" until then.
+    outcome: str
+    reason: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    worker: str = ""
+    error: ErrorInfo | None = None
+    values: Mapping[str, ValueRef] = field(default_factory=dict)
+    #: Inputs it was given, by name.
+    inputs: Mapping[str, ValueRef] = field(default_factory=dict)
+    outputs: OutputsRef = field(default_factory=OutputsRef)
+    #: Names it bound that were not kept, and why.
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    peak_bytes: int = 0
+    cpu_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One state change of a task instance (`key`) or of the run (`key` is None); the change log is made of these.
+
+    `task` or `run` is the record after the change. `cursor` counts within the run from 1 and is given by the store at commit.
+    """
+
+    at: datetime
+    key: TaskKey | None
+    before: str
+    after: str
+    reason: str = ""
+    task: TaskRecord | None = None
+    run: RunRecord | None = None
+    cursor: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What somebody who does not drive the run asks of its driver.
+
+    `kind`: `cancel` (keys empty: the whole run), `clear`, `mark` (arguments: {"state": "success"}).
+    """
+
+    kind: str
+    keys: tuple[TaskKey, ...] = ()
+    by: str = ""
+    at: datetime
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    id: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right to advance one run. Each claim raises the epoch; a commit with an older epoch is refused."""
+
+    run_id: RunId
+    owner: str
+    epoch: int
+    seconds: float
