@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from nbflow.core.ids import TaskKey, Token
+from nbflow.core.ids import TaskId, TaskKey, Token
 from nbflow.core.job import ErrorInfo
 from nbflow.core.records import Change
 from nbflow.core.states import RunState, TaskState
@@ -18,6 +18,13 @@ from nbflow.core.states import RunState, TaskState
 @dataclass(frozen=True, kw_only=True)
 class RunStarted:
     """The run was promoted: a driver holds its lease."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TasksReleased:
+    """The plain cells above these tasks have run: they are no longer held back (headless notebooks run cell by cell)."""
+
+    tasks: tuple[TaskId, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +125,7 @@ class RunAbandoned:
 
 Event = (
     RunStarted
+    | TasksReleased
     | SlotGranted
     | AttemptStarted
     | AttemptSucceeded
