@@ -86,7 +86,7 @@ class TaskOptions:
     out: str = _option("", Takes.TEXT, "the variable an operator's result is bound to", metavar="NAME")
     owner: str = _option("", Takes.TEXT, "who is responsible", metavar="NAME")
     doc: str = _option("", Takes.TEXT, "what the task is for", metavar="TEXT")
-    run: bool = _option(False, Takes.FLAG, "run the task as soon as its cell is executed (not headlessly)")
+    run: bool = _option(default=False, takes=Takes.FLAG, help="run the task as soon as its cell is executed (not headlessly)")
 
 
 #: Options of one cell, which therefore cannot be a default for many tasks.
