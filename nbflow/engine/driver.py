@@ -1,0 +1,457 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The driver of one run: a thread that turns news into steps, records each step, then acts on it.
+
+    news (reports, requests, releases, time)  ->  RunMachine.handle  ->  one commit  ->  commands (submit, cancel, wake, finish)
+
+It holds the run's lease; a commit that is refused (`Superseded`) ends it without another word, since somebody else drives the run now.
+Nothing it does depends on who asked for the run: live it is a thread of the kernel, headless a thread of the papermill host.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from nbflow.core.errors import NbflowError
+from nbflow.core.events import (
+    AttemptFailed,
+    AttemptLost,
+    AttemptSkipped,
+    AttemptStarted,
+    AttemptSucceeded,
+    Cancel,
+    CancelRequested,
+    ClearRequested,
+    Event,
+    MarkRequested,
+    RunAbandoned,
+    RunStarted,
+    SlotGranted,
+    Step,
+    Submit,
+    TasksReleased,
+    WakeAt,
+    Woke,
+)
+from nbflow.core.hosting import Advanced, TaskFailure
+from nbflow.core.ids import RunId, TaskId, TaskKey, Token
+from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, ExecutorEvent, Job, Outcome, OutputMade, Report, ValueRef
+from nbflow.core.machine import RunMachine
+from nbflow.core.model import Flow
+from nbflow.core.protocols import Clock, Executor, RunObserver, Store
+from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
+from nbflow.core.snapshot import RunSnapshot, fold
+from nbflow.core.states import OCCUPYING, RunState, TaskState
+from nbflow.engine.dispatch import grant
+from nbflow.engine.inbox import Inbox, Switchboard, monotonic
+from nbflow.engine.jobs import JobMaker, Values, namespace_after
+from nbflow.engine.outputs import LiveOutputs
+
+_log = logging.getLogger("nbflow.driver")
+#: Seconds between two looks at the requests others left in the store.
+_REQUEST_PERIOD = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a driver stands on, the same for every run of a workspace."""
+
+    store: Store
+    executor: Executor
+    switchboard: Switchboard
+    clock: Clock
+    artifacts_url: str
+    keep_limit: int
+    parallelism: int
+
+
+class _Attempt:
+    """An attempt in flight: its job's inputs, and what was heard of it."""
+
+    def __init__(self, key: TaskKey, number: int, job: Job) -> None:
+        self.key, self.number, self.job = key, number, job
+        self.heard = LiveOutputs()
+        self.began: AttemptBegan | None = None
+
+
+class Driver:
+    """Advances one run to its end. Start it once; everything else may be called from any thread."""
+
+    def __init__(
+        self,
+        *,
+        flow: Flow,
+        run: RunRecord,
+        records: Iterable[TaskRecord],
+        lease: Lease,
+        surroundings: Surroundings,
+        captures: CaptureSet,
+        values: Values | None = None,
+        held: Collection[TaskId] = (),
+        observers: Sequence[RunObserver] = (),
+    ) -> None:
+        self._flow, self._lease, self._at = flow, lease, surroundings
+        records = tuple(records)
+        self._machine = RunMachine(flow, run, records, held=held)
+        self._tasks = {task.id: task for task in flow.tasks}
+        self._jobs = JobMaker(flow=flow, artifacts_url=surroundings.artifacts_url, keep_limit=surroundings.keep_limit)
+        self._captures = captures
+        self._values = values or Values()
+        self._observers = list(observers)
+        self._inbox = Inbox()
+        self._attempts: dict[Token, _Attempt] = {}
+        self._errors: dict[TaskKey, ErrorInfo] = {}
+        self._wakes: set[datetime] = set()
+        self._to_submit: list[Submit] = []
+        self._snapshot = RunSnapshot.of(run, records)
+        self._news = threading.Condition()
+        self._over = False
+        self._failure: BaseException | None = None
+        self._cancellers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="nbflow-cancel")
+        self._thread = threading.Thread(target=self._drive, name=f"nbflow-driver-{run.run_id}", daemon=True)
+
+    # --- for everyone ------------------------------------------------------------------------------------------------
+
+    @property
+    def run_id(self) -> RunId:
+        return self._snapshot.run.run_id
+
+    def start(self) -> None:
+        self._inbox.put(RunStarted())
+        self._thread.start()
+
+    def post(self, event: Event) -> None:
+        """Tell the machine something; it is handled with whatever else is there."""
+        self._inbox.put(event)
+
+    def cancel(self, keys: Iterable[TaskKey] = (), by: str = "") -> None:
+        """Cancel these task instances, or the run."""
+        self.post(CancelRequested(keys=tuple(keys), by=by))
+
+    def release(self, tasks: Iterable[TaskId], captures: CaptureSet) -> None:
+        """The cells above `tasks` have run: they may be scheduled, with these captures."""
+        self._inbox.put((tuple(tasks), captures))
+
+    def abandon(self, reason: str) -> None:
+        """Nobody can go on with this run: what is unfinished is cancelled and the run fails with `reason`."""
+        self.post(RunAbandoned(reason=reason))
+
+    def snapshot(self) -> RunSnapshot:
+        """The run as last recorded."""
+        return self._snapshot
+
+    def observe(self, observer: RunObserver) -> None:
+        self._observers.append(observer)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end of the run; False when `timeout` seconds passed first. Raises what ended the driver itself."""
+        return self._wait(lambda: self._over, timeout)
+
+    def wait_for(self, tasks: Iterable[TaskId], timeout: float | None = None) -> bool:
+        """Wait until these tasks have ended (or the run has)."""
+        wanted = set(tasks)
+
+        def ended() -> bool:
+            if self._over:
+                return True
+            snapshot = self._snapshot
+            return all(record.state.is_finished for key, record in snapshot.tasks.items() if key.task_id in wanted)
+
+        return self._wait(ended, timeout)
+
+    def advanced(self) -> Advanced:
+        """How far the run is, with the values for a kernel's namespace."""
+        snapshot = self._snapshot
+        failed = [key for key, record in snapshot.tasks.items() if record.state is TaskState.FAILED]
+        failures = tuple(
+            TaskFailure(task=key.task_id, cell=self._tasks[key.task_id].cell, error=self._errors[key], reason=snapshot.tasks[key].reason)
+            for key in failed
+            if key in self._errors
+        )
+        return Advanced(
+            run_id=snapshot.run.run_id,
+            state=snapshot.run.state,
+            values=namespace_after(self._flow.tasks, self._values),
+            failures=failures,
+            sentence=snapshot.sentence(self._at.clock.now()),
+        )
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _drive(self) -> None:
+        try:
+            self._perform_all(self._machine.resume(self._at.clock.now()))
+            renewed = asked = monotonic()
+            while not self._machine.run.state.is_finished:
+                items = self._inbox.take(self._patience())
+                now = monotonic()
+                if now - asked >= _REQUEST_PERIOD:
+                    asked = now
+                    items += self._at.store.requests(self.run_id)
+                if self._advance(items):
+                    renewed = now
+                elif now - renewed >= self._lease.seconds / 3:
+                    self._at.store.renew(self._lease)
+                    renewed = now
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the run must hear of it, whatever it is
+            self._failure = error
+            if not isinstance(error, NbflowError):
+                _log.exception("the driver of run %s stopped", self.run_id)
+        finally:
+            self._let_go()
+
+    def _patience(self) -> float:
+        """Seconds to wait for news before looking at the clock and the requests."""
+        if not self._wakes:
+            return _REQUEST_PERIOD
+        due = (min(self._wakes) - self._at.clock.now()).total_seconds()
+        return min(_REQUEST_PERIOD, max(0.0, due))
+
+    def _advance(self, items: Sequence[object]) -> bool:
+        """Handle this news, record what it led to in one commit, then act. True when something was recorded."""
+        now = self._at.clock.now()
+        attempts: list[AttemptRecord] = []
+        requests: list[int] = []
+        steps: list[Step] = []
+        for item in items:
+            steps += [self._machine.handle(event, now) for event in self._events_of(item, attempts, requests)]
+        if self._wakes and min(self._wakes) <= now:
+            self._wakes = {at for at in self._wakes if at > now}
+            steps.append(self._machine.handle(Woke(), now))
+        steps += self._dispatch(now)
+        changes = [change for step in steps for change in step.changes]
+        attempts += self._archive(changes, {attempt.token for attempt in attempts})
+        if changes or attempts or requests:
+            cursor = self._at.store.commit(self._lease, changes, attempts, requests)
+            self._publish(changes, cursor)
+        for step in steps:
+            self._perform_all(step)
+        self._submit_pending()
+        return bool(changes)
+
+    def _events_of(self, item: object, attempts: list[AttemptRecord], requests: list[int]) -> Iterable[Event]:
+        """What this piece of news means to the machine."""
+        match item:
+            case Report():
+                return self._events_of_report(item, attempts)
+            case AttemptBegan(token=token) if token in self._attempts:
+                attempt = self._attempts[token]
+                attempt.began = item
+                return [AttemptStarted(key=attempt.key, token=token, at=item.at, worker=item.worker)]
+            case Request(kind="cancel", keys=keys, by=by, id=number):
+                requests.append(number)
+                return [CancelRequested(keys=keys, by=by)]
+            case Request(kind="clear", keys=keys, by=by, id=number):
+                requests.append(number)
+                return [ClearRequested(keys=keys, by=by)]
+            case Request(kind="mark", keys=keys, by=by, id=number, arguments=arguments):
+                requests.append(number)
+                state = TaskState(arguments["state"]) if keys else RunState(arguments["state"])
+                return [MarkRequested(state=state, keys=keys, by=by)]
+            case Request(id=number, kind=kind):
+                requests.append(number)
+                _log.warning("run %s: nobody knows the request %r; it was dropped", self.run_id, kind)
+                return []
+            case (tuple() as tasks, CaptureSet() as captures):
+                self._captures = captures
+                return [TasksReleased(tasks=tasks)]
+            case AttemptBegan():
+                return []
+        return [item]  # type: ignore[list-item]  # whatever else stands in the inbox was put there by post()
+
+    def _events_of_report(self, report: Report, attempts: list[AttemptRecord]) -> list[Event]:
+        attempt = self._attempts.get(report.token)
+        if attempt is None:
+            return []
+        self._attempts.pop(report.token)
+        self._at.switchboard.disconnect([report.token])
+        key, token, at = attempt.key, report.token, report.ended_at
+        record = self._machine.records.get(key)
+        if record is None or record.token != token:
+            return []  # it was cancelled meanwhile, and archived with that
+        attempts.append(_attempt_record(attempt, report))
+        self._notify(key, attempt.number, report)
+        events: list[Event] = []
+        if report.started_at is not None and report.outcome is not Outcome.LOST:
+            events.append(AttemptStarted(key=key, token=token, at=report.started_at, worker=report.worker))
+        match report.outcome:
+            case Outcome.SUCCESS:
+                self._values.keep(key.task_id, report.values, report.left_out)
+                events.append(AttemptSucceeded(key=key, token=token, at=at, decision=report.decision))
+            case Outcome.SKIPPED:
+                events.append(AttemptSkipped(key=key, token=token, at=at, reason=report.reason))
+            case Outcome.FAILED:
+                error = report.error or ErrorInfo(ename="TaskError", evalue=report.reason)
+                self._errors[key] = error
+                events.append(AttemptFailed(key=key, token=token, at=at, error=error))
+            case Outcome.LOST | Outcome.CANCELLED:
+                started = report.started_at is not None
+                self._errors[key] = ErrorInfo(ename="AttemptLost", evalue=report.reason)
+                events.append(AttemptLost(key=key, token=token, at=at, started=started, reason=report.reason))
+        return events
+
+    def _dispatch(self, now: datetime) -> list[Step]:
+        waiting = self._machine.waiting()
+        if not waiting:
+            return []
+        occupying = self._machine.count(OCCUPYING)
+        keys = grant(waiting, occupying, parallelism=self._at.parallelism, max_active_tasks=self._flow.options.max_active_tasks)
+        return [self._machine.handle(SlotGranted(key=key, token=Token(uuid.uuid4().hex)), now) for key in keys]
+
+    def _archive(self, changes: Sequence[Change], reported: set[Token]) -> list[AttemptRecord]:
+        """Attempts that ended without a report (cancelled, marked, cleared while they ran) keep what was heard of them."""
+        archived = []
+        for change in changes:
+            if change.key is None or change.before not in OCCUPYING or change.after in OCCUPYING:
+                continue
+            for token, attempt in list(self._attempts.items()):
+                if attempt.key == change.key and token not in reported and (change.task is None or change.after != TaskState.SCHEDULED):
+                    archived.append(_ended_from_outside(attempt, change))
+        return archived
+
+    # --- acting ------------------------------------------------------------------------------------------------------
+
+    def _perform_all(self, step: Step) -> None:
+        for command in step.commands:
+            match command:
+                case Submit():
+                    self._to_submit.append(command)
+                case Cancel(token=token):
+                    self._cancel(token)
+                case WakeAt(at=at):
+                    self._wakes.add(at)
+
+    def _submit_pending(self) -> None:
+        jobs = []
+        for command in self._to_submit:
+            record = self._machine.records[command.key]
+            if record.token != command.token:
+                continue  # ended between the grant and now
+            job = self._jobs.make(
+                self._tasks[command.key.task_id],
+                key=command.key,
+                token=command.token,
+                attempt=command.attempt,
+                run=self._machine.run,
+                records=self._machine.records,
+                values=self._values,
+                captures=self._captures,
+            )
+            self._attempts[command.token] = _Attempt(command.key, command.attempt, job)
+            jobs.append(job)
+        self._to_submit = []
+        if jobs:
+            self._at.switchboard.connect([job.token for job in jobs], self._hear)
+            self._at.executor.submit(jobs)
+
+    def _cancel(self, token: Token) -> None:
+        self._attempts.pop(token, None)
+        self._at.switchboard.disconnect([token])
+        self._cancellers.submit(self._at.executor.cancel, [token])
+
+    def _hear(self, event: ExecutorEvent) -> None:
+        """Called by the executor from any thread."""
+        if isinstance(event, Report | AttemptBegan):
+            self._inbox.put(event)
+            if isinstance(event, Report):
+                return
+        attempt = self._attempts.get(event.token)
+        if attempt is None:
+            return
+        if isinstance(event, OutputMade):
+            attempt.heard.add(event.output)
+        self._notify(attempt.key, attempt.number, event)
+
+    def _publish(self, changes: Sequence[Change], cursor: int) -> None:
+        first = cursor - len(changes) + 1
+        numbered = [replace(change, cursor=first + number) for number, change in enumerate(changes)]
+        with self._news:
+            self._snapshot = fold(self._snapshot, numbered)
+            self._news.notify_all()
+        for observer in self._observers:
+            try:
+                observer.changed(numbered)
+            except Exception:  # noqa: BLE001 - a view that fails must not break the run
+                _log.exception("an observer of run %s failed", self.run_id)
+
+    def _notify(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None:
+        for observer in self._observers:
+            try:
+                observer.said(key, attempt, event)
+            except Exception:  # noqa: BLE001 - as above
+                _log.exception("an observer of run %s failed", self.run_id)
+
+    def _let_go(self) -> None:
+        tokens = list(self._attempts)
+        self._at.switchboard.disconnect(tokens)
+        if tokens and self._failure is not None:
+            self._cancellers.submit(self._at.executor.cancel, tokens)
+        self._cancellers.shutdown(wait=True)
+        try:
+            self._at.store.release(self._lease)
+        except Exception:  # noqa: BLE001 - the lease lapses by itself; the run's own outcome is what must be told
+            _log.exception("the lease of run %s could not be given back", self.run_id)
+        with self._news:
+            self._over = True
+            self._news.notify_all()
+
+    def _wait(self, ended: object, timeout: float | None) -> bool:
+        assert callable(ended)
+        with self._news:
+            done = self._news.wait_for(ended, timeout)
+        if self._failure is not None:
+            raise self._failure
+        return bool(done)
+
+
+def _attempt_record(attempt: _Attempt, report: Report) -> AttemptRecord:
+    lost = report.outcome is Outcome.LOST
+    return AttemptRecord(
+        key=attempt.key,
+        attempt=attempt.number,
+        token=report.token,
+        outcome=report.outcome.value,
+        reason=report.reason or (report.error.sentence if report.error else ""),
+        started_at=report.started_at,
+        ended_at=report.ended_at,
+        worker=report.worker,
+        error=report.error,
+        values=report.values,
+        inputs=attempt.job.inputs,
+        outputs=attempt.heard.ref() if lost and not report.outputs.size else report.outputs,
+        left_out=report.left_out,
+        warnings=report.warnings,
+        peak_bytes=report.peak_bytes,
+        cpu_seconds=report.cpu_seconds,
+    )
+
+
+def _ended_from_outside(attempt: _Attempt, change: Change) -> AttemptRecord:
+    return AttemptRecord(
+        key=attempt.key,
+        attempt=attempt.number,
+        token=attempt.job.token,
+        outcome=Outcome.CANCELLED.value,
+        reason=change.reason,
+        started_at=attempt.began.at if attempt.began else None,
+        ended_at=change.at,
+        worker=attempt.began.worker if attempt.began else "",
+        inputs=attempt.job.inputs,
+        outputs=attempt.heard.ref(),
+    )
+
+
+def values_of(store: Store, run_id: str) -> tuple[Values, dict[TaskKey, Mapping[str, ValueRef]]]:
+    """What the succeeded tasks of a recorded run gave: the newest successful attempt of each whose task still stands as succeeded."""
+    succeeded = {record.key: record.attempt for record in store.task_records(run_id) if record.state is TaskState.SUCCESS}
+    values, by_key = Values(), {}
+    for attempt in store.attempts(run_id):
+        if attempt.outcome == Outcome.SUCCESS.value and succeeded.get(attempt.key) == attempt.attempt:
+            values.keep(attempt.key.task_id, attempt.values, attempt.left_out)
+            by_key[attempt.key] = attempt.values
+    return values, by_key

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Settings: `nbflow.toml`, then `NBFLOW_*`, then the command line. The only reader of the environment.
+
+The file is found upwards from the working directory, then in Jupyter's configuration folders. A bad setting is refused with its file and line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from nbflow.core.durations import parse_duration
+from nbflow.core.errors import SetupError, nearest
+
+FILE_NAME: Final = "nbflow.toml"
+_PREFIX: Final = "NBFLOW_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where things are kept and where tasks run. Every field is a key of `nbflow.toml` and, in capitals, an `NBFLOW_` variable."""
+
+    #: Folder of the database, the artifacts and the local cluster's files.
+    home: Path
+    #: SQLAlchemy URL; SQLite in `home` by default.
+    database_url: str = ""
+    #: A folder or any fsspec URL that every worker reaches; a folder in `home` by default.
+    artifacts_url: str = ""
+    #: `local`, `inline`, an address such as `tcp://host:8786`, or `scheduler_file:PATH`.
+    dask: str = "local"
+    #: How many attempts may be handed over at once by one driver; 0: four for each slot of the executor.
+    parallelism: int = 0
+    #: Attempts at once on the local cluster; 0: one for each core, at least four.
+    workers: int = 0
+    #: Seconds after which an idle local cluster of the home stops.
+    cluster_idle: float = 600.0
+    #: Seconds after which a driver that was not heard of has lost its run.
+    lease: float = 30.0
+    #: A name that nobody demands is kept when it encodes within this many bytes.
+    keep_limit: int = 64 * 1024 * 1024
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.home / 'nbflow.db'}"
+
+    @property
+    def artifacts(self) -> str:
+        return self.artifacts_url or str(self.home / "artifacts")
+
+
+_NAMES: Final = tuple(field.name for field in fields(Settings))
+_KINDS: Final[Mapping[str, str]] = {field.name: str(field.type) for field in fields(Settings)}
+
+
+def load_settings(
+    overrides: Mapping[str, Any] | None = None, *, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Settings:
+    """The settings in force. `overrides` is the command line. Raises SetupError for an unknown key or a bad value, naming where it stands."""
+    environment = os.environ if environment is None else environment
+    found: dict[str, tuple[Any, str]] = {}
+    path = _find_file(cwd or Path.cwd())
+    if path is not None:
+        found.update(_read_file(path))
+    for name in _NAMES:
+        variable = _PREFIX + name.upper()
+        if environment.get(variable):
+            found[name] = (environment[variable], variable)
+    for name, value in (overrides or {}).items():
+        if value is not None:
+            found[name] = (value, f"--{name.replace('_', '-')}")
+    values = {name: _convert(name, value, where) for name, (value, where) in found.items()}
+    values.setdefault("home", _default_home())
+    return Settings(**values)
+
+
+def _default_home() -> Path:
+    from jupyter_core.paths import jupyter_data_dir  # noqa: PLC0415 - only when no home is given; keeps the CLI quick
+
+    return Path(jupyter_data_dir()) / "nbflow"
+
+
+def _find_file(cwd: Path) -> Path | None:
+    from jupyter_core.paths import jupyter_config_path  # noqa: PLC0415 - as above
+
+    folders = [cwd, *cwd.parents, *(Path(folder) for folder in jupyter_config_path())]
+    return next((folder / FILE_NAME for folder in folders if (folder / FILE_NAME).is_file()), None)
+
+
+def _read_file(path: Path) -> dict[str, tuple[Any, str]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SetupError(f"{path} cannot be read: {error}.") from None
+    found: dict[str, tuple[Any, str]] = {}
+    for name, value in table.items():
+        where = f"{path}, line {_line_of(text, name)}"
+        if name not in _NAMES:
+            raise SetupError(f'{where}: there is no setting "{name}".{nearest(name, _NAMES)}')
+        relative = name == "home" and isinstance(value, str)
+        found[name] = (str(path.parent / Path(value).expanduser()) if relative else value, where)
+    return found
+
+
+def _line_of(text: str, name: str) -> int:
+    found = re.search(rf'^\s*\[*"?{re.escape(name)}"?', text, re.MULTILINE)
+    return text.count("\n", 0, found.start()) + 1 if found else 1
+
+
+def _convert(name: str, value: Any, where: str) -> Any:
+    kind = _KINDS[name]
+    try:
+        if kind == "Path":
+            return Path(str(value)).expanduser().resolve()
+        if kind == "int":
+            return abs(int(str(value)))
+        if kind == "float":
+            return parse_duration(value).total_seconds()
+    except (ValueError, SetupError):
+        raise SetupError(f'{where}: {name} is "{value}", but takes a whole number, 0 or more.') from None
+    if not isinstance(value, str):
+        raise SetupError(f'{where}: {name} is {value!r}, but takes a text such as "local".')
+    return value
