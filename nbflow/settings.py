@@ -112,13 +112,20 @@ def _line_of(text: str, name: str) -> int:
     return text.count("\n", 0, found.start()) + 1 if found else 1
 
 
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
 def _convert(name: str, value: Any, where: str) -> Any:
     kind = _KINDS[name]
     try:
         if kind == "Path":
             return Path(str(value)).expanduser().resolve()
         if kind == "int":
-            return abs(int(str(value)))
+            return _whole(str(value))
         if kind == "float":
             return parse_duration(value).total_seconds()
     except (ValueError, SetupError):

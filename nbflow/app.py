@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The hall: the only place that knows every room. `Workspace` builds them from the settings and offers the use cases the doors need."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import pickle
+import socket
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nbflow.core.errors import NbflowError, Problem, Superseded, UserError, nearest
+from nbflow.core.events import RunAbandoned
+from nbflow.core.ids import RunId, TaskId, TaskKey, manual_run_id, slug
+from nbflow.core.job import CaptureKind, CaptureSet, OutputsRef, ValueRef
+from nbflow.core.machine import RunMachine
+from nbflow.core.model import Flow
+from nbflow.core.protocols import ArtifactStore, Clock, Executor, RunObserver, RunPage, Store
+from nbflow.core.records import AttemptRecord, Change, Request, RunRecord, TaskRecord
+from nbflow.core.snapshot import RunSnapshot
+from nbflow.engine.driver import Driver, Surroundings, values_of
+from nbflow.engine.inbox import Switchboard
+from nbflow.engine.jobs import Values, parse_bytes
+from nbflow.settings import Settings, load_settings
+
+#: What `Workspace.start_run` returns: the driver itself is the handle of a run in this process.
+RunHandle = Driver
+
+
+class SystemClock:
+    """The clock of real life."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rooms:
+    """The rooms a workspace is built from; tests bring their own."""
+
+    store: Store
+    artifacts: ArtifactStore
+    executor: Executor
+    clock: Clock
+
+
+class Workspace:
+    """One home: its database, its artifacts and its cluster."""
+
+    def __init__(self, settings: Settings, rooms: Rooms | None = None) -> None:
+        self.settings = settings
+        self._rooms = rooms
+        self._lock = threading.RLock()
+        self._switchboard = Switchboard()
+        self._store: Store | None = rooms.store if rooms else None
+        self._artifacts: ArtifactStore | None = rooms.artifacts if rooms else None
+        self._executor: Executor | None = None
+        self.clock: Clock = rooms.clock if rooms else SystemClock()
+        self._handles: dict[RunId, RunHandle] = {}
+
+    @classmethod
+    def open(cls, settings: Settings | None = None, **overrides: Any) -> Workspace:
+        """The workspace of the settings in force. Runs whose process died are ended with a true reason. Raises SetupError."""
+        workspace = cls(settings or load_settings(overrides))
+        workspace.reap()
+        return workspace
+
+    # --- rooms, opened when first needed ----------------------------------------------------------------------------
+
+    @property
+    def store(self) -> Store:
+        with self._lock:
+            if self._store is None:
+                from nbflow.store.opening import open_store  # noqa: PLC0415 - SQLAlchemy is loaded when history is needed
+
+                self._store = open_store(self.settings.database)
+            return self._store
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        with self._lock:
+            if self._artifacts is None:
+                from nbflow.store.artifacts import open_artifacts  # noqa: PLC0415 - fsspec likewise
+
+                self._artifacts = open_artifacts(self.settings.artifacts)
+            return self._artifacts
+
+    @property
+    def executor(self) -> Executor:
+        """Where attempts run, connected. Raises SetupError when the cluster is not there."""
+        with self._lock:
+            if self._executor is None:
+                executor = self._rooms.executor if self._rooms else self._make_executor()
+                executor.start(self._switchboard.tell)
+                self._executor = executor
+            return self._executor
+
+    def _make_executor(self) -> Executor:
+        if self.settings.dask == "inline":
+            from nbflow.executors.inline import InlineExecutor  # noqa: PLC0415 - only the chosen executor is loaded
+            from nbflow.operators.entry import run_job  # noqa: PLC0415
+
+            artifacts = self.artifacts
+            return InlineExecutor(lambda job, tell: run_job(job, artifacts, tell, worker="inline"))
+        from nbflow.executors.dask_executor import DaskExecutor  # noqa: PLC0415
+
+        return DaskExecutor(
+            self.settings.dask,
+            home=self.settings.home,
+            artifacts_url=self.settings.artifacts,
+            workers=self.settings.workers,
+            idle=self.settings.cluster_idle,
+        )
+
+    def warm(self) -> None:
+        """Connect to the cluster in the background: what takes long is then done when the first task needs it."""
+        threading.Thread(target=self._warm, name="nbflow-warm", daemon=True).start()
+
+    def _warm(self) -> None:
+        try:
+            _ = self.executor
+        except NbflowError:
+            return  # whoever really needs the cluster is told then, with the same sentence
+
+    def close(self) -> None:
+        """Let go of the cluster and the database; runs of this process are abandoned."""
+        for handle in list(self._handles.values()):
+            handle.abandon("The process that drove this run ended.")
+            handle.wait(10)
+        with self._lock:
+            if self._executor is not None:
+                self._executor.close()
+                self._executor = None
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+
+    # --- what was written -------------------------------------------------------------------------------------------
+
+    def load_flow(self, path: str | Path) -> Flow:
+        """The flow of a notebook, found without running anything. Raises UserError, FlowError with every problem."""
+        from nbflow.authoring.flow_builder import build_flow  # noqa: PLC0415 - IPython's transformer is loaded when a file is read
+        from nbflow.authoring.notebook_file import read_notebook  # noqa: PLC0415
+
+        notebook = read_notebook(path)
+        return build_flow(notebook.cells, name=slug(Path(path).stem), path=str(Path(path).resolve()))
+
+    def problems(self, path: str | Path) -> tuple[Problem, ...]:
+        """Everything that would go wrong with a notebook, warnings too. Raises UserError when it cannot be read at all."""
+        from nbflow.authoring.flow_builder import find_problems  # noqa: PLC0415 - as above
+        from nbflow.authoring.notebook_file import read_notebook  # noqa: PLC0415
+
+        return find_problems(read_notebook(path).cells, name=slug(Path(path).stem), path=str(Path(path).resolve()))
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    def start_run(
+        self,
+        flow: Flow,
+        captures: CaptureSet,
+        *,
+        tasks: Sequence[TaskId] | None = None,
+        held: Collection[TaskId] = (),
+        params: Mapping[str, Any] | None = None,
+        trigger: str = "live",
+        output: str = "",
+        run_id: RunId | None = None,
+        executor: Executor | None = None,
+        observers: Sequence[RunObserver] = (),
+    ) -> RunHandle:
+        """Create a run and start driving it in a thread of this process.
+
+        `tasks` restricts the run to these; what they read of others comes from the last run of the flow. `held` tasks wait until they are
+        released. Raises UserError for a name that cannot travel, SetupError when the database or the cluster is in the way: then no run exists.
+        """
+        chosen = self._chosen(flow, tasks)
+        _refuse_unsendable(flow, captures, chosen)
+        _refuse_resources(flow)
+        surroundings = self._surroundings(executor)
+        values = self._values_from_last_run(flow, chosen)
+        now = self.clock.now()
+        run = RunRecord(
+            run_id=run_id or manual_run_id(now),
+            flow=flow.name,
+            version=self.store.save_flow(flow),
+            created_at=now,
+            logical_date=now,
+            params=dict(params or {}),
+            trigger=trigger,
+            path=flow.path,
+            output=output,
+            tasks=chosen if tasks is not None else (),
+        )
+        records = tuple(TaskRecord(key=TaskKey(task)) for task in chosen)
+        self.store.create_run(run, records)
+        self.store.save_captures(run.run_id, pickle.dumps(captures, protocol=5))
+        lease = self.store.claim(run.run_id, _me(), self.settings.lease)
+        if lease is None:
+            raise Superseded(f"Run {run.run_id} was taken by another process before it began.")
+        handle = Driver(
+            flow=flow,
+            run=run,
+            records=records,
+            lease=lease,
+            surroundings=surroundings,
+            captures=captures,
+            values=values,
+            held=held,
+            observers=observers,
+        )
+        self._handles[run.run_id] = handle
+        handle.start()
+        return handle
+
+    def _surroundings(self, executor: Executor | None) -> Surroundings:
+        switchboard = self._switchboard
+        if executor is None:
+            executor = self.executor
+        else:
+            switchboard = Switchboard()
+            executor.start(switchboard.tell)
+        return Surroundings(
+            store=self.store,
+            executor=executor,
+            switchboard=switchboard,
+            clock=self.clock,
+            artifacts_url=self.settings.artifacts,
+            keep_limit=self.settings.keep_limit,
+            parallelism=self.settings.parallelism or 4 * (executor.slots() or 4),
+        )
+
+    @staticmethod
+    def _chosen(flow: Flow, tasks: Sequence[TaskId] | None) -> tuple[TaskId, ...]:
+        known = tuple(task.id for task in flow.tasks)
+        if tasks is None:
+            return known
+        for task in tasks:
+            if task not in known:
+                raise UserError(f'Flow {flow.name} has no task "{task}".{nearest(task, known)}')
+        return tuple(task for task in known if task in set(tasks))
+
+    def _values_from_last_run(self, flow: Flow, chosen: Collection[TaskId]) -> Values:
+        needed = {writer for task in flow.tasks if task.id in chosen for read in task.reads for writer in read.writers} - set(chosen)
+        values = Values()
+        if not needed:
+            return values
+        for run in self.store.find_runs(flow=flow.name, path=flow.path, limit=20).runs:
+            found, _ = values_of(self.store, run.run_id)
+            for task in needed & set(found.given):
+                values.keep(task, found.given[task], found.left_out[task])
+            needed -= set(found.given)
+            if not needed:
+                break
+        return values
+
+    # --- what happened ----------------------------------------------------------------------------------------------
+
+    def find_runs(self, *, flow: str = "", state: str = "", path: str = "", cursor: str = "", limit: int = 50) -> RunPage:
+        return self.store.find_runs(flow=flow, state=state, path=path, cursor=cursor, limit=limit)
+
+    def last_run(self, *, flow: str = "", path: str = "") -> RunRecord | None:
+        """The newest run of a flow, or None."""
+        runs = self.store.find_runs(flow=flow, path=path, limit=1).runs
+        return runs[0] if runs else None
+
+    def run(self, run_id: str) -> RunRecord:
+        """The run of that id; `latest` is the newest of all. Raises UserError."""
+        if run_id != "latest":
+            return self.store.run(run_id)
+        newest = self.last_run()
+        if newest is None:
+            raise UserError("There are no runs yet: type nbflow run NOTEBOOK.")
+        return newest
+
+    def snapshot(self, run_id: str) -> RunSnapshot:
+        """The run as recorded now."""
+        return RunSnapshot.of(self.store.run(run_id), self.store.task_records(run_id))
+
+    def flow_of(self, run: RunRecord) -> Flow:
+        """The flow version the run is pinned to."""
+        return self.store.flow(run.version)
+
+    def attempts(self, run_id: str, task_id: str = "") -> tuple[AttemptRecord, ...]:
+        """The finished attempts, oldest first. Raises UserError for a task the run does not have."""
+        if task_id:
+            known = {record.key.task_id for record in self.store.task_records(run_id)}
+            if task_id not in known:
+                raise UserError(f'Run {run_id} has no task "{task_id}".{nearest(task_id, known)}')
+        return self.store.attempts(run_id, task_id)
+
+    def outputs(self, ref: OutputsRef) -> list[dict[str, Any]]:
+        """The outputs a record refers to."""
+        if ref.hash:
+            return list(json.loads(self.artifacts.get(ref.hash)))
+        return [dict(output) for output in ref.inline]
+
+    def logs(self, run_id: str, task_id: str, attempt: int | None = None) -> list[dict[str, Any]]:
+        """The outputs of the newest attempt of a task, or of the one of that number. Raises UserError."""
+        attempts = self.attempts(run_id, task_id)
+        chosen = [one for one in attempts if attempt is None or one.attempt == attempt]
+        if not chosen:
+            what = f"no attempt {attempt}" if attempt is not None else "no finished attempt"
+            raise UserError(f"Task {task_id} of run {run_id} has {what}.")
+        return self.outputs(chosen[-1].outputs)
+
+    def given(self, run_id: str, task_id: str) -> Mapping[str, ValueRef]:
+        """What a task gave in a run, by name. Raises UserError when it did not succeed there."""
+        self.attempts(run_id, task_id)
+        values, _ = values_of(self.store, run_id)
+        if task_id not in values.given:
+            state = next(record.state for record in self.store.task_records(run_id) if record.key.task_id == task_id)
+            raise UserError(f"Task {task_id} of run {run_id} gave nothing: it is {state.value.replace('_', ' ')}.")
+        return values.given[TaskId(task_id)]
+
+    def captures(self, run_id: str) -> CaptureSet:
+        """What the kernel handed over for this run."""
+        data = self.store.captures(run_id)
+        loaded = pickle.loads(data) if data else CaptureSet()  # noqa: S301 - written by start_run into the same database
+        assert isinstance(loaded, CaptureSet)
+        return loaded
+
+    def follow(self, run_id: str, *, pause: float = 0.2) -> Iterator[Sequence[Change]]:
+        """The changes of a run as they are recorded, by any process, until it has ended."""
+        cursor, waiting = 0, threading.Event()
+        while True:
+            changes = self.store.changes(run_id, cursor)
+            if changes:
+                cursor = changes[-1].cursor
+                yield changes
+            elif self.store.run(run_id).state.is_finished:
+                return
+            else:
+                waiting.wait(pause)
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    def cancel(self, run_id: str, tasks: Sequence[str] = (), by: str = "") -> None:
+        """Cancel a run, or tasks of it, whoever drives it. Raises UserError when it has ended already."""
+        run = self.store.run(run_id)
+        if run.state.is_finished:
+            raise UserError(f"Run {run_id} has ended already: {run.state.value}.")
+        keys = tuple(TaskKey(TaskId(task)) for task in tasks)
+        handle = self._handles.get(run.run_id)
+        if handle is not None:
+            handle.cancel(keys, by or _person())
+        else:
+            self.store.leave_request(run_id, Request(kind="cancel", keys=keys, by=by or _person(), at=self.clock.now()))
+            self.reap()
+
+    def reap(self) -> tuple[RunId, ...]:
+        """End the runs whose process died, with a true reason. Returns their ids."""
+        reaped = []
+        for run_id in self.store.lapsed_runs():
+            run = self.store.run(run_id)
+            if (self.clock.now() - run.created_at).total_seconds() < self.settings.lease:
+                continue  # just created: its own process is about to claim it
+            lease = self.store.claim(run_id, _me(), self.settings.lease)
+            if lease is None:
+                continue
+            machine = RunMachine(self.store.flow(run.version), run, self.store.task_records(run_id))
+            who = "kernel" if run.trigger == "live" else "process"
+            step = machine.handle(RunAbandoned(reason=f"The {who} that drove this run ended before the run did."), self.clock.now())
+            self.store.commit(lease, step.changes)
+            self.store.release(lease)
+            reaped.append(run_id)
+        return tuple(reaped)
+
+
+def _me() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+def _refuse_unsendable(flow: Flow, captures: CaptureSet, chosen: Collection[TaskId]) -> None:
+    for task in flow.tasks:
+        if task.id not in chosen:
+            continue
+        early = captures.early.get(task.id, {})
+        for read in task.reads:
+            capture = early.get(read.name) or captures.names.get(read.name)
+            if read.plain and not read.writers and capture is not None and capture.kind is CaptureKind.UNSENDABLE:
+                raise UserError(f"Task {task.id} uses `{read.name}`, which cannot be sent to a worker: {capture.reason}")
+
+
+def _refuse_resources(flow: Flow) -> None:
+    for task in flow.tasks:
+        for name, text in dict(task.options.resources).items():
+            if name.upper() in {"MEM", "MEMORY"}:
+                parse_bytes(text)
+
+
+def notebook_host() -> Any:
+    """What papermill's engine asks for when nobody gave it a host: the workspace of the settings in force."""
+    from nbflow.headless import WorkspaceHost  # noqa: PLC0415 - headless builds on this module
+
+    return WorkspaceHost(Workspace.open())

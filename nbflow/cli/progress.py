@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`nbflow run` on a terminal: a table that moves while the run does; a line for each ended task where nobody watches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from nbflow.cli.render import console, run_table, state_text, task_table, took
+from nbflow.core.ids import TaskKey
+from nbflow.core.job import ExecutorEvent
+from nbflow.core.records import Change, RunRecord, TaskRecord
+from nbflow.headless import NotebookOutcome, run_notebook
+
+if TYPE_CHECKING:
+    from nbflow.app import Workspace
+
+
+def run_with_progress(
+    workspace: Workspace,
+    path: Path,
+    *,
+    params: Mapping[str, Any],
+    output: Path | None = None,
+    kernel: str | None = None,
+    cwd: Path | None = None,
+    quiet: bool = False,
+) -> NotebookOutcome:
+    """Run a notebook headlessly and show it; ends with the table of tasks and where the executed notebook is."""
+    out = console(stderr=quiet)
+    watcher = _Lines(workspace, out) if quiet or not out.is_terminal else _Table(workspace, out)
+    if quiet:
+        watcher = _Silent()
+    with watcher:
+        outcome = run_notebook(workspace, path, params=params, output=output, kernel=kernel, cwd=cwd, observers=[watcher])
+    if not quiet:
+        run_table(workspace.snapshot(outcome.run_id), workspace.clock.now())
+        for traceback in outcome.tracebacks:
+            out.print(Text.from_ansi(traceback), soft_wrap=True)
+        out.print(f"executed notebook: {outcome.output}", soft_wrap=True)
+    return outcome
+
+
+class _Silent:
+    def __enter__(self) -> _Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        """Nobody watches."""
+
+    def said(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None:
+        """Nobody watches."""
+
+
+class _Lines(_Silent):
+    """One line for each task that ended."""
+
+    def __init__(self, workspace: Workspace, out: Any) -> None:
+        self._clock, self._out = workspace.clock, out
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.task is not None and change.task.state.is_finished:
+                record = change.task
+                duration = took(record.started_at, record.ended_at, self._clock.now()) if record.attempt else ""
+                self._out.print(state_text(record.state), Text(str(record.key)), duration, Text(record.reason), soft_wrap=True)
+
+
+class _Table(_Silent):
+    """The table itself, redrawn eight times a second."""
+
+    def __init__(self, workspace: Workspace, out: Any) -> None:
+        self._clock = workspace.clock
+        self._records: dict[TaskKey, TaskRecord] = {}
+        self._run: RunRecord | None = None
+        self._live = Live(get_renderable=self._draw, console=out, refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> _Table:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.task is not None:
+                self._records[change.task.key] = change.task
+            if change.run is not None:
+                self._run = change.run
+
+    def _draw(self) -> Group | Text:
+        if self._run is None:
+            return Text("starting the kernel and the cluster ...", style="dim")
+        return Group(task_table(list(self._records.values()), self._clock.now()))

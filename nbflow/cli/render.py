@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tables for a terminal: plain and complete when piped, coloured and live on a screen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nbflow.core.durations import say_duration
+from nbflow.core.job import ValueRef
+from nbflow.core.records import RunRecord, TaskRecord
+from nbflow.core.snapshot import RunSnapshot
+from nbflow.core.states import RunState, TaskState
+from nbflow.views.glyphs import state_view
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where tables go; without a screen, lines are never wrapped or cut."""
+    out = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    if not out.is_terminal:
+        out = Console(stderr=stderr, highlight=False, width=200)
+    return out
+
+
+def state_text(state: TaskState | RunState, word: str = "") -> Text:
+    """Glyph and word of a state, in its colour on a terminal that has one."""
+    view = state_view(TaskState(state.value))
+    return Text.assemble((f"{view.glyph} ", view.colour), word or view.word)
+
+
+def took(start: datetime | None, end: datetime | None, now: datetime) -> str:
+    """`12.4 s`, or nothing when it has not started."""
+    return "" if start is None else say_duration(((end or now) - start).total_seconds())
+
+
+def run_table(snapshot: RunSnapshot, now: datetime) -> None:
+    """The tasks of a run, and the sentence it ends with."""
+    out = console()
+    out.print(task_table(snapshot.tasks.values(), now))
+    run = snapshot.run
+    out.print(f"run {run.run_id}", style="dim", soft_wrap=True)
+    out.print(state_text(run.state), snapshot.sentence(now), soft_wrap=True)
+
+
+def task_table(records: Iterable[TaskRecord], now: datetime) -> Table:
+    """One row for each task instance: state, task, attempts, duration, reason."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("task", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("attempt", justify="right")
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for record in records:
+        reason = "" if record.state is TaskState.SUCCESS and not record.note else record.reason
+        table.add_row(
+            Text(str(record.key)),
+            state_text(record.state),
+            str(record.attempt or ""),
+            took(record.started_at, record.ended_at, now) if record.attempt else "",
+            Text(reason),
+        )
+    return table
+
+
+def runs_table(runs: Sequence[RunRecord], now: datetime, *, more: bool) -> None:
+    """The newest runs, one a row."""
+    out = console()
+    if not runs:
+        out.print("No runs yet. Type nbflow run NOTEBOOK, or nbflow demo.")
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in ("run", "flow", "state", "began", "took"):
+        table.add_column(name, no_wrap=True, justify="right" if name == "took" else "left")
+    for run in runs:
+        began = (run.started_at or run.created_at).astimezone().strftime("%a %d %b %H:%M:%S")
+        table.add_row(run.run_id, run.flow, state_text(run.state), began, took(run.started_at, run.ended_at, now))
+    out.print(table)
+    if more:
+        out.print("There are more: raise --limit, or use --json for the cursor.", style="dim")
+
+
+def values_table(given: Mapping[str, ValueRef]) -> None:
+    """What a task gave."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("name", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    table.add_column("bytes", justify="right")
+    table.add_column("format")
+    for name, ref in given.items():
+        table.add_row(Text(name), Text(ref.shown), f"{ref.size:,}", ref.format)
+    console().print(table if given else "It gave nothing.")
+
+
+def outputs(items: Iterable[Mapping[str, Any]], *, title: str = "") -> None:
+    """Outputs of a task as a terminal can show them: streams as they are, tracebacks with their colours, the rest by its text."""
+    out = sys.stdout
+    if title:
+        out.write(f"--- {title} ---\n")
+    coloured = out.isatty()
+    for item in items:
+        text = plain_text(item)
+        if text:
+            shown = text if coloured else Text.from_ansi(text).plain if "\x1b" in text else text
+            out.write(shown if shown.endswith("\n") else shown + "\n")
+
+
+def plain_text(output: Mapping[str, Any]) -> str:
+    """An nbformat output as text."""
+    match output.get("output_type"):
+        case "stream":
+            return "".join(output["text"])
+        case "error":
+            return "\n".join(output["traceback"])
+        case "display_data" | "execute_result":
+            data = output.get("data", {})
+            return "".join(data.get("text/plain", f"[{', '.join(data)}]"))
+    return ""
