@@ -67,15 +67,25 @@ def _print_json(value: Any) -> None:
 
 @cli.command()
 @click.argument("path", type=_PATH)
-@click.option("-p", "--parameter", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter; numbers, true, null, lists are read as such.")
-@click.option("-r", "--raw", "raw_parameters", nargs=2, multiple=True, metavar="NAME TEXT", help="A parameter whose value is a text as it stands.")
+@click.option(
+    "-p",
+    "--parameter",
+    "parameters",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="A parameter; numbers, true, null, lists are read as such.",
+)
+@click.option(
+    "-r", "--raw", "raw_parameters", nargs=2, multiple=True, metavar="NAME TEXT", help="A parameter whose value is a text as it stands."
+)
 @click.option("-f", "--file", "parameter_file", type=_PATH, help="Parameters from a YAML or JSON file.")
 @click.option("-o", "--output", type=_PATH, help="Where the executed notebook goes (default: in nbflow's home, see nbflow runs open).")
 @click.option("-k", "--kernel", default=None, metavar="NAME", help="The kernel to use instead of the notebook's own.")
 @click.option("--cwd", type=_PATH, help="Working directory of the kernel and the tasks (default: the notebook's folder).")
 @click.option("--dask", default=None, metavar="WHERE", help="local, inline, tcp://HOST:PORT or scheduler_file:PATH.")
 @_as_json
-def run(
+def run(  # noqa: PLR0917 - click passes options by name
     path: Path,
     parameters: tuple[tuple[str, str], ...],
     raw_parameters: tuple[tuple[str, str], ...],
@@ -84,7 +94,7 @@ def run(
     kernel: str | None,
     cwd: Path | None,
     dask: str | None,
-    as_json: bool,  # noqa: FBT001 - click passes options by name
+    as_json: bool,  # noqa: FBT001 - as above
 ) -> None:
     """Run a notebook now, headlessly; exits 0 when the run succeeded and 1 when it failed."""
     from nbflow.cli.parameters import read_parameters  # noqa: PLC0415
@@ -183,7 +193,9 @@ def runs() -> None:
 
 @runs.command("list")
 @click.option("--flow", default="", help="Only runs of this flow.")
-@click.option("--state", default="", type=click.Choice(["", "queued", "running", "success", "failed", "cancelled"]), help="Only runs in this state.")
+@click.option(
+    "--state", default="", type=click.Choice(["", "queued", "running", "success", "failed", "cancelled"]), help="Only runs in this state."
+)
 @click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many.")
 @click.option("--cursor", default="", help="Where the page before ended.")
 @_as_json
@@ -246,7 +258,14 @@ def runs_result(run_id: str, task: str, as_json: bool) -> None:  # noqa: FBT001 
     with _closing(_open_workspace()) as workspace:
         given = workspace.given(workspace.run(run_id).run_id, task)
     if as_json:
-        _print_json({"values": [{"name": name, "shown": ref.shown, "format": ref.format, "size": ref.size, "hash": ref.hash} for name, ref in given.items()]})
+        _print_json(
+            {
+                "values": [
+                    {"name": name, "shown": ref.shown, "format": ref.format, "size": ref.size, "hash": ref.hash}
+                    for name, ref in given.items()
+                ]
+            }
+        )
     else:
         render.values_table(given)
 

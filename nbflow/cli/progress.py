@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Group
 from rich.live import Live
@@ -47,7 +47,7 @@ def run_with_progress(
 
 
 class _Silent:
-    def __enter__(self) -> _Silent:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,7 +83,7 @@ class _Table(_Silent):
         self._run: RunRecord | None = None
         self._live = Live(get_renderable=self._draw, console=out, refresh_per_second=8, transient=True)
 
-    def __enter__(self) -> _Table:
+    def __enter__(self) -> Self:
         self._live.start()
         return self
 

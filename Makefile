@@ -1,0 +1,41 @@
+# Two commands from a fresh clone: `make demo` and `make test`. Both need Python 3.11+ and the package registries, nothing else.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test check unit browser notebooks benchmarks screenshots clean
+
+demo: $(STAMP)
+	$(BIN)/nbflow demo
+
+test: check unit browser
+
+# An environment of its own, with nbflow and everything its tests stand on.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "nbflow needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 3; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lab,demo,test,postgres]'
+	touch $(STAMP)
+
+check: $(STAMP)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(STAMP)
+	$(BIN)/pytest tests --ignore tests/browser --ignore tests/benchmarks
+
+# The browser tests run where Chromium is installed; NBFLOW_REQUIRE_BROWSER=1 makes a missing one a failure.
+browser: $(STAMP)
+	$(BIN)/pytest tests/browser
+
+benchmarks: $(STAMP)
+	$(BIN)/python -m tests.benchmarks
+
+screenshots: $(STAMP)
+	$(BIN)/python -m tests.browser.screenshots
+
+clean:
+	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
