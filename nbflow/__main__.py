@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`python -m nbflow`: the command line."""
+
+from nbflow.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fixtures every room's tests may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# CI replays the same examples on every machine; `HYPOTHESIS_PROFILE=search` looks for new ones.
+settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("search", deadline=None, max_examples=2_000, suppress_health_check=list(HealthCheck))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One home for every test that may share it, so that they share its local cluster; the cluster is stopped at the end."""
+    from nbflow.executors.cluster import stop_home_cluster
+
+    home = tmp_path_factory.mktemp("nbflow-home")
+    yield home
+    stop_home_cluster(home)
+
+
+@pytest.fixture
+def home_environment(shared_home: Path) -> dict[str, str]:
+    """The environment of a process that works in the shared home."""
+    return {**os.environ, "NBFLOW_HOME": str(shared_home), "JUPYTER_PLATFORM_DIRS": "1"}
