@@ -24,7 +24,8 @@ from nbflow.core.model import Flow
 from nbflow.core.protocols import ArtifactStore, Clock, Executor, RunObserver, RunPage, Store
 from nbflow.core.records import AttemptRecord, Change, Request, RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot
-from nbflow.engine.driver import Driver, Surroundings, values_of
+from nbflow.engine.attempts import values_of
+from nbflow.engine.driver import Driver, Surroundings
 from nbflow.engine.inbox import Switchboard
 from nbflow.engine.jobs import Values, parse_bytes
 from nbflow.settings import Settings, load_settings
@@ -251,7 +252,7 @@ class Workspace:
         if not needed:
             return values
         for run in self.store.find_runs(flow=flow.name, path=flow.path, limit=20).runs:
-            found, _ = values_of(self.store, run.run_id)
+            found = values_of(self.store, run.run_id)
             for task in needed & set(found.given):
                 values.keep(task, found.given[task], found.left_out[task])
             needed -= set(found.given)
@@ -312,7 +313,7 @@ class Workspace:
     def given(self, run_id: str, task_id: str) -> Mapping[str, ValueRef]:
         """What a task gave in a run, by name. Raises UserError when it did not succeed there."""
         self.attempts(run_id, task_id)
-        values, _ = values_of(self.store, run_id)
+        values = values_of(self.store, run_id)
         if task_id not in values.given:
             state = next(record.state for record in self.store.task_records(run_id) if record.key.task_id == task_id)
             raise UserError(f"Task {task_id} of run {run_id} gave nothing: it is {state.value.replace('_', ' ')}.")

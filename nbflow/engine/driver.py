@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -40,17 +40,17 @@ from nbflow.core.events import (
 )
 from nbflow.core.hosting import Advanced, TaskFailure
 from nbflow.core.ids import RunId, TaskId, TaskKey, Token
-from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, ExecutorEvent, Job, Outcome, OutputMade, Report, ValueRef
+from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, ExecutorEvent, Outcome, OutputMade, Report
 from nbflow.core.machine import RunMachine
 from nbflow.core.model import Flow
 from nbflow.core.protocols import Clock, Executor, RunObserver, Store
 from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot, fold
 from nbflow.core.states import OCCUPYING, RunState, TaskState
+from nbflow.engine.attempts import Attempt, ended_from_outside, reported
 from nbflow.engine.dispatch import grant
 from nbflow.engine.inbox import Inbox, Switchboard, monotonic
 from nbflow.engine.jobs import JobMaker, Values, namespace_after
-from nbflow.engine.outputs import LiveOutputs
 
 _log = logging.getLogger("nbflow.driver")
 #: Seconds between two looks at the requests others left in the store.
@@ -68,15 +68,6 @@ class Surroundings:
     artifacts_url: str
     keep_limit: int
     parallelism: int
-
-
-class _Attempt:
-    """An attempt in flight: its job's inputs, and what was heard of it."""
-
-    def __init__(self, key: TaskKey, number: int, job: Job) -> None:
-        self.key, self.number, self.job = key, number, job
-        self.heard = LiveOutputs()
-        self.began: AttemptBegan | None = None
 
 
 class Driver:
@@ -104,7 +95,7 @@ class Driver:
         self._values = values or Values()
         self._observers = list(observers)
         self._inbox = Inbox()
-        self._attempts: dict[Token, _Attempt] = {}
+        self._attempts: dict[Token, Attempt] = {}
         self._errors: dict[TaskKey, ErrorInfo] = {}
         self._wakes: set[datetime] = set()
         self._to_submit: list[Submit] = []
@@ -274,7 +265,7 @@ class Driver:
         record = self._machine.records.get(key)
         if record is None or record.token != token:
             return []  # it was cancelled meanwhile, and archived with that
-        attempts.append(_attempt_record(attempt, report))
+        attempts.append(reported(attempt, report))
         self._notify(key, attempt.number, report)
         events: list[Event] = []
         if report.started_at is not None and report.outcome is not Outcome.LOST:
@@ -311,7 +302,7 @@ class Driver:
                 continue
             for token, attempt in list(self._attempts.items()):
                 if attempt.key == change.key and token not in reported and (change.task is None or change.after != TaskState.SCHEDULED):
-                    archived.append(_ended_from_outside(attempt, change))
+                    archived.append(ended_from_outside(attempt, change))
         return archived
 
     # --- acting ------------------------------------------------------------------------------------------------------
@@ -342,7 +333,7 @@ class Driver:
                 values=self._values,
                 captures=self._captures,
             )
-            self._attempts[command.token] = _Attempt(command.key, command.attempt, job)
+            self._attempts[command.token] = Attempt(command.key, command.attempt, job)
             jobs.append(job)
         self._to_submit = []
         if jobs:
@@ -407,51 +398,3 @@ class Driver:
         if self._failure is not None:
             raise self._failure
         return bool(done)
-
-
-def _attempt_record(attempt: _Attempt, report: Report) -> AttemptRecord:
-    lost = report.outcome is Outcome.LOST
-    return AttemptRecord(
-        key=attempt.key,
-        attempt=attempt.number,
-        token=report.token,
-        outcome=report.outcome.value,
-        reason=report.reason or (report.error.sentence if report.error else ""),
-        started_at=report.started_at,
-        ended_at=report.ended_at,
-        worker=report.worker,
-        error=report.error,
-        values=report.values,
-        inputs=attempt.job.inputs,
-        outputs=attempt.heard.ref() if lost and not report.outputs.size else report.outputs,
-        left_out=report.left_out,
-        warnings=report.warnings,
-        peak_bytes=report.peak_bytes,
-        cpu_seconds=report.cpu_seconds,
-    )
-
-
-def _ended_from_outside(attempt: _Attempt, change: Change) -> AttemptRecord:
-    return AttemptRecord(
-        key=attempt.key,
-        attempt=attempt.number,
-        token=attempt.job.token,
-        outcome=Outcome.CANCELLED.value,
-        reason=change.reason,
-        started_at=attempt.began.at if attempt.began else None,
-        ended_at=change.at,
-        worker=attempt.began.worker if attempt.began else "",
-        inputs=attempt.job.inputs,
-        outputs=attempt.heard.ref(),
-    )
-
-
-def values_of(store: Store, run_id: str) -> tuple[Values, dict[TaskKey, Mapping[str, ValueRef]]]:
-    """What the succeeded tasks of a recorded run gave: the newest successful attempt of each whose task still stands as succeeded."""
-    succeeded = {record.key: record.attempt for record in store.task_records(run_id) if record.state is TaskState.SUCCESS}
-    values, by_key = Values(), {}
-    for attempt in store.attempts(run_id):
-        if attempt.outcome == Outcome.SUCCESS.value and succeeded.get(attempt.key) == attempt.attempt:
-            values.keep(attempt.key.task_id, attempt.values, attempt.left_out)
-            by_key[attempt.key] = attempt.values
-    return values, by_key
