@@ -114,8 +114,11 @@ class Store(Protocol):
         """Oldest first; of one task or of all."""
         ...
 
-    def save_captures(self, run_id: str, captures: bytes) -> None:
-        """The run's recorded CaptureSet (encoded), so that a resumed run sees what the first one saw."""
+    def save_captures(self, run_id: str, captures: bytes, hashes: Sequence[str] = ()) -> None:
+        """The run's recorded CaptureSet (encoded), so that a resumed run sees what the first one saw.
+
+        `hashes` are the artifacts it refers to: they are kept as long as the run is.
+        """
         ...
 
     def captures(self, run_id: str) -> bytes | None: ...
