@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The states of one run with everything counted that deciding needs, so that one move costs its neighbours, not the flow."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from nbflow.core import branching
+from nbflow.core.events import Event
+from nbflow.core.graph import Graph
+from nbflow.core.ids import TaskId, TaskKey
+from nbflow.core.model import Flow
+from nbflow.core.records import Change, RunRecord, TaskRecord
+from nbflow.core.rules import BranchChoice, is_branch, is_setup, is_teardown
+from nbflow.core.states import FINISHED, RUN_TRANSITIONS, TRANSITIONS, RunState, TaskState
+from nbflow.core.trigger_rules import UpstreamCounts, UpstreamNames
+
+#: Place in the dispatch order: -priority, order written, map index.
+Rank = tuple[int, int, int]
+
+
+class InvalidTransition(AssertionError):
+    """A move that is not in the table: a bug in nbflow, told with its history."""
+
+    def __init__(self, run: RunRecord, task: TaskRecord | None, after: str, history: Iterable[Event]) -> None:
+        before = task.state if task else run.state
+        who = f"task {task.key}, attempt {task.attempt}" if task else "the run itself"
+        told = "".join(f"\n  {event!r}" for event in history)
+        super().__init__(f"run {run.run_id}, {who}: no move leads from {before} to {after}. The last events:{told}")
+
+
+class Ledger:
+    """Records and counters of a run. `move` and `change_run` are the only ways to change them, and each leaves a Change."""
+
+    def __init__(self, flow: Flow, run: RunRecord, records: Iterable[TaskRecord]) -> None:
+        self.flow = flow
+        self.run = run
+        #: The tasks that take part; an edge to any other task counts as not there.
+        self.graph = Graph.of(flow, run.tasks)
+        self.whole = self.graph if len(self.graph.ids) == len(flow.tasks) else Graph.of(flow)
+        self.tasks = {task.id: task for task in flow.tasks if task.id in self.graph}
+        self.setups = frozenset(id for id, task in self.tasks.items() if is_setup(task))
+        self.teardowns = frozenset(id for id, task in self.tasks.items() if is_teardown(task))
+        self.branches = frozenset(id for id, task in self.tasks.items() if is_branch(task))
+        self.copies: dict[TaskId, tuple[TaskKey, ...]] = {}
+        self.records = self._in_order(records)
+        #: The last events, for the story of an impossible move.
+        self.history: deque[Event] = deque(maxlen=10)
+        self.changes: list[Change] = []
+        self.counts: Counter[TaskState] = Counter(record.state for record in self.records.values())
+        self.unfinished = sum(count for state, count in self.counts.items() if state not in FINISHED)
+        self.upstream = {id: self._count_upstream(id) for id in self.graph.ids}
+        #: Tasks whose dependencies changed since they were last judged, in the order found.
+        self.dirty: dict[TaskId, None] = dict.fromkeys(self.graph.order)
+        #: Branches that decided against a task.
+        self.not_chosen: dict[TaskId, set[TaskId]] = {}
+        for branch in self.branches:
+            self._note_choice(branch)
+        self._ranks: list[Rank] = []
+        self._waiting: list[TaskKey] = []
+        #: Instants of next attempts; an entry counts while its record still says the same.
+        self._wakes: list[tuple[datetime, Rank, TaskKey]] = []
+        for record in self.records.values():
+            self._enter(record)
+        labels = Counter(task.label for task in flow.tasks)
+        self._names = {task.id: task.label if labels[task.label] == 1 else task.id for task in flow.tasks}
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def waiting(self) -> tuple[TaskKey, ...]:
+        """Scheduled instances in dispatch order."""
+        return tuple(self._waiting)
+
+    def name(self, id: TaskId) -> str:
+        """How sentences call a task: without its group where that is clear."""
+        return self._names.get(id, id)
+
+    def key_name(self, key: TaskKey) -> str:
+        return self.name(key.task_id) if key.map_index < 0 else f"{self.name(key.task_id)}[{key.map_index}]"
+
+    def upstream_names(self, id: TaskId, *, setups_only: bool = False) -> UpstreamNames:
+        """Who the upstream instances are; looks at each of them."""
+        unfinished: list[str] = []
+        ended: dict[TaskState, list[str]] = {}
+        for above in self.graph.upstream(id):
+            if setups_only and above not in self.setups:
+                continue
+            for key in self.copies[above]:
+                state = self.records[key].state
+                (ended.setdefault(state, []) if state in FINISHED else unfinished).append(self.key_name(key))
+        return UpstreamNames(unfinished=tuple(unfinished), ended={state: tuple(names) for state, names in ended.items()})
+
+    def choice_against(self, id: TaskId) -> BranchChoice | None:
+        """The branch that decided against this task, if any; the one written first."""
+        branches = self.not_chosen.get(id)
+        if not branches:
+            return None
+        branch = min(branches, key=self.graph.position.__getitem__)
+        followed = self._followed(branch) or ()
+        return BranchChoice(branch=self.name(branch), followed=tuple(self.name(other) for other in followed))
+
+    def leaf_states(self) -> list[TaskState]:
+        """States of the instances that decide the run: those below which nothing counts. Teardowns do not count."""
+        leaves = [
+            id for id in self.graph.ids if id not in self.teardowns and all(below in self.teardowns for below in self.graph.downstream(id))
+        ]
+        leaves = leaves or [id for id in self.graph.ids if not self.graph.downstream(id)]
+        return [state for id in leaves for key in self.copies[id] if (state := self.records[key].state) is not TaskState.REMOVED]
+
+    def due(self, now: datetime) -> list[TaskRecord]:
+        """Records whose next attempt's instant has come; each is given once."""
+        found = []
+        while self._wakes and self._wakes[0][0] <= now:
+            at, _, key = heapq.heappop(self._wakes)
+            record = self.records[key]
+            if record.state is TaskState.UP_FOR_RETRY and record.wake_at == at:
+                found.append(record)
+        return found
+
+    # --- changing -----------------------------------------------------------------------------------------------------
+
+    def move(self, record: TaskRecord, state: TaskState, now: datetime, reason: str, **fields: Any) -> TaskRecord:
+        """Give the instance a new state and return its new record. Raises InvalidTransition."""
+        before = record.state
+        if (before, state) not in TRANSITIONS:
+            raise InvalidTransition(self.run, record, state, self.history)
+        key = record.key
+        after = replace(record, state=state, reason=reason, **fields)
+        self.records[key] = after
+        self.changes.append(Change(at=now, key=key, before=before, after=state, reason=reason, task=after))
+        self._recount(key.task_id, before, state)
+        if before is TaskState.SCHEDULED:
+            self._leave_waiting(key)
+        self._enter(after)
+        return after
+
+    def change_run(self, state: RunState, now: datetime, reason: str, **fields: Any) -> None:
+        """Give the run a new state, or other fields in the same state. Raises InvalidTransition."""
+        before = self.run.state
+        if before is not state and (before, state) not in RUN_TRANSITIONS:
+            raise InvalidTransition(self.run, None, state, self.history)
+        self.run = replace(self.run, state=state, reason=reason, **fields)
+        self.changes.append(Change(at=now, key=None, before=before, after=state, reason=reason, run=self.run))
+
+    def take_changes(self) -> tuple[Change, ...]:
+        taken = tuple(self.changes)
+        self.changes.clear()
+        return taken
+
+    def touch(self, ids: Iterable[TaskId]) -> None:
+        """Judge these tasks again."""
+        for id in ids:
+            self.dirty[id] = None
+
+    def _recount(self, id: TaskId, before: TaskState, after: TaskState) -> None:
+        self.counts[before] -= 1
+        self.counts[after] += 1
+        was_finished, is_finished = before in FINISHED, after in FINISHED
+        self.unfinished += was_finished - is_finished
+        if after is TaskState.PENDING:
+            self.dirty[id] = None
+        if not was_finished and not is_finished:
+            return
+        if id in self.branches:
+            self._note_choice(id)
+        setup = id in self.setups
+        for below in self.graph.downstream(id):
+            counts = self.upstream[below]
+            counts.count(before, setup=setup, times=-1)
+            counts.count(after, setup=setup)
+            self.dirty[below] = None
+
+    def _enter(self, record: TaskRecord) -> None:
+        if record.state is TaskState.SCHEDULED:
+            rank = self._rank(record.key)
+            place = bisect_left(self._ranks, rank)
+            self._ranks.insert(place, rank)
+            self._waiting.insert(place, record.key)
+        elif record.state is TaskState.UP_FOR_RETRY and record.wake_at:
+            heapq.heappush(self._wakes, (record.wake_at, self._rank(record.key), record.key))
+
+    def _leave_waiting(self, key: TaskKey) -> None:
+        place = bisect_left(self._ranks, self._rank(key))
+        del self._ranks[place], self._waiting[place]
+
+    def _rank(self, key: TaskKey) -> Rank:
+        return (-self.tasks[key.task_id].options.priority, self.graph.position[key.task_id], key.map_index)
+
+    def _note_choice(self, branch: TaskId) -> None:
+        for below in self.graph.downstream(branch):
+            self.not_chosen.get(below, set()).discard(branch)
+        followed = self._followed(branch)
+        if followed is None:
+            return
+        for below in branching.left_out(branch, followed, graph=self.whole):
+            if below in self.graph:
+                self.not_chosen.setdefault(below, set()).add(branch)
+
+    def _followed(self, branch: TaskId) -> tuple[TaskId, ...] | None:
+        """What the branch's copies chose, together; None while there is no recorded decision."""
+        notes = [self.records[key].note for key in self.copies[branch] if self.records[key].state is TaskState.SUCCESS]
+        decided = [note["followed"] for note in notes if "followed" in note]
+        if not decided:
+            return None
+        chosen = {id for followed in decided for id in followed if id in self.whole}
+        return tuple(sorted(chosen, key=self.whole.position.__getitem__))
+
+    def _in_order(self, records: Iterable[TaskRecord]) -> dict[TaskKey, TaskRecord]:
+        """Records of the tasks that take part, in the order written; a task without any gets a pending one."""
+        found: dict[TaskId, list[TaskRecord]] = {}
+        for record in records:
+            found.setdefault(record.key.task_id, []).append(record)
+        ordered: dict[TaskKey, TaskRecord] = {}
+        for id in self.graph.ids:
+            copies = sorted(found.get(id) or [TaskRecord(key=TaskKey(id))], key=lambda record: record.key.map_index)
+            self.copies[id] = tuple(record.key for record in copies)
+            ordered.update((record.key, record) for record in copies)
+        return ordered
+
+    def _count_upstream(self, id: TaskId) -> UpstreamCounts:
+        counts = UpstreamCounts()
+        for above in self.graph.upstream(id):
+            for key in self.copies[above]:
+                counts.count(self.records[key].state, setup=above in self.setups)
+        return counts
+
+    def check(self) -> None:
+        """Counters and lists agree with the records. Raises AssertionError."""
+        states = [record.state for record in self.records.values()]
+        assert +self.counts == Counter(states), "the counts of states are off"
+        assert self.unfinished == sum(state not in FINISHED for state in states), "the number of unfinished instances is off"
+        assert all(self.upstream[id] == self._count_upstream(id) for id in self.graph.ids), "the upstream counts are off"
+        scheduled = [key for key, record in self.records.items() if record.state is TaskState.SCHEDULED]
+        assert sorted(scheduled, key=self._rank) == self._waiting, "the waiting list is off"
+        assert [self._rank(key) for key in self._waiting] == self._ranks, "the ranks of the waiting list are off"

@@ -1,0 +1,457 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What happens next in one run: events in, changes and commands out. No clock, no database, no threads (semantics.md 1, 2, 3, 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from nbflow.core import branching, messages, retry, rules
+from nbflow.core.errors import UserError
+from nbflow.core.events import (
+    AttemptFailed,
+    AttemptLost,
+    AttemptSkipped,
+    AttemptStarted,
+    AttemptSucceeded,
+    Cancel,
+    CancelRequested,
+    ClearRequested,
+    Command,
+    Event,
+    FinishRun,
+    MarkRequested,
+    RunAbandoned,
+    RunStarted,
+    SlotGranted,
+    Step,
+    Submit,
+    TasksReleased,
+    WakeAt,
+    Woke,
+)
+from nbflow.core.ids import TaskId, TaskKey, Token
+from nbflow.core.job import ErrorInfo
+from nbflow.core.ledger import InvalidTransition, Ledger
+from nbflow.core.model import Flow
+from nbflow.core.options import TriggerRule
+from nbflow.core.records import RunRecord, TaskRecord
+from nbflow.core.rules import Situation
+from nbflow.core.states import OCCUPYING, RunState, TaskState
+from nbflow.core.trigger_rules import Decision, UpstreamNames, Verdict
+
+__all__ = ["InvalidTransition", "RunMachine"]
+
+S = TaskState
+_MARKS = frozenset({S.SUCCESS, S.FAILED, S.SKIPPED})
+
+
+class RunMachine:
+    """One run of one flow. `handle` is the only way to move it; the Step it returns is recorded first and performed then.
+
+    An event that does not concern this run (an old token, an unknown task, a state nobody can be marked with) changes nothing.
+    """
+
+    def __init__(self, flow: Flow, run: RunRecord, records: Iterable[TaskRecord], *, held: Collection[TaskId] = ()) -> None:
+        self._ledger = Ledger(flow, run, records)
+        self._held = set(held)
+        self._commands: list[Command] = []
+        self._handlers: Mapping[type, Callable[[Any, datetime], None]] = {
+            RunStarted: self._run_started,
+            TasksReleased: self._tasks_released,
+            SlotGranted: self._slot_granted,
+            AttemptStarted: self._attempt_started,
+            AttemptSucceeded: self._attempt_succeeded,
+            AttemptFailed: self._attempt_failed,
+            AttemptSkipped: self._attempt_skipped,
+            AttemptLost: self._attempt_lost,
+            Woke: self._woke,
+            CancelRequested: self._cancel_requested,
+            MarkRequested: self._mark_requested,
+            ClearRequested: self._clear_requested,
+            RunAbandoned: self._run_abandoned,
+        }
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    @property
+    def run(self) -> RunRecord:
+        return self._ledger.run
+
+    @property
+    def records(self) -> dict[TaskKey, TaskRecord]:
+        """In the order written. To be read only."""
+        return self._ledger.records
+
+    def waiting(self) -> tuple[TaskKey, ...]:
+        """Instances that may run and wait for a slot, in dispatch order: priority, then the notebook's order."""
+        return self._ledger.waiting()
+
+    def explain(self, key: TaskKey, now: datetime) -> Verdict:
+        """Why this instance is not running. Raises KeyError for an unknown one."""
+        record = self.records[key]
+        if record.state is S.PENDING and not self.run.state.is_finished:
+            return rules.judge(self._situation(key.task_id, names=True))
+        if record.state.is_finished:
+            return Verdict(Decision.DONE, record.reason)
+        if record.state is S.UP_FOR_RETRY:
+            return Verdict(Decision.WAIT, self._retry_sentence(record, now))
+        return Verdict(Decision.RUN if record.state is S.RUNNING else Decision.WAIT, record.reason)
+
+    # --- moving -------------------------------------------------------------------------------------------------------
+
+    def handle(self, event: Event, now: datetime) -> Step:
+        """What this event leads to. Raises InvalidTransition when nbflow itself is wrong."""
+        self._ledger.history.append(event)
+        self._handlers[type(event)](event, now)
+        return self._go_on(now)
+
+    def resume(self, now: datetime) -> Step:
+        """Everything that is due, and all commands once more: they are never stored, the states say them."""
+        step = self._go_on(now)
+        commands: list[Command] = []
+        for record in self.records.values():
+            if record.token and record.state is S.QUEUED:
+                commands.append(Submit(key=record.key, token=record.token, attempt=record.attempt))
+            elif record.token and record.state is not S.RUNNING:
+                commands.append(Cancel(key=record.key, token=record.token))
+            if record.state is S.UP_FOR_RETRY and record.wake_at:
+                commands.append(WakeAt(at=record.wake_at))
+        deadline = self._deadline()
+        if deadline and self.run.state is RunState.RUNNING:
+            commands.append(WakeAt(at=deadline))
+        if self.run.state.is_finished:
+            commands.append(FinishRun(state=self.run.state, reason=self.run.reason))
+        return Step(changes=step.changes, commands=tuple(commands))
+
+    def _go_on(self, now: datetime) -> Step:
+        self._wake_due(now)
+        self._settle(now)
+        self._conclude(now)
+        commands = tuple(self._commands)
+        self._commands.clear()
+        return Step(changes=self._ledger.take_changes(), commands=commands)
+
+    def _wake_due(self, now: datetime) -> None:
+        deadline = self._deadline()
+        if self.run.state is RunState.RUNNING and not self.run.ending and deadline and now >= deadline and self._ledger.unfinished:
+            limit = self._ledger.flow.options.run_timeout
+            assert limit is not None
+            self._end_run(RunState.FAILED, messages.run_timed_out(limit), now, running=S.SKIPPED, others=S.SKIPPED)
+        if self.run.state is RunState.RUNNING:
+            for record in self._ledger.due(now):
+                self._ledger.move(record, S.SCHEDULED, now, messages.MAY_RUN, wake_at=None)
+
+    def _deadline(self) -> datetime | None:
+        limit = self._ledger.flow.options.run_timeout
+        return self.run.started_at + limit if limit is not None and self.run.started_at else None
+
+    def _settle(self, now: datetime) -> None:
+        """Judge every pending task whose dependencies changed, until nothing changes any more."""
+        ledger = self._ledger
+        if self.run.state is not RunState.RUNNING:
+            return
+        while ledger.dirty:
+            id = next(iter(ledger.dirty))
+            del ledger.dirty[id]
+            pending = [record for key in ledger.copies[id] if (record := ledger.records[key]).state is S.PENDING]
+            if not pending:
+                continue
+            verdict = rules.judge(self._situation(id))
+            if verdict.decision in {Decision.SKIP, Decision.UPSTREAM_FAILED}:
+                verdict = rules.judge(self._situation(id, names=True))
+            for record in pending:
+                self._apply(record, verdict, now)
+
+    def _situation(self, id: TaskId, *, names: bool = False) -> Situation:
+        ledger = self._ledger
+        rule = ledger.tasks[id].options.trigger_rule
+        return Situation(
+            run_state=self.run.state,
+            ending=self.run.ending,
+            held=id in self._held,
+            teardown=id in ledger.teardowns,
+            trigger_rule=rule,
+            counts=ledger.upstream[id],
+            names=self._names(id, rule) if names else None,
+            not_chosen_by=ledger.choice_against(id),
+        )
+
+    def _names(self, id: TaskId, rule: TriggerRule) -> UpstreamNames:
+        """Once all is done, only the setups matter to the teardown's rule."""
+        blame_setups = rule is TriggerRule.ALL_DONE_SETUP_SUCCESS and self._ledger.upstream[id].all_done
+        return self._ledger.upstream_names(id, setups_only=blame_setups)
+
+    def _apply(self, record: TaskRecord, verdict: Verdict, now: datetime) -> None:
+        if verdict.decision is Decision.RUN and self._ledger.tasks[record.key.task_id].is_empty:
+            self._ledger.move(record, S.SUCCESS, now, messages.EMPTY_TASK, started_at=now, ended_at=now)
+        elif verdict.decision is Decision.RUN:
+            self._ledger.move(record, S.SCHEDULED, now, verdict.reason)
+        elif verdict.decision is Decision.SKIP:
+            self._ledger.move(record, S.SKIPPED, now, verdict.reason, ended_at=now)
+        elif verdict.decision is Decision.UPSTREAM_FAILED:
+            self._ledger.move(record, S.UPSTREAM_FAILED, now, verdict.reason, ended_at=now)
+
+    # --- the run ------------------------------------------------------------------------------------------------------
+
+    def _run_started(self, _: RunStarted, now: datetime) -> None:
+        if self.run.state is RunState.QUEUED:
+            self._ledger.change_run(RunState.RUNNING, now, "", started_at=now)
+            self._wake_at_deadline()
+
+    def _wake_at_deadline(self) -> None:
+        deadline = self._deadline()
+        if deadline:
+            self._commands.append(WakeAt(at=deadline))
+
+    def _tasks_released(self, event: TasksReleased, _: datetime) -> None:
+        self._held.difference_update(event.tasks)
+        self._ledger.touch(id for id in event.tasks if id in self._ledger.graph)
+
+    def _woke(self, _: Woke, now: datetime) -> None:
+        """Every event looks at the time; this one only brings it."""
+
+    def _end_run(self, state: RunState, why: str, now: datetime, *, running: TaskState, others: TaskState, **fields: Any) -> None:
+        """End everything but the teardowns; the run takes `state` when those are done, whatever its leaves say.
+
+        What had not started anything yet ends as `others`. A run that is being ended already, or never started, loses its teardowns too.
+        """
+        teardowns_too = self.run.ending is not None or self.run.state is RunState.QUEUED
+        ending = self.run.ending or state
+        for record in tuple(self.records.values()):
+            if record.state.is_finished or (record.key.task_id in self._ledger.teardowns and not teardowns_too):
+                continue
+            after = running if record.state is S.RUNNING else others
+            self._take_away(record, after, now, messages.ended_with_run(after, why))
+        self._ledger.touch(self._ledger.teardowns)
+        if self.run.ending is None:
+            self._ledger.change_run(self.run.state, now, messages.capital(why), ending=ending, **fields)
+
+    def _take_away(self, record: TaskRecord, state: TaskState, now: datetime, reason: str, **fields: Any) -> None:
+        """End an instance from outside. A token in force stays in the record, so that a resume cancels it again."""
+        if record.token and record.state in OCCUPYING:
+            self._commands.append(Cancel(key=record.key, token=record.token))
+        self._ledger.move(record, state, now, reason, **{"ended_at": now, "wake_at": None, "note": {}, **fields})
+
+    def _conclude(self, now: datetime) -> None:
+        """Run-state rules (semantics.md 2 "Runs")."""
+        ledger = self._ledger
+        if self.run.state.is_finished or (self.run.state is RunState.QUEUED and self.run.ending is None):
+            return
+        if ledger.unfinished and ledger.unfinished == ledger.counts[S.PENDING] and not self._holds_pending():
+            for record in tuple(self.records.values()):
+                if record.state is S.PENDING:
+                    ledger.move(record, S.UPSTREAM_FAILED, now, messages.DEADLOCK, ended_at=now)
+            self._finish(self.run.ending or RunState.FAILED, now, messages.DEADLOCK)
+        elif not ledger.unfinished:
+            self._finish(self.run.ending or self._outcome(), now, self.run.reason)
+
+    def _holds_pending(self) -> bool:
+        ledger = self._ledger
+        return any(ledger.records[key].state is S.PENDING for id in self._held if id in ledger.graph for key in ledger.copies[id])
+
+    def _outcome(self) -> RunState:
+        every = (record.state for record in self.records.values())
+        return rules.run_outcome(self._ledger.leaf_states(), every, self._ledger.flow.options.fail_on)
+
+    def _finish(self, state: RunState, now: datetime, why: str) -> None:
+        reason = self._last_sentence(state, now, why)
+        self._ledger.change_run(state, now, reason, ending=None, ended_at=now)
+        self._commands.append(FinishRun(state=state, reason=reason))
+
+    def _last_sentence(self, state: RunState, now: datetime, why: str) -> str:
+        run = self.run
+        seconds = (now - run.started_at).total_seconds() if run.started_at else 0.0
+        failed = [self._ledger.key_name(key) for key, record in self.records.items() if record.state is S.FAILED]
+        return messages.run_ended(run.flow, state, seconds, self._ledger.counts, failed=failed, why=why)
+
+    # --- attempts -----------------------------------------------------------------------------------------------------
+
+    def _slot_granted(self, event: SlotGranted, now: datetime) -> None:
+        record = self.records.get(event.key)
+        if record is None or record.state is not S.SCHEDULED:
+            return
+        # A hand-over after a loss before the start is the same attempt once more.
+        attempt = record.attempt + (0 if record.note.get("again") else 1)
+        fresh: dict[str, Any] = {"started_at": None, "ended_at": None, "worker": "", "note": {}}
+        self._ledger.move(record, S.QUEUED, now, messages.QUEUED, token=event.token, attempt=attempt, **fresh)
+        self._commands.append(Submit(key=event.key, token=event.token, attempt=attempt))
+
+    def _in_force(self, key: TaskKey, token: Token) -> TaskRecord | None:
+        """The record a report speaks of, if its token still counts."""
+        record = self.records.get(key)
+        return record if record and record.token == token and record.state in OCCUPYING else None
+
+    def _attempt_started(self, event: AttemptStarted, now: datetime) -> None:
+        record = self._in_force(event.key, event.token)
+        if record:
+            self._begin(record, event.at, now, event.worker)
+
+    def _begin(self, record: TaskRecord, at: datetime, now: datetime, worker: str = "") -> TaskRecord:
+        """The running record; the start is made up for when its report was lost or comes later."""
+        if record.state is S.RUNNING:
+            return record
+        options = self._ledger.tasks[record.key.task_id].options
+        if record.losses:
+            reason = messages.restarted(losses=record.losses, allowed=options.infra_retries)
+        else:
+            attempts = record.attempt + max(0, options.retries - record.failures)
+            reason = messages.running(attempt=record.attempt, attempts=attempts, worker=worker)
+        return self._ledger.move(record, S.RUNNING, now, reason, started_at=at, worker=worker)
+
+    def _attempt_succeeded(self, event: AttemptSucceeded, now: datetime) -> None:
+        record = self._in_force(event.key, event.token)
+        if record is None:
+            return
+        record = self._begin(record, event.at, now)
+        task = self._ledger.tasks[event.key.task_id]
+        note: dict[str, Any] = {}
+        if rules.is_branch(task):
+            try:
+                followed = branching.read_choice(event.decision, branch=self._ledger.key_name(event.key), graph=self._ledger.whole)
+            except UserError as problem:
+                # The same code would choose the same again, so no retry.
+                self._fail(record, ErrorInfo(ename="UserError", evalue=str(problem), may_retry=False), event.at, now)
+                return
+            note = {"followed": list(followed)}
+        self._ledger.move(record, S.SUCCESS, now, messages.SUCCEEDED, token=None, ended_at=event.at, note=note)
+
+    def _attempt_failed(self, event: AttemptFailed, now: datetime) -> None:
+        record = self._in_force(event.key, event.token)
+        if record:
+            self._fail(self._begin(record, event.at, now), event.error, event.at, now)
+
+    def _fail(self, record: TaskRecord, error: ErrorInfo, at: datetime, now: datetime) -> None:
+        options = self._ledger.tasks[record.key.task_id].options
+        failures = record.failures + 1
+        name = self._ledger.key_name(record.key)
+        if not retry.may_retry(options, failures, error):
+            reason = messages.failed(attempts=failures, name=name, error=error)
+            self._failed(record, now, reason, failures=failures, ended_at=at)
+            return
+        wake_at = at + retry.retry_delay(options, failures, retry.retry_seed(self.run, record.key, record.attempt))
+        note = {"error": messages.first_line(error.sentence)}
+        fields = {"failures": failures, "ended_at": at, "wake_at": wake_at, "note": note, "token": None}
+        reason = messages.retry_starts(
+            attempt=record.attempt + 1, attempts=record.attempt + 1 + options.retries - failures, wait=wake_at - now, error=note["error"]
+        )
+        self._ledger.move(record, S.UP_FOR_RETRY, now, reason, **fields)
+        self._commands.append(WakeAt(at=wake_at))
+
+    def _failed(self, record: TaskRecord, now: datetime, reason: str, **fields: Any) -> None:
+        self._ledger.move(record, S.FAILED, now, reason, token=None, **fields)
+        if self._ledger.flow.options.fail_fast and self.run.ending is None:
+            why = messages.fail_fast(self._ledger.key_name(record.key))
+            self._end_run(RunState.FAILED, why, now, running=S.FAILED, others=S.SKIPPED)
+
+    def _retry_sentence(self, record: TaskRecord, now: datetime) -> str:
+        options = self._ledger.tasks[record.key.task_id].options
+        following = record.attempt + 1
+        wait = (record.wake_at or now) - now
+        attempts = following + options.retries - record.failures
+        return messages.retry_starts(attempt=following, attempts=attempts, wait=wait, error=str(record.note.get("error", "")))
+
+    def _attempt_skipped(self, event: AttemptSkipped, now: datetime) -> None:
+        record = self._in_force(event.key, event.token)
+        if record:
+            record = self._begin(record, event.at, now)
+            self._ledger.move(record, S.SKIPPED, now, messages.skipped_itself(event.reason), token=None, ended_at=event.at)
+
+    def _attempt_lost(self, event: AttemptLost, now: datetime) -> None:
+        record = self._in_force(event.key, event.token)
+        if record is None:
+            return
+        if record.state is S.QUEUED and not event.started:
+            self._ledger.move(record, S.SCHEDULED, now, messages.lost_before_start(event.reason), token=None, note={"again": True})
+            return
+        record = self._begin(record, event.at, now)
+        losses = record.losses + 1
+        allowed = self._ledger.tasks[event.key.task_id].options.infra_retries
+        if losses > allowed:
+            self._failed(record, now, messages.failed_lost(losses=losses, reason=event.reason), losses=losses, ended_at=event.at)
+            return
+        reason = messages.restarted(losses=losses, allowed=allowed)
+        self._ledger.move(record, S.SCHEDULED, now, reason, token=None, losses=losses, ended_at=event.at)
+
+    # --- what people ask ----------------------------------------------------------------------------------------------
+
+    def _known(self, keys: Iterable[TaskKey]) -> list[TaskRecord]:
+        return [self.records[key] for key in dict.fromkeys(keys) if key in self.records]
+
+    def _cancel_requested(self, event: CancelRequested, now: datetime) -> None:
+        if not event.keys:
+            if not self.run.state.is_finished:
+                self._end_run(RunState.CANCELLED, messages.cancelled_phrase(event.by), now, running=S.CANCELLED, others=S.CANCELLED)
+            return
+        for record in self._known(event.keys):
+            if not record.state.is_finished:
+                self._take_away(record, S.CANCELLED, now, messages.cancelled(event.by))
+
+    def _mark_requested(self, event: MarkRequested, now: datetime) -> None:
+        if not event.keys:
+            state = RunState(event.state) if event.state in set(RunState) else RunState.QUEUED
+            if state.is_finished:
+                self._mark_run(state, event.by, now)
+            return
+        if event.state not in _MARKS:
+            return
+        state_of_task = TaskState(event.state)
+        before = self._outcome()
+        for record in self._known(event.keys):
+            if record.state is not state_of_task:
+                self._take_away(record, state_of_task, now, messages.marked(state_of_task, event.by))
+        # A finished run that followed its leaves follows them on; one that was ended, or marked itself, keeps its state.
+        if self.run.state is before and not self.run.by_hand and self._outcome() is not before:
+            self._finish(self._outcome(), now, "")
+
+    def _mark_run(self, state: RunState, by: str, now: datetime) -> None:
+        if self.run.state.is_finished:
+            reason = messages.marked(state, by)
+            self._ledger.change_run(state, now, reason, by_hand=True)
+            self._commands.append(FinishRun(state=state, reason=reason))
+            return
+        running = {RunState.FAILED: S.FAILED, RunState.CANCELLED: S.CANCELLED}.get(state, S.SKIPPED)
+        others = S.CANCELLED if state is RunState.CANCELLED else S.SKIPPED
+        self._end_run(state, messages.run_marked(state, by), now, running=running, others=others, by_hand=True)
+
+    def _clear_requested(self, event: ClearRequested, now: datetime) -> None:
+        known = self._known(event.keys)
+        if not known:
+            return
+        reset = {"failures": 0, "losses": 0, "started_at": None, "ended_at": None, "worker": ""}
+        for record in known:
+            if record.state is not S.PENDING:
+                self._take_away(record, S.PENDING, now, messages.cleared(event.by), **reset)
+        if self.run.state.is_finished or (self.run.state is RunState.RUNNING and self.run.ending):
+            # Who clears wants these tasks to run: that also takes back an ending that was under way.
+            self._ledger.change_run(RunState.RUNNING, now, "", started_at=now, ended_at=None, ending=None, by_hand=False)
+            self._ledger.touch(self._ledger.graph.order)
+            self._wake_at_deadline()
+
+    def _run_abandoned(self, event: RunAbandoned, now: datetime) -> None:
+        if self.run.state.is_finished:
+            return
+        for record in tuple(self.records.values()):
+            if not record.state.is_finished:
+                self._take_away(record, S.CANCELLED, now, messages.sentence(event.reason))
+        self._ledger.change_run(RunState.FAILED, now, event.reason, ending=None, ended_at=now)
+        self._commands.append(FinishRun(state=RunState.FAILED, reason=event.reason))
+
+    # --- invariants ---------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """The invariants of semantics.md (P6, P8) and of the counters. Raises AssertionError."""
+        self._ledger.check()
+        records = self.records.values()
+        tokens = [record.token for record in records if record.state in OCCUPYING]
+        assert None not in tokens, "an instance was handed over without a token"
+        assert len(tokens) == len(set(tokens)), "one token is in force for two instances"
+        assert all(record.attempt > 0 for record in records if record.state in OCCUPYING), "an attempt without a number"
+        assert all(record.wake_at for record in records if record.state is S.UP_FOR_RETRY), "a retry without an instant"
+        if self.run.state.is_finished:
+            assert not self._ledger.unfinished, "the run has ended and a task has not"
+            assert self.run.ending is None, "the run has ended and is still ending"
+            assert self.run.ended_at is not None, "the run has ended at no instant"
+        if self.run.state is RunState.RUNNING:
+            assert self._ledger.unfinished or self._ledger.dirty, "nothing is left and the run goes on"

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every sentence the machine says to people, in one place (ui.md, "The ten sentences"): present tense, no exclamation marks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from nbflow.core.durations import say_duration
+from nbflow.core.job import ErrorInfo
+from nbflow.core.states import RunState, TaskState
+
+#: How many names a sentence lists before it says "and 3 more".
+NAMES_SHOWN: Final = 6
+
+HELD: Final = "Waiting for the cells above it."
+RUN_NOT_STARTED: Final = "Waiting for the run to start."
+MAY_RUN: Final = "It may run: waiting for a slot."
+QUEUED: Final = "Queued: waiting for a free worker."
+SUCCEEDED: Final = "Succeeded."
+EMPTY_TASK: Final = "Succeeded: it has no body."
+REMOVED: Final = "No longer in the flow."
+DEADLOCK: Final = "Nothing can run any more: what is left waits for tasks that will never end."
+DEFERRED: Final = "Asleep until its trigger fires."
+AWAITING_INPUT: Final = "Waiting for an answer."
+
+_WORDS: Final[Mapping[TaskState, str]] = {
+    TaskState.SUCCESS: "succeeded",
+    TaskState.FAILED: "failed",
+    TaskState.CANCELLED: "cancelled",
+    TaskState.SKIPPED: "skipped",
+    TaskState.UPSTREAM_FAILED: "not run",
+    TaskState.REMOVED: "removed",
+    TaskState.RUNNING: "running",
+    TaskState.QUEUED: "queued",
+    TaskState.SCHEDULED: "waiting for a slot",
+    TaskState.UP_FOR_RETRY: "waiting to be retried",
+    TaskState.UP_FOR_RESCHEDULE: "waiting to look again",
+    TaskState.DEFERRED: "asleep",
+    TaskState.AWAITING_INPUT: "waiting for an answer",
+    TaskState.PENDING: "not started",
+}
+#: What an upstream task did, one and several.
+_DID: Final[Mapping[TaskState, tuple[str, str]]] = {
+    TaskState.SUCCESS: ("succeeded", "succeeded"),
+    TaskState.FAILED: ("failed", "failed"),
+    TaskState.CANCELLED: ("was cancelled", "were cancelled"),
+    TaskState.SKIPPED: ("was skipped", "were skipped"),
+    TaskState.UPSTREAM_FAILED: ("did not run", "did not run"),
+}
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def name_list(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`, or six names `and 3 more`."""
+    if len(names) > NAMES_SHOWN:
+        return f"{', '.join(names[:NAMES_SHOWN])} and {len(names) - NAMES_SHOWN} more"
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def sentence(text: str) -> str:
+    """`text` with a full stop at its end, unless it has one."""
+    stripped = text.strip()
+    return stripped if not stripped or stripped[-1] in ".?!" else stripped + "."
+
+
+def first_line(text: str) -> str:
+    """The first line of an error's text; the rest stands in its traceback."""
+    return next(iter(text.strip().splitlines()), "")
+
+
+# --- waits ------------------------------------------------------------------------------------------------------------
+
+
+def waiting_for(names: Sequence[str], total: int) -> str:
+    """`Waiting for train.`, or `Waiting for 5 of 9 upstream tasks: extApp, ...`."""
+    if len(names) == 1:
+        return f"Waiting for {names[0]}."
+    return f"Waiting for {len(names)} of {plural(total, 'upstream task')}: {_comma_list(names)}."
+
+
+def waiting_for_some(count: int, total: int) -> str:
+    """As `waiting_for`, where the names are not at hand."""
+    return f"Waiting for {count} of {plural(total, 'upstream task')}."
+
+
+def _comma_list(names: Sequence[str]) -> str:
+    return name_list(names) if len(names) > NAMES_SHOWN else ", ".join(names)
+
+
+def run_is_ending(state: RunState) -> str:
+    return (
+        "Does not start: the run is being cancelled." if state is RunState.CANCELLED else f"Does not start: the run is ending as {state}."
+    )
+
+
+def retry_starts(*, attempt: int, attempts: int, wait: timedelta, error: str) -> str:
+    """`Attempt 2 of 3 starts in 18 s. Attempt 1 failed: KeyError: 'temp_c'.` `attempt` is the coming one."""
+    seconds = max(0.0, wait.total_seconds())
+    when = "now" if seconds < 0.05 else f"in {_about(seconds)}"
+    return sentence(f"Attempt {attempt} of {attempts} starts {when}. Attempt {attempt - 1} failed: {error}")
+
+
+def _about(seconds: float) -> str:
+    """Whole seconds, except where they would say nothing: `18 s`, `0.5 s`, `1 m 05 s`."""
+    return f"{round(seconds)} s" if 0.95 <= seconds < 59.5 else say_duration(seconds)
+
+
+def looks_again(wait: timedelta) -> str:
+    return f"Looks again in {_about(max(0.0, wait.total_seconds()))}."
+
+
+def restarted(*, losses: int, allowed: int) -> str:
+    return f"Its worker disappeared; started again on another ({losses} of {allowed} such restarts)."
+
+
+def lost_before_start(reason: str) -> str:
+    why = sentence(reason)
+    return f"Its worker disappeared before it started; handed over again.{' ' + why if why else ''}"
+
+
+def running(*, attempt: int, attempts: int, worker: str) -> str:
+    where = f" on {worker}" if worker else ""
+    return f"Running{where}." if attempts <= 1 else f"Running{where}, attempt {attempt} of {attempts}."
+
+
+# --- ends of a task ---------------------------------------------------------------------------------------------------
+
+
+def failed(*, attempts: int, name: str, error: ErrorInfo) -> str:
+    """`Failed after 3 attempts: KeyError: 'temp_c' in join_weather, line 4.`"""
+    after = f" after {attempts} attempts" if attempts > 1 else ""
+    line = f", line {error.line}" if error.line else ""
+    return f"Failed{after}: {first_line(error.sentence).rstrip('.')} in {name}{line}."
+
+
+def failed_lost(*, losses: int, reason: str) -> str:
+    """`Failed: its worker disappeared 3 times. ...`"""
+    times = "once" if losses == 1 else f"{losses} times"
+    return sentence(f"Failed: its worker disappeared {times}. {reason}")
+
+
+def did_not_run(names: Sequence[str], state: TaskState | None) -> str:
+    """`Did not run: join_weather failed.`"""
+    return f"Did not run: {_they(names, state)}." if names and state else "Did not run: no upstream task succeeded."
+
+
+def skipped_because(names: Sequence[str], state: TaskState) -> str:
+    """`Skipped: clean was skipped.`"""
+    return f"Skipped: {_they(names, state)}."
+
+
+def skipped_since_none(what: str) -> str:
+    """`Skipped: no upstream task failed.`"""
+    return f"Skipped: no upstream task {what}."
+
+
+def _they(names: Sequence[str], state: TaskState) -> str:
+    one, many = _DID[state]
+    return f"{name_list(names)} {one if len(names) == 1 else many}"
+
+
+def branch_chose(branch: str, followed: Sequence[str]) -> str:
+    """`Skipped: check_threshold chose all_quiet.`"""
+    return f"Skipped: {branch} chose {name_list(followed) if followed else 'nothing'}."
+
+
+def skipped_itself(reason: str) -> str:
+    return sentence(f"Skipped: {reason}") if reason.strip() else "Skipped by its own code."
+
+
+def unknown_choice(branch: str, choice: str, hint: str) -> str:
+    return f'{branch} chose "{choice}", which is not a task or a group of this flow.{hint}'
+
+
+def not_a_choice(branch: str, shown: str) -> str:
+    return f"{branch} is a branch: its last expression must be the id of a task, a list of ids, or None, not {shown}."
+
+
+def cancelled(by: str) -> str:
+    return f"Cancelled by {by}." if by else "Cancelled."
+
+
+def marked(state: TaskState | RunState, by: str) -> str:
+    return f"Marked {state} by {by}." if by else f"Marked {state}."
+
+
+def cleared(by: str) -> str:
+    return f"Cleared by {by}." if by else "Cleared."
+
+
+# Why a run is being ended: phrases, since they stand inside the sentences of its tasks and of the run itself.
+
+
+def run_timed_out(limit: timedelta) -> str:
+    return f"the run reached its time limit of {_about(limit.total_seconds())}"
+
+
+def fail_fast(name: str) -> str:
+    return f"this flow stops at its first failure (fail_fast), and {name} failed"
+
+
+def cancelled_phrase(by: str) -> str:
+    return f"the run was cancelled{' by ' + by if by else ''}"
+
+
+def run_marked(state: RunState, by: str) -> str:
+    return f"the run was marked {state}{' by ' + by if by else ''}"
+
+
+def capital(phrase: str) -> str:
+    """A phrase as a sentence of its own."""
+    return sentence(phrase[:1].upper() + phrase[1:])
+
+
+def ended_with_run(state: TaskState, why: str) -> str:
+    """`Skipped: the run reached its time limit of 2 h 00 m.`"""
+    return f"{state.value.capitalize()}: {why}."
+
+
+# --- the run ----------------------------------------------------------------------------------------------------------
+
+
+def tally(counts: Mapping[TaskState, int]) -> str:
+    """`15 succeeded, 1 skipped`; `no tasks` when there are none."""
+    return ", ".join(f"{counts[state]} {word}" for state, word in _WORDS.items() if counts.get(state)) or "no tasks"
+
+
+def run_ended(flow: str, state: RunState, seconds: float, counts: Mapping[TaskState, int], *, failed: Sequence[str], why: str) -> str:
+    """`monitor_errors finished in 1 m 48 s: 15 succeeded, 1 skipped.` or `energy_forecast failed at join_weather after 48 s.`
+
+    `why` is a sentence of its own that follows: "The run reached its time limit of 2 h 00 m."
+    """
+    if state is RunState.SUCCESS:
+        told = f"{flow} finished in {_took(seconds)}: {tally(counts)}."
+    elif state is RunState.CANCELLED:
+        told = f"{flow} was cancelled after {_took(seconds)}: {tally(counts)}."
+    else:
+        at = f" at {name_list(failed)}" if failed else ""
+        told = f"{flow} failed{at} after {_took(seconds)}."
+    return f"{told} {sentence(why)}".rstrip()
+
+
+def run_running(flow: str, seconds: float, counts: Mapping[TaskState, int]) -> str:
+    return f"{flow} has been running for {_took(seconds)}: {tally(counts)}."
+
+
+def run_queued(flow: str) -> str:
+    return f"{flow} is queued."
+
+
+def _took(seconds: float) -> str:
+    """As views write it, without a tenth that says nothing on whole seconds: `48 s`, `1.2 s`, `1 m 48 s`."""
+    return say_duration(seconds).replace(".0 s", " s")

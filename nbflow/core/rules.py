@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""May this task run now? A policy to be read aloud: each rule may object with a verdict; when none does, the task runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from nbflow.core import messages, trigger_rules
+from nbflow.core.model import Task
+from nbflow.core.options import TaskKind, TriggerRule
+from nbflow.core.states import FAILED_LIKE, RunState, TaskState
+from nbflow.core.trigger_rules import Decision, UpstreamCounts, UpstreamNames, Verdict
+
+
+def is_branch(task: Task) -> bool:
+    return task.options.as_ is TaskKind.BRANCH
+
+
+def is_setup(task: Task) -> bool:
+    return str(task.options.as_) == "setup"
+
+
+def is_teardown(task: Task) -> bool:
+    """A teardown still runs while its run is being ended, and its state does not count for the run's."""
+    return str(task.options.as_) == "teardown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchChoice:
+    """A branch that has decided against this task: its name, and the names it chose."""
+
+    branch: str
+    followed: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """All that decides about one pending task instance, as plain values."""
+
+    run_state: RunState
+    #: What the run is being ended as.
+    ending: RunState | None
+    held: bool
+    teardown: bool
+    trigger_rule: TriggerRule
+    counts: UpstreamCounts
+    #: None where only the decision matters: finding names costs a look at every upstream task.
+    names: UpstreamNames | None = None
+    not_chosen_by: BranchChoice | None = None
+
+
+Rule = Callable[[Situation], Verdict | None]
+
+
+def run_has_not_started(situation: Situation) -> Verdict | None:
+    return Verdict(Decision.WAIT, messages.RUN_NOT_STARTED) if situation.run_state is RunState.QUEUED else None
+
+
+def run_is_ending(situation: Situation) -> Verdict | None:
+    """While a run is being ended only its teardowns still start."""
+    if situation.ending is None or situation.teardown:
+        return None
+    return Verdict(Decision.WAIT, messages.run_is_ending(situation.ending))
+
+
+def cells_above_have_not_run(situation: Situation) -> Verdict | None:
+    """A held task waits whatever its upstream says: the notebook has not come that far."""
+    return Verdict(Decision.WAIT, messages.HELD) if situation.held else None
+
+
+def branch_chose_others(situation: Situation) -> Verdict | None:
+    """A recorded decision counts before the trigger rule, so that clearing the task alone skips it again."""
+    choice = situation.not_chosen_by
+    return Verdict(Decision.SKIP, messages.branch_chose(choice.branch, choice.followed)) if choice else None
+
+
+def trigger_rule_is_not_met(situation: Situation) -> Verdict | None:
+    found = trigger_rules.decide(situation.trigger_rule, situation.counts)
+    if found is Decision.RUN:
+        return None
+    return trigger_rules.verdict(situation.trigger_rule, situation.counts, situation.names)
+
+
+#: Asked in this order; the first objection counts.
+RULES: Final[tuple[Rule, ...]] = (
+    run_has_not_started,
+    run_is_ending,
+    cells_above_have_not_run,
+    branch_chose_others,
+    trigger_rule_is_not_met,
+)
+MAY_RUN: Final = Verdict(Decision.RUN, messages.MAY_RUN)
+
+
+def judge(situation: Situation) -> Verdict:
+    """The first objection, or that it may run."""
+    for rule in RULES:
+        if objection := rule(situation):
+            return objection
+    return MAY_RUN
+
+
+def run_outcome(leaves: Iterable[TaskState], everything: Iterable[TaskState], fail_on: str) -> RunState:
+    """What a run with nothing unfinished ends as (semantics.md 2): its leaves decide, or every task with `fail_on = "any"`."""
+    decisive = everything if fail_on == "any" else leaves
+    return RunState.FAILED if any(state in FAILED_LIKE for state in decisive) else RunState.SUCCESS
