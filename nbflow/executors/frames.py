@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a child process and its parent send each other: pickles with a length in front, over a socket."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nbflow.core.job import ExecutorEvent, Job, Report
+
+_HEAD: Final = struct.Struct("!Q")
+_CHUNK: Final = 1 << 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileStamp:
+    """A file of a user's module as it was when a job had used it."""
+
+    path: str
+    mtime_ns: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """The child has imported what it needs and waits for jobs."""
+
+    pid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begin:
+    """Run this job. `worker` is the name people are shown."""
+
+    job: Job
+    worker: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """Something to pass on while the job runs."""
+
+    event: ExecutorEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """The job's report, and what decides whether the child may be used again."""
+
+    report: Report
+    #: Why it must not be used again; "" when it may.
+    spent: str = ""
+    #: Modules of the user it has loaded.
+    files: tuple[FileStamp, ...] = ()
+    #: Heavy libraries it has loaded: the next child imports them before its first job.
+    heavy: tuple[str, ...] = ()
+
+
+def pack(message: Any) -> bytes:
+    """One frame. Raises whatever pickle raises."""
+    body = pickle.dumps(message, protocol=5)
+    return _HEAD.pack(len(body)) + body
+
+
+class FrameReader:
+    """Collects frames from a socket; `read` takes what is there now, so that a half-sent frame never blocks a limit check."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = bytearray()
+        self.ended = False
+
+    def read(self) -> Iterator[Any]:
+        """Receive once (blocks when nothing is there) and yield every complete message. Sets `ended` when the other side is gone."""
+        try:
+            data = self._sock.recv(_CHUNK)
+        except OSError:
+            data = b""
+        if not data:
+            self.ended = True
+            return
+        self._buffer += data
+        while len(self._buffer) >= _HEAD.size:
+            (length,) = _HEAD.unpack_from(self._buffer)
+            end = _HEAD.size + length
+            if len(self._buffer) < end:
+                return
+            body = bytes(self._buffer[_HEAD.size : end])
+            del self._buffer[:end]
+            yield pickle.loads(body)  # noqa: S301 - both ends are nbflow on this machine, joined by a socketpair
+
+    def next(self) -> Any | None:
+        """The next message, waiting for it; None when the other side is gone."""
+        while not self.ended:
+            for message in self.read():
+                return message
+        return None

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The warm child processes of one worker: at most `size` jobs at once, each in a child that nothing has changed under."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from nbflow.core.ids import Token
+from nbflow.core.job import ExecutorEvent, Job, Report
+from nbflow.executors import endings
+from nbflow.executors.child import ChildDied, ChildProcess
+
+_log = logging.getLogger(__name__)
+#: Cancelled tokens that are remembered, in case their job still arrives.
+_REMEMBERED: Final = 10_000
+
+
+class ChildPool:
+    """Runs jobs in children, reusing warm ones. Safe to use from several threads.
+
+    `warm` children are kept ready, started in the background; others are started by the job that needs them and kept.
+    """
+
+    def __init__(self, size: int, *, runner: str = "", worker: str = "", memory_limit: int | None = None, warm: int = 0) -> None:
+        self.size = size
+        self.worker = worker
+        self._runner = runner
+        self._memory_limit = memory_limit
+        self._warm = min(warm, size)
+        self._changed = threading.Condition()
+        self._idle: list[ChildProcess] = []
+        self._busy: dict[Token, ChildProcess | None] = {}
+        self._starting = 0
+        self._cancelled: OrderedDict[Token, None] = OrderedDict()
+        self._heavy: tuple[str, ...] = ()
+        self._closed = False
+        self._top_up()
+
+    def run(self, job: Job, tell: Callable[[ExecutorEvent], None]) -> Report | None:
+        """Run the job in a child; blocks. None when the attempt was cancelled, before or while it ran."""
+        child = self._take(job)
+        if child is None:
+            return None
+        try:
+            try:
+                child.wait_ready()
+                report = child.run(
+                    job, tell, worker=self.worker, memory_limit=self._memory_limit, is_wanted=lambda: self._wanted(job.token)
+                )
+            except ChildDied as died:
+                report = endings.lost(job.token, str(died), worker=self.worker)
+            return report if self._wanted(job.token) else None
+        finally:
+            self._give_back(job.token, child)
+
+    def cancel(self, tokens: Iterable[Token]) -> None:
+        """End these attempts; returns when nothing of them runs any more. A job of such a token that arrives later is not run."""
+        wanted = list(tokens)
+        with self._changed:
+            for token in wanted:
+                self._cancelled[token] = None
+            while len(self._cancelled) > _REMEMBERED:
+                self._cancelled.popitem(last=False)
+            children = [(token, child) for token in wanted if (child := self._busy.get(token)) is not None]
+            self._changed.notify_all()
+        for token, child in children:
+            child.cancel(token)
+
+    def close(self) -> None:
+        """End every child, running ones too. May be called twice."""
+        with self._changed:
+            self._closed = True
+            running = [token for token, child in self._busy.items() if child is not None]
+            idle, self._idle = self._idle, []
+            self._changed.notify_all()
+        self.cancel(running)
+        for child in idle:
+            child.end()
+
+    def pids(self) -> tuple[int, ...]:
+        """The processes user code runs in, idle ones too."""
+        with self._changed:
+            return tuple(child.pid for child in [*self._idle, *filter(None, self._busy.values())] if child.pid)
+
+    # --- which child -----------------------------------------------------------------------------------------------------
+
+    def _wanted(self, token: Token) -> bool:
+        with self._changed:
+            return token not in self._cancelled and not self._closed
+
+    def _take(self, job: Job) -> ChildProcess | None:
+        """A child for this job, warm when there is one; None when the job is not wanted any more."""
+        while True:
+            with self._changed:
+                while len(self._busy) >= self.size and job.token not in self._cancelled and not self._closed:
+                    self._changed.wait()
+                if job.token in self._cancelled or self._closed:
+                    return None
+                self._busy[job.token] = None
+                child, unfit = self._pick(job)
+                self._busy[job.token] = child
+            for other in unfit:
+                other.end()
+            if child is None:
+                child = self._start(job.token)
+            return child
+
+    def _pick(self, job: Job) -> tuple[ChildProcess | None, list[ChildProcess]]:
+        """The idle child used last that suits the job, and those to end to keep within `size`."""
+        unfit: list[ChildProcess] = []
+        for child in reversed(self._idle):
+            if not child.is_alive or child.spent:
+                unfit.append(child)
+            elif child.suits(job):
+                self._idle = [other for other in self._idle if other is not child and other not in unfit]
+                return child, unfit
+        self._idle = [child for child in self._idle if child not in unfit]
+        while self._idle and len(self._idle) + len(self._busy) + self._starting > self.size:
+            unfit.append(self._idle.pop(0))
+        return None, unfit
+
+    def _start(self, token: Token) -> ChildProcess:
+        child = ChildProcess(runner=self._runner, preload=self._heavy)
+        with self._changed:
+            self._busy[token] = child
+        return child
+
+    def _give_back(self, token: Token, child: ChildProcess) -> None:
+        with self._changed:
+            self._busy.pop(token, None)
+            self._heavy = tuple(dict.fromkeys([*self._heavy, *child.heavy]))
+            keep = not child.spent and not self._closed
+            if keep:
+                self._idle.append(child)
+            self._changed.notify()
+        if not keep:
+            threading.Thread(target=self._replace, args=(child,), name="nbflow-bury", daemon=True).start()
+
+    # --- in the background -----------------------------------------------------------------------------------------------
+
+    def _replace(self, child: ChildProcess) -> None:
+        child.end()
+        self._top_up()
+
+    def _top_up(self) -> None:
+        with self._changed:
+            missing = 0 if self._closed else self._warm - len(self._idle) - len(self._busy) - self._starting
+            missing = max(0, missing)
+            self._starting += missing
+        for _ in range(missing):
+            threading.Thread(target=self._start_idle, name="nbflow-warm-child", daemon=True).start()
+
+    def _start_idle(self) -> None:
+        child = None
+        try:
+            child = ChildProcess(runner=self._runner, preload=self._heavy)
+            child.wait_ready()
+        except (ChildDied, OSError) as error:
+            _log.warning("%s", error)
+            child = None
+        with self._changed:
+            self._starting -= 1
+            surplus = child is not None and (self._closed or len(self._idle) + len(self._busy) >= self.size)
+            if child is not None and not surplus:
+                self._idle.append(child)
+            self._changed.notify()
+        if child is not None and surplus:
+            child.end()

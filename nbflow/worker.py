@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The child process user code runs in: `python -m nbflow.worker`. Its main thread runs one job after the other and nothing else.
+
+The process starts as two: a supervisor, which ends everything when the parent is gone, and below it the child proper, in a session of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final
+
+from nbflow.core.job import ErrorInfo, ExecutorEvent, Job, Outcome, Report
+from nbflow.core.protocols import ArtifactStore
+from nbflow.executors import processes
+from nbflow.executors.frames import Begin, Done, FrameReader, Ready, Said, pack
+from nbflow.executors.supervisor import supervise
+from nbflow.executors.user_modules import UserModules
+
+#: Growth of resident memory after which a child is not used again.
+GROWTH_LIMIT: Final = 1 << 30
+#: Imported before the first job when an earlier child had loaded them.
+HEAVY: Final = ("numpy", "pandas", "matplotlib", "pyarrow", "scipy", "sklearn", "polars")
+#: Signals a job may have changed; the next one finds them as Python sets them.
+_SIGNALS: Final = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGALRM: signal.SIG_DFL}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Become a supervisor and its child. Ends with the process."""
+    parser = argparse.ArgumentParser(prog="python -m nbflow.worker")
+    parser.add_argument("--data", type=int, required=True, help="socket the jobs come on")
+    parser.add_argument("--control", type=int, required=True, help="socket the supervisor listens to")
+    parser.add_argument("--runner", default="nbflow.operators.entry:run_job")
+    parser.add_argument("--preload", default="")
+    options = parser.parse_args(arguments)
+    data, control = socket.socket(fileno=options.data), socket.socket(fileno=options.control)
+    data.set_inheritable(False)  # noqa: FBT003 - the method's own signature
+    control.set_inheritable(False)  # noqa: FBT003
+    processes.become_subreaper()
+    supervisor = os.getpid()
+    child = os.fork()  # this process has one thread and has imported nothing that minds
+    if child:
+        data.close()
+        supervise(child, control)
+        os._exit(0)
+    control.close()
+    os.setsid()
+    processes.die_with_parent(supervisor)
+    processes.become_subreaper()
+    _prefer_for_oom_killer()
+    ChildLoop(data, options.runner, tuple(filter(None, options.preload.split(",")))).serve()
+    os._exit(0)  # threads that user code left behind must not hold the process
+
+
+class ChildLoop:
+    """Takes jobs from the parent one by one and answers each with a `Done`."""
+
+    def __init__(self, sock: socket.socket, runner: str, preload: Sequence[str]) -> None:
+        module, _, name = runner.partition(":")
+        self._run_job = getattr(importlib.import_module(module), name)
+        for library in preload:
+            _import_quietly(library)
+        self._sock = sock
+        self._sending = threading.Lock()
+        self._pid = os.getpid()
+        self._modules = UserModules()
+        self._threads = set(threading.enumerate())
+        self._at_start = processes.own_resident_bytes()
+
+    def serve(self) -> None:
+        """Until the parent closes the socket."""
+        reader = FrameReader(self._sock)
+        self._send(Ready(pid=self._pid))
+        while (message := reader.next()) is not None:
+            self._send_frame(self._answer(message))
+
+    def _answer(self, begin: Begin) -> bytes:
+        since = time.time_ns()
+        report = self._report(begin)
+        spent = self._why_spent(since)
+        done = Done(
+            report=report,
+            spent=spent,
+            files=self._modules.stamps(),
+            heavy=tuple(name for name in HEAVY if name in sys.modules),
+        )
+        try:
+            return pack(done)
+        except Exception as error:  # noqa: BLE001 - a value of the user's refuses to pickle in any way it likes
+            return pack(Done(report=_failed(begin.job, begin.worker, error), spent="its report could not be sent"))
+
+    def _report(self, begin: Begin) -> Report:
+        job = begin.job
+        tell = self._teller()
+        try:
+            report: Report = self._run_job(job, _artifacts(job.artifacts_url), tell, worker=begin.worker)
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything, also from a signal handler, and the child must answer
+            return _failed(job, begin.worker, error)
+        return report
+
+    def _teller(self) -> Callable[[ExecutorEvent], None]:
+        """Passes events on; in a process that user code forked it stays silent, since the socket is the parent's."""
+
+        def tell(event: ExecutorEvent) -> None:
+            if os.getpid() == self._pid:
+                self._send(Said(event=event))
+
+        return tell
+
+    def _send(self, message: object) -> None:
+        self._send_frame(pack(message))
+
+    def _send_frame(self, frame: bytes) -> None:
+        try:
+            with self._sending:
+                self._sock.sendall(frame)
+        except OSError:
+            os._exit(0)  # the parent is gone: the supervisor ends the rest
+
+    def _why_spent(self, since: int) -> str:
+        """Ends what the job left behind, and says why this child must not be used again ("" when it may)."""
+        for number, handler in _SIGNALS.items():
+            signal.signal(number, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        stale = self._modules.note(since)
+        if processes.has_children():
+            processes.reap()
+            left = processes.descendants(self._pid)
+            processes.end_all(lambda: processes.descendants(self._pid))
+            processes.reap()
+            if left:
+                return "the attempt left processes behind"
+        if any(_is_stray(thread) for thread in threading.enumerate() if thread not in self._threads):
+            return "the attempt left threads behind"
+        if stale:
+            return f"{stale} changed while it ran"
+        if processes.own_resident_bytes() - self._at_start > GROWTH_LIMIT:
+            return "it uses much memory"
+        return ""
+
+
+def _is_stray(thread: threading.Thread) -> bool:
+    """Whether user code may still run on it. nbflow's own threads and tqdm's monitor do nothing between jobs."""
+    return not thread.name.startswith("nbflow") and not type(thread).__module__.startswith("tqdm")
+
+
+def _failed(job: Job, worker: str, error: BaseException) -> Report:
+    info = ErrorInfo(ename=type(error).__name__, evalue=str(error), traceback=tuple(traceback.format_exception(error)))
+    now = datetime.now(UTC)
+    return Report(token=job.token, outcome=Outcome.FAILED, worker=worker, started_at=now, ended_at=now, reason=info.sentence, error=info)
+
+
+def _import_quietly(library: str) -> None:
+    try:
+        importlib.import_module(library)
+    except Exception:  # noqa: BLE001 - a broken library must fail the task that uses it, not every child
+        sys.modules.pop(library, None)
+
+
+def _prefer_for_oom_killer() -> None:
+    """When the machine runs out of memory, user code goes first, not the Dask worker."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123 - not worth importing pathlib here
+            file.write("500")
+    except OSError:
+        pass
+
+
+@lru_cache(maxsize=8)
+def _artifacts(url: str) -> ArtifactStore:
+    from nbflow.store.artifacts import open_artifacts
+
+    return open_artifacts(url)
+
+
+if __name__ == "__main__":
+    # The module proper, not this copy of it: user code finds an empty `__main__`.
+    from nbflow.worker import main as real_main
+
+    real_main()

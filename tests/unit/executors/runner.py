@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The smallest `run_job`: executes the source, with `print` as live output. What it runs in is under test, not the operators."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from nbflow.core.ids import FlowName, RunId, TaskId, TaskKey, Token
+from nbflow.core.job import AttemptBegan, ErrorInfo, ExecutorEvent, Job, JobContext, Outcome, OutputMade, Report
+from nbflow.core.protocols import ArtifactStore
+
+NAME = "tests.unit.executors.runner:run_job"
+
+
+def job(source: str, *, token: str = "t", **facts) -> Job:
+    context = JobContext(flow=FlowName("f"), run_id=RunId("r"), key=TaskKey(TaskId("task")), attempt=1)
+    return Job(token=Token(token), context=context, operator="python", source=source, **facts)
+
+
+def run_job(job: Job, artifacts: ArtifactStore | None, tell: Callable[[ExecutorEvent], None], *, worker: str = "") -> Report:
+    began = datetime.now(UTC)
+    tell(AttemptBegan(token=job.token, at=began, worker=worker))
+
+    def say(*words: object) -> None:
+        tell(OutputMade(token=job.token, output={"output_type": "stream", "name": "stdout", "text": " ".join(map(str, words)) + "\n"}))
+
+    namespace: dict[str, object] = {"print": say}
+    outcome, error = Outcome.SUCCESS, None
+    try:
+        exec(job.source, namespace)
+    except BaseException as problem:
+        outcome = Outcome.FAILED
+        error = ErrorInfo(ename=type(problem).__name__, evalue=str(problem), traceback=tuple(traceback.format_exception(problem)))
+    return Report(
+        token=job.token,
+        outcome=outcome,
+        worker=worker,
+        started_at=began,
+        ended_at=datetime.now(UTC),
+        error=error,
+        decision=namespace.get("answer"),
+    )
