@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where large values live: bytes under their hash, and small named marks, in a folder or on any fsspec URL.
+
+    <root>/3f/3f9a...        an artifact, in a folder named by the first two digits of its sha256
+    <root>/marks/<name>      a mark, such as `<token>.started`
+
+Children of workers import this module at their start, so it imports neither SQLAlchemy nor, before a URL asks for it, fsspec.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from nbflow.core.errors import SetupError
+from nbflow.core.protocols import ArtifactStore
+
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_MARK: Final = re.compile(r"[A-Za-z0-9_~:+-][A-Za-z0-9_.~:+-]{0,250}")
+#: Where writing one object is atomic by itself: a reader sees all of it or nothing.
+_WHOLE_OBJECTS: Final = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "hf"})
+
+
+def open_artifacts(url: str) -> ArtifactStore:
+    """The artifacts at `url`: a plain path or `file://` is a folder, anything else an fsspec URL.
+
+    Raises SetupError when nothing can be kept there.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return FolderArtifacts(Path(unquote(parts.path)))
+    if "://" not in url:
+        return FolderArtifacts(Path(url))
+    return RemoteArtifacts(url)
+
+
+class FolderArtifacts:
+    """Artifacts in a folder that every worker reaches. A file appears whole under its name (written aside, then renamed).
+
+    Nothing is forced to disk: after a power cut a file may be short, which `put` heals and `get` refuses.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._root = folder.expanduser().absolute()
+        self._marks = self._root / "marks"
+        self.url = str(self._root)
+        with _sentences(self.url):
+            self._marks.mkdir(parents=True, exist_ok=True)
+
+    def put(self, data: bytes) -> str:
+        hash = hashlib.sha256(data).hexdigest()
+        path = self._path(hash)
+        with _sentences(self.url):
+            if not _has_size(path, len(data)):
+                self._write(path, data)
+        return hash
+
+    def get(self, hash: str) -> bytes:
+        with _sentences(self.url):
+            try:
+                data = self._path(hash).read_bytes()
+            except FileNotFoundError:
+                raise _missing(hash, self.url) from None
+        return _verified(data, hash, self.url)
+
+    def has(self, hash: str) -> bool:
+        return self._path(hash).is_file()
+
+    def delete(self, hash: str) -> None:
+        with _sentences(self.url):
+            self._path(hash).unlink(missing_ok=True)
+
+    def mark(self, name: str, data: bytes = b"") -> bool:
+        path = self._marks / _checked(name)
+        with _sentences(self.url):
+            try:
+                handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+            except FileExistsError:
+                return False
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+        return True
+
+    def write_mark(self, name: str, data: bytes) -> None:
+        with _sentences(self.url):
+            self._write(self._marks / _checked(name), data)
+
+    def read_mark(self, name: str) -> bytes | None:
+        with _sentences(self.url):
+            try:
+                return (self._marks / _checked(name)).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def delete_mark(self, name: str) -> None:
+        with _sentences(self.url):
+            (self._marks / _checked(name)).unlink(missing_ok=True)
+
+    def _path(self, hash: str) -> Path:
+        return self._root / _fanned(hash, self.url)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        aside = path.parent / f".{path.name[:64]}.{uuid.uuid4().hex}"
+        try:
+            try:
+                aside.write_bytes(data)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                aside.write_bytes(data)
+            aside.replace(path)
+        except OSError:
+            with suppress(OSError):
+                aside.unlink()
+            raise
+
+
+class RemoteArtifacts:
+    """Artifacts on an fsspec file system.
+
+    Object stores write an object whole; elsewhere (sftp, hdfs, smb) a file is written aside and moved. `mark` uses the exclusive create mode
+    `xb`. Where a file system has none, it looks first and then writes: two processes that mark the same name within one round trip may
+    then both be told True. nbflow marks a token in one process only, so this needs a hand-over that was delivered twice at one instant.
+    """
+
+    def __init__(self, url: str) -> None:
+        import fsspec  # noqa: PLC0415 - costs 30 ms, and a folder does not need it
+
+        self.url = url.rstrip("/")
+        try:
+            self._files, root = fsspec.core.url_to_fs(self.url)
+        except (ValueError, ImportError) as error:
+            raise SetupError(f'artifacts_url "{self.url}" cannot be used: {_line(error)}') from error
+        self._root = root.rstrip("/")
+        protocol = self._files.protocol
+        names = {protocol} if isinstance(protocol, str) else set(protocol)
+        self._is_whole = bool(names & _WHOLE_OBJECTS)
+
+    def put(self, data: bytes) -> str:
+        hash = hashlib.sha256(data).hexdigest()
+        path = self._path(hash)
+        with _sentences(self.url):
+            if self._size(path) != len(data):
+                self._write(path, data)
+        return hash
+
+    def get(self, hash: str) -> bytes:
+        with _sentences(self.url):
+            try:
+                data = bytes(self._files.cat_file(self._path(hash)))
+            except FileNotFoundError:
+                raise _missing(hash, self.url) from None
+        return _verified(data, hash, self.url)
+
+    def has(self, hash: str) -> bool:
+        with _sentences(self.url):
+            return self._size(self._path(hash)) is not None
+
+    def delete(self, hash: str) -> None:
+        self._remove(self._path(hash))
+
+    def mark(self, name: str, data: bytes = b"") -> bool:
+        path = self._mark(name)
+        with _sentences(self.url):
+            if not self._is_whole:
+                self._files.makedirs(self._files._parent(path), exist_ok=True)  # noqa: SLF001 - fsspec's own name for it, used across file systems
+            try:
+                with self._files.open(path, "xb") as file:
+                    file.write(data)
+            except FileExistsError:
+                return False
+            except (ValueError, NotImplementedError):
+                if self._size(path) is not None:
+                    return False
+                self._write(path, data)
+        return True
+
+    def write_mark(self, name: str, data: bytes) -> None:
+        with _sentences(self.url):
+            self._write(self._mark(name), data)
+
+    def read_mark(self, name: str) -> bytes | None:
+        with _sentences(self.url):
+            try:
+                return bytes(self._files.cat_file(self._mark(name)))
+            except FileNotFoundError:
+                return None
+
+    def delete_mark(self, name: str) -> None:
+        self._remove(self._mark(name))
+
+    def _path(self, hash: str) -> str:
+        return f"{self._root}/{_fanned(hash, self.url)}"
+
+    def _mark(self, name: str) -> str:
+        return f"{self._root}/marks/{_checked(name)}"
+
+    def _size(self, path: str) -> int | None:
+        """Bytes of the file, None when there is none."""
+        try:
+            info: dict[str, Any] = self._files.info(path)
+        except FileNotFoundError:
+            return None
+        return int(info["size"] or 0) if info["type"] == "file" else None
+
+    def _write(self, path: str, data: bytes) -> None:
+        if self._is_whole:
+            self._files.pipe_file(path, data)
+            return
+        self._files.makedirs(self._files._parent(path), exist_ok=True)  # noqa: SLF001 - as in mark()
+        aside = f"{path}.{uuid.uuid4().hex}"
+        self._files.pipe_file(aside, data)
+        self._files.mv(aside, path)
+
+    def _remove(self, path: str) -> None:
+        with _sentences(self.url), suppress(FileNotFoundError):
+            self._files.rm_file(path)
+
+
+def _fanned(hash: str, url: str) -> str:
+    """Where the artifact stands below the root. A word that is no hash cannot name a file elsewhere."""
+    if not _HASH.fullmatch(hash):
+        raise _missing(hash, url)
+    return f"{hash[:2]}/{hash}"
+
+
+def _checked(name: str) -> str:
+    """`name` as a file name. Raises ValueError when it could name another folder."""
+    if not _MARK.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be the name of a mark")
+    return name
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except FileNotFoundError:
+        return False
+
+
+def _missing(hash: str, url: str) -> SetupError:
+    return SetupError(
+        f"The stored value {hash[:12]} is missing from {url}: run the task that gave it again, or restore the folder from a backup."
+    )
+
+
+def _verified(data: bytes, hash: str, url: str) -> bytes:
+    if hashlib.sha256(data).hexdigest() != hash:
+        raise SetupError(
+            f"The stored value {hash[:12]} in {url} is damaged ({len(data):,} bytes do not match its hash): "
+            "run the task that gave it again, or restore the folder from a backup."
+        )
+    return data
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def _sentences(url: str) -> Iterator[None]:
+    """Turns what the operating system or the file system says into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise SetupError(_sentence(error, url)) from error
+
+
+def _sentence(error: OSError, url: str) -> str:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"There is no space left for values in {url}: free some, or point artifacts_url to another place."
+    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        return (
+            f"Values cannot be written to or read from {url} ({error.strerror}): change its permissions, or point artifacts_url elsewhere."
+        )
+    return f"Values cannot be kept in {url}: {_line(error)}. Check artifacts_url."

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How the queries reach SQLite or PostgreSQL: one connection for each thread, short transactions, statements compiled once.
+
+What the two databases say differently stands here and nowhere else: their clocks, their upserts, how a writer takes its lock.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from sqlalchemy import URL, BigInteger, Connection, Executable, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import CursorResult, Dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.pool import NullPool
+from sqlalchemy.sql.functions import FunctionElement
+
+from nbflow.store.troubles import explained
+
+#: Seconds a writer waits for another one. Transactions are short, so a longer wait means that somebody else holds the file.
+BUSY_SECONDS: Final = 15.0
+
+
+class now_micros(FunctionElement[int]):  # noqa: N801 - a function of SQL
+    """The database's own clock, in microseconds since 1970 UTC: leases do not depend on the clocks of the machines that hold them."""
+
+    inherit_cache = True
+    type = BigInteger()
+
+
+@compiles(now_micros, "sqlite")
+def _sqlite_now(element: now_micros, compiler: Any, **options: Any) -> str:  # noqa: ARG001 - SQLAlchemy's signature
+    return "CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)"
+
+
+@compiles(now_micros, "postgresql")
+def _postgresql_now(element: now_micros, compiler: Any, **options: Any) -> str:  # noqa: ARG001 - SQLAlchemy's signature
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
+
+
+class Statement:
+    """One statement as text, compiled once: executing it costs what the driver costs. Parameters are given by name."""
+
+    def __init__(self, statement: Executable, dialect: Dialect, names: Sequence[str] | None = None) -> None:
+        compiled: Any = statement.compile(dialect=dialect, column_keys=names)  # type: ignore[attr-defined]
+        self._text = str(compiled)
+        self._order: Sequence[str] | None = compiled.positiontup if compiled.positional else None
+        self._constants: Mapping[str, Any] = {name: value for name, value in compiled.params.items() if value is not None}
+
+    def run(self, connection: Connection, **parameters: Any) -> CursorResult[*tuple[Any, ...]]:
+        return connection.exec_driver_sql(self._text, self._bound(parameters))
+
+    def run_many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Once for each row; none is fine."""
+        bound = [self._bound(row) for row in rows]
+        if len(bound) == 1:
+            connection.exec_driver_sql(self._text, bound[0])
+        elif bound:
+            connection.exec_driver_sql(self._text, bound)
+
+    def _bound(self, parameters: Mapping[str, Any]) -> Any:
+        if self._constants:
+            parameters = {**self._constants, **parameters}
+        return parameters if self._order is None else tuple(parameters[name] for name in self._order)
+
+
+class Database:
+    """An engine and its connections, one for each thread. Raises SetupError, in a sentence, for what the database cannot do."""
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.place = place(url)
+        self._mine = threading.local()
+        self._lock = threading.Lock()
+        self._open: dict[tuple[int, int], tuple[threading.Thread, Connection]] = {}
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            arguments: dict[str, Any] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+            self._engine = create_engine(url, connect_args=arguments, poolclass=NullPool)
+            event.listen(self._engine, "connect", _set_up_sqlite)
+        else:
+            self._engine = create_engine(url, connect_args={"connect_timeout": 10}, poolclass=NullPool)
+        self.dialect = self._engine.dialect
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for queries; each sees what was committed before it."""
+        with explained(self.place):
+            connection = self._connection()
+            try:
+                yield connection
+            finally:
+                self._end(connection, Connection.rollback)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction: committed at the end, rolled back when anything is raised."""
+        with explained(self.place):
+            connection = self._connection()
+            try:
+                if self.is_sqlite:
+                    # Takes the write lock up front, so that no writer fails half way.
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+                connection.commit()
+            except BaseException:
+                self._end(connection, Connection.rollback)
+                raise
+
+    def statement(self, statement: Executable, names: Sequence[str] | None = None) -> Statement:
+        return Statement(statement, self.dialect, names)
+
+    def insert(self, table: Table, *, names: Sequence[str] = ()) -> Statement:
+        """A plain insert of the named columns, all when none is named."""
+        return self.statement(table.insert(), names or table.columns.keys())
+
+    def upsert(self, table: Table, *, key: Sequence[str], changing: Sequence[str], names: Sequence[str] = ()) -> Statement:
+        """An insert that, where the key exists, sets the columns `changing` (none: leaves the row as it is)."""
+        insert = (sqlite.insert if self.is_sqlite else postgresql.insert)(table)
+        if not changing:
+            return self.statement(insert.on_conflict_do_nothing(index_elements=key), names or table.columns.keys())
+        values = {name: insert.excluded[name] for name in changing}
+        return self.statement(insert.on_conflict_do_update(index_elements=key, set_=values), names or table.columns.keys())
+
+    def close(self) -> None:
+        """Close the connections of all threads. May be called twice."""
+        with self._lock:
+            connections = [self._open.pop(number)[1] for number in self._of_this_process()]
+        for connection in connections:
+            with suppress(DBAPIError):
+                connection.close()
+        self._mine = threading.local()
+        self._engine.dispose()
+
+    def _connection(self) -> Connection:
+        mine = self._mine
+        if getattr(mine, "process", None) == os.getpid():
+            connection: Connection = mine.connection
+            return connection
+        # The first use in this thread, or in a forked child, which must not touch its parent's connection.
+        connection = self._engine.connect()
+        with self._lock:
+            gone = [number for number in self._of_this_process() if not self._open[number][0].is_alive()]
+            ended = [self._open.pop(number)[1] for number in gone]
+            self._open[os.getpid(), threading.get_ident()] = (threading.current_thread(), connection)
+        for old in ended:
+            with suppress(DBAPIError):
+                old.close()
+        mine.connection, mine.process = connection, os.getpid()
+        return connection
+
+    def _of_this_process(self) -> list[tuple[int, int]]:
+        """A forked child leaves its parent's connections alone: closing one would let go of the parent's file locks."""
+        return [number for number in self._open if number[0] == os.getpid()]
+
+    def _end(self, connection: Connection, how: Callable[[Connection], None]) -> None:
+        """A connection that was lost (PostgreSQL restarted) is given up; the next call opens another."""
+        try:
+            how(connection)
+        except DBAPIError:
+            connection.invalidate()
+        if connection.invalidated:
+            self._mine.process = None
+            with suppress(DBAPIError):
+                connection.close()
+
+
+def place(url: URL) -> str:
+    """The database as a sentence names it, without the password."""
+    return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+
+def _set_up_sqlite(connection: Any, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+    connection.isolation_level = None  # the driver must not open transactions by itself
+    connection.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
+    _use_write_ahead_log(connection)
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _use_write_ahead_log(connection: Any) -> None:
+    """SQLite does not wait by itself when two processes switch a new file at the same instant."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except connection.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return

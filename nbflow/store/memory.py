@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The store that forgets: for tests, our users' and our own. It keeps every promise of the Protocol within one process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from nbflow.core.ids import RunId, TaskKey, Token
+from nbflow.core.model import Flow
+from nbflow.core.protocols import Clock, RunPage
+from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
+from nbflow.store.codec import micros
+from nbflow.store.flow_hash import content_hash
+from nbflow.store.paging import as_page, read_page_cursor
+from nbflow.store.rows import LATER, artifact_hashes, in_order
+from nbflow.store.sentences import superseded, taken, unfinished, unknown
+
+
+class _SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """One run and all that belongs to it."""
+
+    record: RunRecord
+    tasks: dict[TaskKey, tuple[int, TaskRecord]]
+    owner: str = ""
+    epoch: int = 0
+    #: None: never claimed, or given back.
+    expires_at: datetime | None = None
+    changes: list[Change] = field(default_factory=list)
+    attempts: dict[Token, AttemptRecord] = field(default_factory=dict)
+    requests: dict[int, Request] = field(default_factory=dict)
+    captures: bytes | None = None
+    hashes: set[str] = field(default_factory=set)
+
+
+class MemoryStore:
+    """A Store in this process. `clock` plays the part of the database's clock for leases."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock: Clock = clock or _SystemClock()
+        self._lock = threading.Lock()
+        self._flows: dict[str, Flow] = {}
+        self._runs: dict[str, _Run] = {}
+        self._last_request = 0
+
+    # flows
+
+    def save_flow(self, flow: Flow, *, source: bytes = b"") -> str:
+        version = content_hash(flow, source)
+        with self._lock:
+            self._flows[version] = flow
+        return version
+
+    def flow(self, version: str) -> Flow:
+        with self._lock:
+            return self._flows[version]
+
+    # runs
+
+    def create_run(self, run: RunRecord, tasks: Sequence[TaskRecord]) -> None:
+        with self._lock:
+            if run.run_id in self._runs:
+                raise taken(run.run_id)
+            self._runs[run.run_id] = _Run(record=run, tasks={task.key: (position, task) for position, task in enumerate(tasks)})
+
+    def run(self, run_id: str) -> RunRecord:
+        with self._lock:
+            return self._found(run_id).record
+
+    def find_runs(self, *, flow: str = "", state: str = "", path: str = "", cursor: str = "", limit: int = 50) -> RunPage:
+        before = read_page_cursor(cursor) if cursor else None
+        with self._lock:
+            records = [each.record for each in self._runs.values()]
+        wanted = [
+            run
+            for run in records
+            if flow in ("", run.flow) and state in ("", run.state) and path in ("", run.path) and (before is None or _age(run) < before)
+        ]
+        return as_page(sorted(wanted, key=_age, reverse=True)[: limit + 1], limit)
+
+    def task_records(self, run_id: str) -> tuple[TaskRecord, ...]:
+        with self._lock:
+            each = self._runs.get(run_id)
+            return in_order(each.tasks.values()) if each else ()
+
+    def attempts(self, run_id: str, task_id: str = "", map_index: int | None = None) -> tuple[AttemptRecord, ...]:
+        with self._lock:
+            each = self._runs.get(run_id)
+            found = tuple(each.attempts.values()) if each else ()
+        return tuple(attempt for attempt in found if task_id in ("", attempt.key.task_id) and map_index in (None, attempt.key.map_index))
+
+    def save_captures(self, run_id: str, captures: bytes, hashes: Sequence[str] = ()) -> None:
+        with self._lock:
+            each = self._found(run_id)
+            each.captures = captures
+            each.hashes.update(hashes)
+
+    def captures(self, run_id: str) -> bytes | None:
+        with self._lock:
+            each = self._runs.get(run_id)
+            return each.captures if each else None
+
+    def delete_run(self, run_id: str) -> tuple[str, ...]:
+        with self._lock:
+            each = self._found(run_id)
+            if not each.record.state.is_finished:
+                raise unfinished(each.record)
+            del self._runs[run_id]
+            return tuple(sorted(each.hashes.difference(*(other.hashes for other in self._runs.values()))))
+
+    # leases
+
+    def claim(self, run_id: str, owner: str, seconds: float) -> Lease | None:
+        with self._lock:
+            each = self._runs.get(run_id)
+            if each is None or not (each.owner in ("", owner) or self._has_lapsed(each)):
+                return None
+            each.owner, each.epoch = owner, each.epoch + 1
+            each.expires_at = self._after(seconds)
+            return Lease(run_id=RunId(run_id), owner=owner, epoch=each.epoch, seconds=seconds)
+
+    def renew(self, lease: Lease) -> None:
+        with self._lock:
+            self._held(lease).expires_at = self._after(lease.seconds)
+
+    def release(self, lease: Lease) -> None:
+        with self._lock:
+            each = self._runs.get(lease.run_id)
+            if each and _holds(each, lease):
+                each.owner, each.expires_at = "", None
+
+    def lapsed_runs(self) -> tuple[RunId, ...]:
+        with self._lock:
+            lapsed = [each.record for each in self._runs.values() if not each.record.state.is_finished and self._has_lapsed(each)]
+        return tuple(run.run_id for run in sorted(lapsed, key=_age))
+
+    # the driver's writes
+
+    def commit(
+        self,
+        lease: Lease,
+        changes: Sequence[Change],
+        attempts: Sequence[AttemptRecord] = (),
+        done_requests: Sequence[int] = (),
+        run: RunRecord | None = None,
+    ) -> int:
+        with self._lock:
+            each = self._held(lease)
+            each.expires_at = self._after(lease.seconds)
+            for change in changes:
+                each.changes.append(replace(change, cursor=len(each.changes) + 1))
+            self._keep(each, changes, run)
+            each.attempts.update({attempt.token: attempt for attempt in attempts})
+            each.hashes |= artifact_hashes(attempts)
+            for id in done_requests:
+                each.requests.pop(id, None)
+            return len(each.changes)
+
+    def _keep(self, each: _Run, changes: Iterable[Change], run: RunRecord | None) -> None:
+        for change in changes:
+            if change.task is not None:
+                position, _ = each.tasks.get(change.task.key, (LATER, None))
+                each.tasks[change.task.key] = (position, change.task)
+            if change.run is not None:
+                each.record = change.run
+        if run is not None:
+            each.record = run
+
+    # everyone else
+
+    def leave_request(self, run_id: str, request: Request) -> int:
+        with self._lock:
+            each = self._found(run_id)
+            self._last_request += 1
+            each.requests[self._last_request] = replace(request, id=self._last_request)
+            return self._last_request
+
+    def requests(self, run_id: str) -> tuple[Request, ...]:
+        with self._lock:
+            each = self._runs.get(run_id)
+            return tuple(each.requests.values()) if each else ()
+
+    def changes(self, run_id: str, after: int = 0, limit: int = 10_000) -> tuple[Change, ...]:
+        with self._lock:
+            each = self._runs.get(run_id)
+            return tuple(each.changes[after : after + limit]) if each else ()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    # under the lock
+
+    def _found(self, run_id: str) -> _Run:
+        if run_id not in self._runs:
+            raise unknown(run_id, tuple(self._runs))
+        return self._runs[run_id]
+
+    def _held(self, lease: Lease) -> _Run:
+        each = self._runs.get(lease.run_id)
+        if each is None or not _holds(each, lease):
+            raise superseded(lease)
+        return each
+
+    def _has_lapsed(self, each: _Run) -> bool:
+        return each.expires_at is None or each.expires_at <= self._clock.now()
+
+    def _after(self, seconds: float) -> datetime:
+        return self._clock.now() + timedelta(seconds=seconds)
+
+
+def _holds(each: _Run, lease: Lease) -> bool:
+    return (each.owner, each.epoch) == (lease.owner, lease.epoch)
+
+
+def _age(run: RunRecord) -> tuple[int, str]:
+    return micros(run.created_at), run.run_id

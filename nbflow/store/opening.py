@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Opening the store: the folder, the file system, the schema. An up-to-date database is opened without Alembic."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import URL, Connection, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError
+
+from nbflow.core.errors import SetupError
+from nbflow.core.protocols import Store
+from nbflow.store.database import Database, place
+from nbflow.store.memory import MemoryStore
+from nbflow.store.schema import HEAD
+from nbflow.store.sql import SqlStore
+
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+#: File systems whose locks SQLite cannot rely on.
+_NETWORK: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "fuse.sshfs", "fuse.s3fs", "9p", "afs", "ceph", "fuse.ceph"}
+)
+#: Any number, the same for every nbflow: who migrates a PostgreSQL database holds this advisory lock.
+_MIGRATION_LOCK: Final = 0x6E62666C
+
+
+def open_store(database_url: str) -> Store:
+    """The store at `database_url`: `sqlite:///PATH`, `postgresql://...`, or `memory://`, which forgets everything when it is closed.
+
+    Makes the folder and the tables where there are none, and migrates older ones; processes that do so at the same instant wait for each
+    other. Raises SetupError, in one sentence, when the database cannot be used.
+    """
+    if database_url == "memory://":
+        return MemoryStore()
+    url = _parsed(database_url)
+    if url.get_backend_name() == "sqlite":
+        _prepare_folder(url)
+    database = Database(url)
+    try:
+        _bring_up_to_date(database)
+    except BaseException:
+        database.close()
+        raise
+    return SqlStore(database)
+
+
+def _parsed(database_url: str) -> URL:
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError):
+        raise SetupError("database_url cannot be read: write sqlite:////path/to/nbflow.db or postgresql://user@host/name.") from None
+    if url.drivername in {"postgres", "postgresql", "postgresql+psycopg"}:
+        _need_psycopg()
+        return url.set(drivername="postgresql+psycopg")
+    if url.drivername not in {"sqlite", "sqlite+pysqlite"}:
+        raise SetupError(f'database_url names "{url.drivername}": nbflow keeps its history in sqlite or postgresql.')
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise SetupError("database_url names no file: write sqlite:////path/to/nbflow.db (or memory:// to keep nothing).")
+    return url
+
+
+def _need_psycopg() -> None:
+    try:
+        import psycopg  # noqa: F401, PLC0415 - an extra; asked for here to say how it is installed
+    except ImportError:
+        raise SetupError('PostgreSQL needs the package psycopg: pip install "psycopg[binary]".') from None
+
+
+def _prepare_folder(url: URL) -> None:
+    file = Path(url.database or "")
+    try:
+        file.absolute().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise SetupError(f"There is no space left for the database {file}: free some, or choose another home.") from error
+        raise SetupError(f"The folder of the database {file} cannot be made ({error.strerror}): choose another home.") from error
+    kind = network_file_system(file.absolute(), _mounts())
+    if kind:
+        raise SetupError(
+            f"The database {file} would stand on a network file system ({kind}), where SQLite loses data: "
+            "choose a home on a local disk, or set database_url to PostgreSQL."
+        )
+
+
+def network_file_system(file: Path, mounts: str) -> str:
+    """The kind of the network file system `file` stands on, "" on a local one. `mounts` is the text of /proc/mounts."""
+    target = os.path.realpath(file)
+    best, found = "", ""
+    for line in mounts.splitlines():
+        words = line.split()
+        if len(words) < 3:
+            continue
+        # The kernel writes blanks and backslashes of a name as octal numbers.
+        point = words[1].replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+        is_above = target == point or target.startswith(point.rstrip("/") + "/")
+        if is_above and len(point) >= len(best):
+            best, found = point, words[2]
+    return found if found in _NETWORK else ""
+
+
+def _mounts() -> str:
+    """Empty where the system has no /proc (macOS, Windows): then nothing can be said."""
+    try:
+        return Path("/proc/mounts").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
+
+
+def _bring_up_to_date(database: Database) -> None:
+    with database.reading() as connection:
+        if _revision(connection) == HEAD:
+            return
+    with database.writing() as connection:
+        if not database.is_sqlite:  # SQLite's writer is alone by itself
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATION_LOCK})
+        if _revision(connection) != HEAD:
+            _migrate(connection, database)
+
+
+def _revision(connection: Connection) -> str | None:
+    """The migration the database is at, None for an empty one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    return found
+
+
+def _migrate(connection: Connection, database: Database) -> None:
+    from alembic import command  # noqa: PLC0415 - only a new or an older database pays for it
+    from alembic.config import Config  # noqa: PLC0415 - as above
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    stored = _revision(connection)
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if stored is not None and stored not in known:
+        raise SetupError(
+            f"The database {place(database.url)} was made by a newer nbflow (schema {stored}, this one knows {HEAD}): install that version here too."
+        )
+    command.upgrade(config, "head")

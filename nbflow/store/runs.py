@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs and their task instances as they stand now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Select, String, bindparam, select, tuple_
+
+from nbflow.core.protocols import RunPage
+from nbflow.core.records import RunRecord, TaskRecord
+from nbflow.store.codec import decode, encode
+from nbflow.store.database import Database
+from nbflow.store.paging import as_page, read_page_cursor
+from nbflow.store.rows import column_text, in_order, run_row, task_row
+from nbflow.store.schema import run as run_table
+from nbflow.store.schema import run_capture, task_instance
+from nbflow.store.sentences import taken, unknown
+
+#: How many of the newest run ids a mistyped one is compared with.
+_RECENT = 1_000
+
+
+class Runs:
+    """Queries on `run`, `task_instance` and `run_capture`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        columns = run_table.c
+        this = columns.run_id == bindparam("this")
+        of_run = task_instance.c.run_id == bindparam("this")
+        captured = run_capture.c.run_id == bindparam("this")
+        self._create = database.upsert(run_table, key=["run_id"], changing=[])
+        self._update = database.statement(
+            run_table.update().where(this).values(state=bindparam("new_state"), path=bindparam("new_path"), record=bindparam("new_record"))
+        )
+        self._select = database.statement(select(columns.record).where(this))
+        lock = select(columns.record).where(this).with_for_update()
+        self._lock = database.statement(lock)
+        self._recent = select(columns.run_id).order_by(columns.created_at.desc(), columns.run_id.desc()).limit(_RECENT)
+        self._upsert_task = database.upsert(task_instance, key=["run_id", "task_id", "map_index"], changing=["state", "record"])
+        self._tasks = database.statement(select(task_instance.c.position, task_instance.c.record).where(of_run))
+        self._save_captures = database.upsert(run_capture, key=["run_id"], changing=["captures"])
+        self._captures = database.statement(select(run_capture.c.captures).where(captured))
+        self._deletes = [
+            database.statement(table.delete().where(table.c.run_id == bindparam("this")))
+            for table in (task_instance, run_capture, run_table)
+        ]
+
+    def create(self, connection: Connection, run: RunRecord, tasks: Sequence[TaskRecord]) -> None:
+        if not self._create.run(connection, **run_row(run, encode(run))).rowcount:
+            raise taken(run.run_id)
+        self.put_tasks(connection, [task_row(run.run_id, task, encode(task), position) for position, task in enumerate(tasks)])
+
+    def put(self, connection: Connection, run: RunRecord, record: str) -> None:
+        """The run's record, which is there already."""
+        row = run_row(run, record)
+        self._update.run(connection, this=run.run_id, new_state=row["state"], new_path=row["path"], new_record=record)
+
+    def put_tasks(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        self._upsert_task.run_many(connection, rows)
+
+    def load(self, run_id: str) -> RunRecord:
+        with self._database.reading() as connection:
+            return self._decoded(connection, run_id, self._select.run(connection, this=run_id).scalar_one_or_none())
+
+    def lock(self, connection: Connection, run_id: str) -> RunRecord:
+        """The run, which nobody else deletes before this transaction ends."""
+        return self._decoded(connection, run_id, self._lock.run(connection, this=run_id).scalar_one_or_none())
+
+    def _decoded(self, connection: Connection, run_id: str, text: str | None) -> RunRecord:
+        if text is None:
+            raise unknown(run_id, connection.scalars(self._recent).all())
+        return decode(RunRecord, text)
+
+    def find(self, *, flow: str, state: str, path: str, cursor: str, limit: int) -> RunPage:
+        query = _page(cursor, limit)
+        for column, value in ((run_table.c.flow, flow), (run_table.c.state, state), (run_table.c.path, column_text(path))):
+            if value:
+                query = query.where(column == value)
+        with self._database.reading() as connection:
+            texts: Sequence[str] = connection.scalars(query).all()
+            runs = [decode(RunRecord, text) for text in texts]
+        return as_page(runs, limit)
+
+    def tasks(self, run_id: str) -> tuple[TaskRecord, ...]:
+        with self._database.reading() as connection:
+            rows = self._tasks.run(connection, this=run_id).all()
+        return in_order((position, decode(TaskRecord, text)) for position, text in rows)
+
+    def save_captures(self, connection: Connection, run_id: str, captures: bytes) -> None:
+        self._save_captures.run(connection, run_id=run_id, captures=captures)
+
+    def captures(self, run_id: str) -> bytes | None:
+        with self._database.reading() as connection:
+            found = self._captures.run(connection, this=run_id).scalar_one_or_none()
+        return None if found is None else bytes(found)
+
+    def delete(self, connection: Connection, run_id: str) -> None:
+        for delete in self._deletes:
+            delete.run(connection, this=run_id)
+
+
+def _page(cursor: str, limit: int) -> Select[str]:
+    columns = run_table.c
+    query = select(columns.record).order_by(columns.created_at.desc(), columns.run_id.desc()).limit(limit + 1)
+    if not cursor:
+        return query
+    created_at, run_id = read_page_cursor(cursor)
+    return query.where(tuple_(columns.created_at, columns.run_id) < tuple_(created_at, run_id, types=[BigInteger, String]))

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The tables, as the code sees them; migrations/versions make them. Instants are integers (microseconds UTC), records JSON text (adr/0002)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+
+#: The newest migration, so that opening an up-to-date database needs no Alembic.
+HEAD: Final = "0001"
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+#: PostgreSQL compares names byte by byte, as SQLite does: pages stay stable whatever the server's language is.
+Name: Final = String(250).with_variant(String(250, collation="C"), "postgresql")
+Path: Final = Text().with_variant(Text(collation="C"), "postgresql")
+Hash: Final = String(64)
+#: SQLite counts up by itself only in an INTEGER primary key.
+Counter: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+flow: Final = Table(
+    "flow",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("path", Path, primary_key=True),
+    Column("version", Hash, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+flow_version: Final = Table(
+    "flow_version",
+    metadata,
+    Column("version", Hash, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("source", LargeBinary, nullable=False),
+    Index(None, "name", "created_at"),
+)
+
+run: Final = Table(
+    "run",
+    metadata,
+    Column("run_id", Name, primary_key=True),
+    Column("flow", Name, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("path", Path, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    Index(None, "created_at", "run_id"),
+    Index(None, "flow", "created_at", "run_id"),
+    Index(None, "state", "created_at", "run_id"),
+    Index(None, "path", "created_at", "run_id"),
+)
+
+#: Apart from the run, which is written often, while captures may be megabytes.
+run_capture: Final = Table(
+    "run_capture",
+    metadata,
+    Column("run_id", Name, primary_key=True),
+    Column("captures", LargeBinary, nullable=False),
+)
+
+task_instance: Final = Table(
+    "task_instance",
+    metadata,
+    Column("run_id", Name, primary_key=True),
+    Column("task_id", Name, primary_key=True),
+    Column("map_index", Integer, primary_key=True),
+    #: Place in the notebook; -1 for an instance that came later, which stands with the others of its task.
+    Column("position", Integer, nullable=False),
+    Column("state", String(24), nullable=False),
+    Column("record", Text, nullable=False),
+)
+
+attempt: Final = Table(
+    "attempt",
+    metadata,
+    #: In the order they were first recorded.
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("token", Name, nullable=False, unique=True),
+    Column("run_id", Name, nullable=False),
+    Column("task_id", Name, nullable=False),
+    Column("map_index", Integer, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("record", Text, nullable=False),
+    Index(None, "run_id", "task_id", "map_index"),
+)
+
+change: Final = Table(
+    "change",
+    metadata,
+    Column("run_id", Name, primary_key=True),
+    Column("cursor", BigInteger, primary_key=True),
+    Column("task_id", Name),
+    Column("map_index", Integer),
+    Column("at", BigInteger, nullable=False),
+    #: What moved, from where to where, and why.
+    Column("record", Text, nullable=False),
+    #: The records after the change, as they stand in their own tables.
+    Column("task", Text),
+    Column("run", Text),
+)
+
+request: Final = Table(
+    "request",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("run_id", Name, nullable=False),
+    Column("record", Text, nullable=False),
+    Index(None, "run_id", "id"),
+)
+
+lease: Final = Table(
+    "lease",
+    metadata,
+    Column("run_id", Name, primary_key=True),
+    Column("owner", String(250), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    #: By the database's clock.
+    Column("expires_at", BigInteger, nullable=False),
+    #: The newest cursor of the run's change log: counting up is part of proving the lease.
+    Column("cursor", BigInteger, nullable=False),
+)
+
+artifact_reference: Final = Table(
+    "artifact_reference",
+    metadata,
+    Column("run_id", Name, primary_key=True),
+    Column("hash", Hash, primary_key=True),
+    Index(None, "hash"),
+)
