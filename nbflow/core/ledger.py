@@ -6,7 +6,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -33,6 +33,13 @@ class InvalidTransition(AssertionError):
         who = f"task {task.key}, attempt {task.attempt}" if task else "the run itself"
         told = "".join(f"\n  {event!r}" for event in history)
         super().__init__(f"run {run.run_id}, {who}: no move leads from {before} to {after}. The last events:{told}")
+
+
+def _with(record: TaskRecord, fields: Mapping[str, Any]) -> TaskRecord:
+    """As `dataclasses.replace`, in a fifth of its time: it is called four times for each task of a run."""
+    after = object.__new__(TaskRecord)
+    after.__dict__.update(record.__dict__, **fields)
+    return after
 
 
 class Ledger:
@@ -131,7 +138,7 @@ class Ledger:
         if (before, state) not in TRANSITIONS:
             raise InvalidTransition(self.run, record, state, self.history)
         key = record.key
-        after = replace(record, state=state, reason=reason, **fields)
+        after = _with(record, {"state": state, "reason": reason, **fields})
         self.records[key] = after
         self.changes.append(Change(at=now, key=key, before=before, after=state, reason=reason, task=after))
         self._recount(key.task_id, before, state)
@@ -233,6 +240,8 @@ class Ledger:
     def check(self) -> None:
         """Counters and lists agree with the records. Raises AssertionError."""
         states = [record.state for record in self.records.values()]
+        known = TaskRecord.__dataclass_fields__.keys()
+        assert all(record.__dict__.keys() == known for record in self.records.values()), "a record has a field that records do not have"
         assert +self.counts == Counter(states), "the counts of states are off"
         assert self.unfinished == sum(state not in FINISHED for state in states), "the number of unfinished instances is off"
         assert all(self.upstream[id] == self._count_upstream(id) for id in self.graph.ids), "the upstream counts are off"

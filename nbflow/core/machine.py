@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from nbflow.core import branching, messages, retry, rules
+from nbflow.core import branching, messages, retry, rules, trigger_rules
 from nbflow.core.errors import UserError
 from nbflow.core.events import (
     AttemptFailed,
@@ -156,13 +156,19 @@ class RunMachine:
             id = next(iter(ledger.dirty))
             del ledger.dirty[id]
             pending = [record for key in ledger.copies[id] if (record := ledger.records[key]).state is S.PENDING]
-            if not pending:
+            if not pending or self._surely_waits(id):
                 continue
             verdict = rules.judge(self._situation(id))
             if verdict.decision in {Decision.SKIP, Decision.UPSTREAM_FAILED}:
                 verdict = rules.judge(self._situation(id, names=True))
             for record in pending:
                 self._apply(record, verdict, now)
+
+    def _surely_waits(self, id: TaskId) -> bool:
+        """The common answer, given without a Situation: a join is asked once for each upstream task that ends."""
+        ledger = self._ledger
+        found = trigger_rules.decide(ledger.tasks[id].options.trigger_rule, ledger.upstream[id])
+        return found is Decision.WAIT and not ledger.not_chosen.get(id)
 
     def _situation(self, id: TaskId, *, names: bool = False) -> Situation:
         ledger = self._ledger
