@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import os
@@ -131,9 +132,11 @@ class Workspace:
 
     def close(self) -> None:
         """Let go of the cluster and the database; runs of this process are abandoned."""
-        for handle in list(self._handles.values()):
-            handle.abandon("The process that drove this run ended.")
-            handle.wait(10)
+        for handle in self._handles.values():
+            if not handle.is_over:
+                handle.abandon("The process that drove this run ended.")
+                with contextlib.suppress(NbflowError):
+                    handle.wait(10)
         with self._lock:
             if self._executor is not None:
                 self._executor.close()
@@ -200,7 +203,7 @@ class Workspace:
         )
         records = tuple(TaskRecord(key=TaskKey(task)) for task in chosen)
         self.store.create_run(run, records)
-        self.store.save_captures(run.run_id, pickle.dumps(captures, protocol=5))
+        self.store.save_captures(run.run_id, pickle.dumps(captures, protocol=5), _hashes(captures))
         lease = self.store.claim(run.run_id, _me(), self.settings.lease)
         if lease is None:
             raise Superseded(f"Run {run.run_id} was taken by another process before it began.")
@@ -215,7 +218,7 @@ class Workspace:
             held=held,
             observers=observers,
         )
-        self._handles[run.run_id] = handle
+        self._handles = {known: other for known, other in self._handles.items() if not other.is_over} | {run.run_id: handle}
         handle.start()
         return handle
 
@@ -382,6 +385,11 @@ def _person() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return ""
+
+
+def _hashes(captures: CaptureSet) -> tuple[str, ...]:
+    every = [*captures.names.values(), *(capture for early in captures.early.values() for capture in early.values())]
+    return tuple({capture.value.hash for capture in every if capture.value is not None and capture.value.inline is None})
 
 
 def _refuse_unsendable(flow: Flow, captures: CaptureSet, chosen: Collection[TaskId]) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 from nbflow.app import Rooms, SystemClock, Workspace
 from nbflow.core.protocols import Clock
 from nbflow.executors.inline import InlineExecutor
-from nbflow.operators.entry import run_job
 from nbflow.settings import Settings
 from nbflow.store.artifacts import open_artifacts
 from nbflow.store.memory import MemoryStore
@@ -42,6 +41,8 @@ class FakeClock:
 @contextmanager
 def memory_workspace(folder: Path, clock: Clock | None = None) -> Iterator[Workspace]:
     """A workspace whose history lives in memory, whose values lie in `folder` and whose tasks run inline. Closed at the end."""
+    from nbflow.operators.entry import run_job  # noqa: PLC0415 - IPython is loaded when a task is to run
+
     artifacts = open_artifacts(str(folder / "artifacts"))
     clock = clock or SystemClock()
     rooms = Rooms(

@@ -112,6 +112,11 @@ class Driver:
     def run_id(self) -> RunId:
         return self._snapshot.run.run_id
 
+    @property
+    def is_over(self) -> bool:
+        """Nothing is driven here any more: the run has ended, or its driver has."""
+        return self._over
+
     def start(self) -> None:
         self._inbox.put(RunStarted())
         self._thread.start()
@@ -290,8 +295,7 @@ class Driver:
         waiting = self._machine.waiting()
         if not waiting:
             return []
-        occupying = self._machine.count(OCCUPYING)
-        keys = grant(waiting, occupying, parallelism=self._at.parallelism, max_active_tasks=self._flow.options.max_active_tasks)
+        keys = grant(waiting, len(self._attempts), parallelism=self._at.parallelism, max_active_tasks=self._flow.options.max_active_tasks)
         return [self._machine.handle(SlotGranted(key=key, token=Token(uuid.uuid4().hex)), now) for key in keys]
 
     def _archive(self, changes: Sequence[Change], reported: set[Token]) -> list[AttemptRecord]:

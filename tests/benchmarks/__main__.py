@@ -95,7 +95,6 @@ def ten_cells(path: Path) -> None:
 
 def papermill_rows() -> Iterator[Row]:
     import papermill
-
     from nbflow.headless import run_notebook
 
     with workspace() as opened, tempfile.TemporaryDirectory() as folder:
@@ -120,7 +119,8 @@ def start_up() -> Iterator[tuple[str, float]]:
         "nbflow --help": ["-m", "nbflow", "--help"],
     }.items():
         took = statistics.median(
-            seconds(lambda command=command: subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)) for _ in range(5)
+            seconds(lambda command=command: subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL))
+            for _ in range(5)
         )
         yield name, took - empty if command[0] == "-c" else took
 
@@ -133,8 +133,9 @@ def main() -> None:
             table.add_row(row.name, f"{row.ours * 1000:.0f} ms", f"{row.raw * 1000:.0f} ms", f"{row.ratio:.2f}", row.raw_name)
     for name, took in start_up():
         table.add_row(name, f"{took * 1000:.0f} ms", "", "", "")
-    Console(width=110).print(table)
-    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}")
+    console = Console(width=110)
+    console.print(table)
+    console.print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}")
 
 
 if __name__ == "__main__":
