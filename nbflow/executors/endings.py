@@ -107,7 +107,7 @@ class HeardOutputs:
         if kind == "clear_output":
             self._outputs, self._size = [], 0
         elif kind != "update_display_data" and self._size < _KEPT:
-            self._size += _size(event.output)
+            self._size += output_size(event.output)
             self._append(event.output)
 
     def _append(self, output: Mapping[str, Any]) -> None:
@@ -121,5 +121,6 @@ class HeardOutputs:
         return OutputsRef(inline=tuple(self._outputs), size=self._size)
 
 
-def _size(output: Mapping[str, Any]) -> int:
+def output_size(output: Mapping[str, Any]) -> int:
+    """Characters it takes, roughly."""
     return len(output["text"]) if output.get("output_type") == "stream" else len(str(output.get("data", "")))

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Attempts on a Dask cluster. Dask is told little and trusted with little: one thin task for each attempt, no retries, nothing kept.
+
+A report comes ahead of the task's result as an event of the worker, in the same stream; the result itself is fetched only when the event was lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import pickle
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from nbflow.core.errors import SetupError
+from nbflow.core.ids import Token
+from nbflow.core.job import AttemptBegan, ExecutorEvent, Job, Report
+from nbflow.core.protocols import ArtifactStore
+from nbflow.executors import cluster, endings
+
+_log = logging.getLogger(__name__)
+#: Seconds a cluster has to answer.
+CONNECT_LIMIT: Final = 5.0
+#: Seconds a worker has to end what was cancelled; more means that it hangs.
+CANCEL_LIMIT: Final = 10.0
+#: Seconds for which the number of slots of a foreign cluster is believed.
+_SLOTS_AGE: Final = 5.0
+
+
+@dataclass
+class _Sent:
+    """An attempt whose report is still to come."""
+
+    artifacts_url: str
+    future: Any = None
+    began: AttemptBegan | None = None
+
+
+class DaskExecutor:
+    """`spec` is `local` (the home's cluster, started when there is none), an address, or `scheduler_file:PATH`.
+
+    `artifacts` is asked for the started mark of an attempt whose worker died before it could say that it had begun.
+    """
+
+    def __init__(
+        self,
+        spec: str = "local",
+        *,
+        home: Path,
+        artifacts_url: str = "",
+        workers: int = 0,
+        memory: int | None = None,
+        idle: float = 600.0,
+        artifacts: ArtifactStore | None = None,
+        runner: str = "",
+    ) -> None:
+        self.artifacts_url = artifacts_url
+        self._spec, self._home, self._runner = spec, home, runner
+        self._workers, self._memory, self._idle = workers, memory, idle
+        self._artifacts = artifacts
+        self._lock = threading.Lock()
+        self._connecting = threading.Lock()
+        self._live: dict[Token, _Sent] = {}
+        self._doomed: list[tuple[Token, _Sent]] = []
+        self._cancelling = threading.Lock()
+        self._client: Any = None
+        self._is_broken = False
+        self._is_closed = False
+        self._slots: tuple[float, int | None] = (0.0, None)
+        self._facts: cluster.ClusterFacts | None = None
+        self._heard: queue.SimpleQueue[bytes | ExecutorEvent | None] = queue.SimpleQueue()
+        self._listener: threading.Thread | None = None
+        self._tell: Callable[[ExecutorEvent], None] = lambda _: None
+
+    def slots(self) -> int | None:
+        """Threads of all workers; None while there is no worker."""
+        if self._facts is not None:
+            return self._facts.slots
+        age, slots = self._slots
+        if self._client is not None and time.monotonic() - age > _SLOTS_AGE:
+            with contextlib.suppress(OSError, ValueError):
+                slots = sum(self._client.nthreads().values()) or None
+                self._slots = (time.monotonic(), slots)
+        return slots
+
+    def start(self, tell: Callable[[ExecutorEvent], None]) -> None:
+        self._tell = tell
+        if self._listener is None:
+            self._listener = threading.Thread(target=self._listen, name="nbflow-dask-listener", daemon=True)
+            self._listener.start()
+        self._connected()
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Hand over. Raises SetupError when the cluster went away and cannot be reached again (or, a local one, started again)."""
+        from nbflow.executors.dask_worker import KEY_PREFIX, run_attempt  # noqa: PLC0415 - distributed, loaded with the client
+
+        if not jobs:
+            return
+        client = self._connected()
+        with self._lock:
+            self._live.update((job.token, _Sent(job.artifacts_url)) for job in jobs)
+        for group in _alike(jobs):
+            futures = client.map(
+                run_attempt,
+                [pickle.dumps(job, protocol=5) for job in group],
+                key=[KEY_PREFIX + job.token for job in group],
+                topic=client.id,
+                pure=False,
+                retries=0,
+                priority=group[0].priority,
+                resources=dict(group[0].resources) or None,
+            )
+            self._follow(group, futures)
+
+    def cancel(self, tokens: Sequence[Token]) -> None:
+        """Forget the tasks and kill what runs; returns when the workers have confirmed it. Callers that come together are served together."""
+        with self._lock:
+            self._doomed += [(token, self._live.pop(token)) for token in tokens if token in self._live]
+        with self._cancelling:  # whoever comes second finds its tokens done
+            with self._lock:
+                doomed, self._doomed = self._doomed, []
+            if doomed:
+                self._end(doomed)
+
+    def close(self) -> None:
+        """Cancel what still runs and disconnect. A local cluster stays for others and stops by itself."""
+        with self._lock:
+            tokens = list(self._live)
+            self._is_closed = True
+        if self._client is not None:
+            self.cancel(tokens)
+            with contextlib.suppress(OSError, TimeoutError):
+                self._client.close(timeout=CONNECT_LIMIT)
+            self._client = None
+        if self._listener is not None:
+            self._heard.put(None)
+            self._listener = None
+
+    # --- the connection --------------------------------------------------------------------------------------------------
+
+    def _connected(self) -> Any:
+        """A client that works, made anew after the connection was lost."""
+        with self._connecting:
+            if self._is_closed:
+                raise SetupError("This executor was closed: make a new one.")
+            if self._client is not None and not self._is_broken and self._client.status == "running":
+                return self._client
+            if self._client is not None:
+                old, self._client = self._client, None
+                threading.Thread(target=_close_quietly, args=(old,), daemon=True).start()
+            self._client, self._is_broken = self._connect(), False
+            return self._client
+
+    def _connect(self) -> Any:
+        if self._spec == "local":
+            self._facts = cluster.connect_home_cluster(
+                self._home, workers=self._workers, memory=self._memory, idle=self._idle, runner=self._runner
+            )
+            address = self._facts.address
+        else:
+            address = resolve(self._spec)
+        client = _open_client(address)
+        if self._facts is None:
+            try:
+                _check_cluster(client, address)
+            except SetupError:
+                _close_quietly(client)
+                raise
+        client.scheduler_comm.interval = 0.001  # stock 10 ms: half of a short task's round trip
+        client.subscribe_topic(client.id, self._on_event)
+        return client
+
+    # --- what comes back -------------------------------------------------------------------------------------------------
+
+    def _follow(self, jobs: Sequence[Job], futures: Sequence[Any]) -> None:
+        for job, future in zip(jobs, futures, strict=True):
+            with self._lock:
+                sent = self._live.get(job.token)
+                if sent is not None:
+                    sent.future = future
+            future.add_done_callback(lambda future, token=job.token: self._ended(token, future))
+
+    def _on_event(self, event: tuple[float, Any]) -> None:
+        """In the client's event loop: the listener does the work. Dask's own events of this topic are no bytes."""
+        if isinstance(event[1], bytes):
+            self._heard.put(event[1])
+
+    def _listen(self) -> None:
+        while (batch := self._heard.get()) is not None:
+            events = pickle.loads(batch) if isinstance(batch, bytes) else [batch]  # noqa: S301 - from our own workers
+            for event in events:
+                try:
+                    self._say(event)
+                except Exception:
+                    _log.exception("an event of attempt %s was not heard", event.token)
+
+    def _say(self, event: ExecutorEvent) -> None:
+        with self._lock:
+            sent = self._live.get(event.token)
+            if sent is None:
+                return
+            if isinstance(event, AttemptBegan):
+                sent.began = event
+            elif isinstance(event, Report):
+                del self._live[event.token]
+        self._tell(event)
+
+    def _ended(self, token: Token, future: Any) -> None:
+        """Dask says that the task is over, on a thread of its own; nearly always the report is there already."""
+        with self._lock:
+            sent = self._live.get(token)
+        if sent is not None:
+            with contextlib.suppress(Exception):  # whatever Dask raises here, the report below says that it is lost
+                report = self._fetch(token, sent, future)
+                if report is not None:
+                    self._heard.put(report)
+        future.release()
+
+    def _fetch(self, token: Token, sent: _Sent, future: Any) -> Report | None:
+        status = future.status
+        if status == "finished":
+            return self._result(token, sent, future)
+        if status == "error":
+            return self._error(token, sent, future.exception())
+        if self._is_closed:
+            return None
+        self._is_broken = True
+        return self._lost(token, sent, "the connection to the Dask scheduler was lost")
+
+    def _result(self, token: Token, sent: _Sent, future: Any) -> Report | None:
+        try:
+            data = future.result(timeout=CONNECT_LIMIT)
+        except Exception as error:  # noqa: BLE001 - the worker is gone with the result, or anything Dask raises
+            return self._lost(token, sent, f"its report could not be fetched: {error}")
+        if data is None:
+            return self._lost(token, sent, "the Dask worker gave it up")
+        report: Report = pickle.loads(data)  # noqa: S301 - from our own workers
+        return report
+
+    def _error(self, token: Token, sent: _Sent, error: BaseException | None) -> Report:
+        from distributed import KilledWorker  # noqa: PLC0415 - loaded with the client
+
+        if isinstance(error, KilledWorker):
+            return self._lost(token, sent, f"its Dask worker {getattr(error.last_worker, 'address', '')} died")
+        return endings.unusable(token, f"the Dask worker could not run it: {type(error).__name__}: {error}")
+
+    def _lost(self, token: Token, sent: _Sent, reason: str) -> Report:
+        began = sent.began
+        started_at = began.at if began else self._started_mark(token)
+        return endings.lost(token, reason, worker=began.worker if began else "", started_at=started_at)
+
+    def _started_mark(self, token: Token) -> datetime | None:
+        """When user code began, by the mark that stands in the artifact store; its text is an ISO instant, or anything."""
+        if self._artifacts is None:
+            return None
+        mark = self._artifacts.read_mark(f"{token}.started")
+        if mark is None:
+            return None
+        try:
+            instant = datetime.fromisoformat(mark.decode())
+        except ValueError:
+            return datetime.now(UTC)
+        return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+    # --- cancel ----------------------------------------------------------------------------------------------------------
+
+    def _end(self, doomed: Iterable[tuple[Token, _Sent]]) -> None:
+        from nbflow.executors.dask_worker import KEY_PREFIX, end_attempts, forget  # noqa: PLC0415 - loaded with the client
+
+        pairs = list(doomed)
+        client = self._client
+        if client is None or client.status != "running":
+            return  # the workers end what lost its client by themselves
+        tokens = [token for token, _ in pairs]
+        futures = [sent.future for _, sent in pairs if sent.future is not None]
+        try:
+            where = client.run_on_scheduler(forget, [KEY_PREFIX + token for token in tokens], client.id, callback_timeout=CANCEL_LIMIT)
+            client.cancel(futures, force=True)
+            workers = {*where, *(sent.began.worker for _, sent in pairs if sent.began is not None)}
+            workers &= set(client.scheduler_info(n_workers=-1)["workers"]) | set(where)
+            if workers:
+                client.run(end_attempts, tokens, workers=sorted(workers), on_error="ignore", callback_timeout=CANCEL_LIMIT)
+        except (OSError, TimeoutError, ValueError) as error:
+            _log.warning("a cancellation was not confirmed by the cluster: %s", error)
+
+
+def resolve(spec: str) -> str:
+    """The address `spec` means. Raises SetupError for a scheduler file that cannot be read and for anything that is no address."""
+    if spec.startswith("scheduler_file:"):
+        path = Path(spec.partition(":")[2]).expanduser()
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))["address"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise SetupError(f"The Dask scheduler file {path} cannot be read: start the scheduler with --scheduler-file {path}.") from None
+    if "://" not in spec:
+        raise SetupError(f'dask = "{spec}" means nothing: write local, inline, an address such as tcp://host:8786, or scheduler_file:PATH.')
+    return spec
+
+
+def _open_client(address: str) -> Any:
+    try:
+        from distributed import Client  # noqa: PLC0415 - most of a second: only when a cluster is really used
+
+        return Client(address, timeout=CONNECT_LIMIT, set_as_default=False, name="nbflow")
+    except (OSError, TimeoutError, ValueError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SetupError(f"The Dask cluster at {address} cannot be reached ({first}): start it, or change `dask` (NBFLOW_DASK).") from None
+
+
+def _check_cluster(client: Any, address: str) -> None:
+    """Raises SetupError when scheduler or workers have other versions, or no nbflow at all."""
+    found = client.get_versions(packages=["nbflow"], callback_timeout=CONNECT_LIMIT) if False else client.get_versions(packages=["nbflow"])
+    parties = {f"the Dask scheduler at {address}": found["scheduler"]}
+    parties |= {f"the Dask worker {name}": facts for name, facts in found["workers"].items()}
+    for where, facts in parties.items():
+        theirs = {**facts["packages"], "python": ".".join(str(facts["host"]["python"]).split(".")[:2])}
+        cluster.check_versions(theirs, where, "use one environment for all of them")
+
+
+def _alike(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs that one call to Dask can carry: same priority, same resources."""
+    groups: dict[tuple[int, frozenset[tuple[str, float]]], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.priority, _frozen(job.resources)), []).append(job)
+    return list(groups.values())
+
+
+def _frozen(resources: Mapping[str, float]) -> frozenset[tuple[str, float]]:
+    return frozenset(resources.items())
+
+
+def _close_quietly(client: Any) -> None:
+    with contextlib.suppress(Exception):  # the connection is broken already: any error says only that
+        client.close(timeout=1)

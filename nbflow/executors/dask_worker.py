@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What runs inside a Dask worker and a Dask scheduler: the thin task around an attempt, its children, and their end.
+
+Dask pickles these functions by reference, so they live in the installed package.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pickle
+import threading
+import weakref
+from collections.abc import Sequence
+from typing import Any, Final
+
+from distributed import WorkerPlugin, get_worker
+from distributed.diagnostics.plugin import SchedulerPlugin
+from tornado.ioloop import PeriodicCallback
+
+from nbflow.core.ids import Token
+from nbflow.core.job import ExecutorEvent, Job, OutputMade, Report
+from nbflow.executors.endings import output_size
+from nbflow.executors.pool import ChildPool
+
+KEY_PREFIX: Final = "nbflow-"
+#: Live events wait this long for company.
+TICK: Final = 0.02
+#: Live outputs in one message; more than that is dropped, since the report has them all.
+BATCH_LIMIT: Final = 2_000_000
+#: Seconds between two looks for attempts nobody waits for.
+WATCH: Final = 0.5
+
+
+def run_attempt(payload: bytes, topic: str) -> bytes | None:
+    """The Dask task: run the pickled job in a child of this worker. Its report goes ahead on `topic`; the result repeats it."""
+    job: Job = pickle.loads(payload)  # noqa: S301 - whoever may submit to this cluster may run code on it
+    host = host_of(get_worker())
+    mailbox = host.mailbox(topic)
+    report = host.run(job, mailbox.put)
+    if report is None:
+        return None
+    mailbox.put(report)
+    mailbox.flush()
+    return pickle.dumps(report, protocol=5)
+
+
+class Mailbox:
+    """Events on their way to one client, a batch each 20 ms; a report takes along what waits."""
+
+    def __init__(self, worker: Any, topic: str) -> None:
+        self._worker = worker
+        self._topic = topic
+        self._lock = threading.Lock()
+        self._events: list[ExecutorEvent] = []
+        self._size = 0
+
+    def put(self, event: ExecutorEvent) -> None:
+        with self._lock:
+            if isinstance(event, OutputMade):
+                self._size += output_size(event.output)
+                if self._size > BATCH_LIMIT:
+                    return
+            self._events.append(event)
+            is_first = len(self._events) == 1
+        if is_first and not isinstance(event, Report):
+            loop = self._worker.loop
+            loop.add_callback(loop.call_later, TICK, self.flush)
+
+    def flush(self) -> None:
+        with self._lock:
+            events, self._events, self._size = self._events, [], 0
+        if events:
+            self._worker.log_event(self._topic, pickle.dumps(events, protocol=5))
+
+
+class Host:
+    """The children of one Dask worker."""
+
+    def __init__(self, worker: Any, *, warm: int = 0, memory_limit: int | None = None, runner: str = "") -> None:
+        self._worker = worker
+        self.pool = ChildPool(worker.state.nthreads, runner=runner, worker=worker.address, memory_limit=memory_limit, warm=warm)
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._running: set[Token] = set()
+        self._watch: PeriodicCallback | None = None
+        worker.loop.add_callback(self._start_watch)
+
+    def mailbox(self, topic: str) -> Mailbox:
+        return self._mailboxes.setdefault(topic, Mailbox(self._worker, topic))
+
+    def run(self, job: Job, tell: Any) -> Report | None:
+        self._running.add(job.token)
+        try:
+            return self.pool.run(job, tell)
+        finally:
+            self._running.discard(job.token)
+
+    def close(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+        self.pool.close()
+
+    def _start_watch(self) -> None:
+        self._watch = PeriodicCallback(self._end_unwanted, WATCH * 1000)
+        self._watch.start()
+
+    async def _end_unwanted(self) -> None:
+        """End attempts whose task the scheduler gave up: their client is gone without a word."""
+        tasks = self._worker.state.tasks
+        running = list(self._running)
+        unwanted = [token for token in running if (task := tasks.get(KEY_PREFIX + token)) is None or task.state == "cancelled"]
+        if unwanted:
+            await asyncio.to_thread(self.pool.cancel, unwanted)
+
+
+_hosts: weakref.WeakKeyDictionary[Any, Host] = weakref.WeakKeyDictionary()
+_hosts_lock = threading.Lock()
+
+
+def host_of(worker: Any, **facts: Any) -> Host:
+    """The worker's host, made when it is first needed."""
+    with _hosts_lock:
+        host = _hosts.get(worker)
+        if host is None:
+            host = _hosts[worker] = Host(worker, **facts)
+        return host
+
+
+class NbflowHost(WorkerPlugin):  # type: ignore[misc] - distributed has no types
+    """Warms a worker's children at its start and ends them at its end. Other clusters do without: their children end with the process."""
+
+    name = "nbflow"
+
+    def __init__(self, *, warm: int = 1, memory_limit: int | None = None, runner: str = "") -> None:
+        self._facts = {"warm": warm, "memory_limit": memory_limit, "runner": runner}
+
+    def setup(self, worker: Any) -> None:
+        host_of(worker, **self._facts)
+
+    def teardown(self, worker: Any) -> None:
+        with _hosts_lock:
+            host = _hosts.pop(worker, None)
+        if host is not None:
+            host.close()
+
+
+async def end_attempts(tokens: Sequence[Token], dask_worker: Any) -> None:
+    """Runs in the worker's event loop, so also while all its threads are busy: returns when nothing of these attempts runs any more."""
+    await asyncio.to_thread(host_of(dask_worker).pool.cancel, tokens)
+
+
+def children_of(dask_worker: Any) -> tuple[int, ...]:
+    """Process ids of the worker's children."""
+    return host_of(dask_worker).pool.pids()
+
+
+async def forget(keys: Sequence[str], client: str, dask_scheduler: Any) -> list[str]:
+    """Runs in the scheduler: drop these tasks and return the addresses of the workers that may be running them, in one step.
+
+    A key that is not known yet may still be on its way (graphs are unpacked aside), so it gets half a second to arrive.
+    """
+    where: set[str] = set()
+    waiting = set(keys)
+    for _ in range(50):
+        here = [key for key in waiting if key in dask_scheduler.tasks]
+        for key in here:
+            worker = dask_scheduler.tasks[key].processing_on
+            if worker is not None:
+                where.add(worker.address)
+        dask_scheduler.client_releases_keys(keys=here, client=client, stimulus_id="nbflow-cancel")
+        waiting.difference_update(here)
+        if not waiting:
+            break
+        await asyncio.sleep(0.01)
+    return sorted(where)
+
+
+class LowLatency(SchedulerPlugin):  # type: ignore[misc] - distributed has no types
+    """Shorter pauses between messages than Dask's 2 to 10 ms: a task of ours is a cell, not one of a million."""
+
+    name = "nbflow-low-latency"
+
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        _hurry(scheduler.stream_comms.get(worker))
+
+    def add_client(self, scheduler: Any, client: str) -> None:
+        _hurry(scheduler.client_comms.get(client))
+
+
+def _hurry(stream: Any) -> None:
+    with contextlib.suppress(AttributeError):
+        stream.interval = 0.001
