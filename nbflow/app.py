@@ -408,10 +408,3 @@ def _refuse_resources(flow: Flow) -> None:
         for name, text in dict(task.options.resources).items():
             if name.upper() in {"MEM", "MEMORY"}:
                 parse_bytes(text)
-
-
-def notebook_host() -> Any:
-    """What papermill's engine asks for when nobody gave it a host: the workspace of the settings in force."""
-    from nbflow.headless import WorkspaceHost  # noqa: PLC0415 - headless builds on this module
-
-    return WorkspaceHost(Workspace.open())
