@@ -189,9 +189,9 @@ _VIEWS: Final = (
         name="removed",
         word="no longer in the flow",
         ink=GREY,
-        glyph="−",
+        glyph="−",  # noqa: RUF001 - a minus sign
         colour="bright_black",
-        dashed=True,  # noqa: RUF001 - a minus sign
+        dashed=True,
         shapes=(Shape(_RING, 1.5, dash=_DASHES), Shape("M5.5 8h5", 1.6)),
     ),
 )

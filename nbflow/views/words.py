@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The few words every view shares: how long something took, a node's second line, what a task waits for, reads and gives."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from nbflow.core import messages
+from nbflow.core.durations import say_duration
+from nbflow.core.ids import TaskKey
+from nbflow.core.model import Flow, Task
+from nbflow.core.records import RunRecord, TaskRecord
+from nbflow.core.states import RunState, TaskState
+from nbflow.views.glyphs import is_cached, record_view
+
+S = TaskState
+#: States in which an attempt's start and end mean a duration.
+_TIMED: Final = frozenset({S.RUNNING, S.SUCCESS, S.FAILED, S.CANCELLED, S.SKIPPED, S.UP_FOR_RETRY})
+_STARTS: Final = re.compile(r"(starts (?:now|in [^.]+?))\.(?:\s|$)")
+_BRANCH: Final = re.compile(r"^Skipped: \S+ chose ")
+
+
+def seconds_of(record: TaskRecord, now: datetime) -> float | None:
+    """How long its newest attempt has taken, until `now` while it runs; None when it has not started."""
+    if record.started_at is None or record.state not in _TIMED or is_cached(record):
+        return None
+    end = now if record.state is S.RUNNING else record.ended_at
+    return None if end is None else max(0.0, (end - record.started_at).total_seconds())
+
+
+def took(record: TaskRecord, now: datetime) -> str:
+    """`12.4 s`, or nothing."""
+    seconds = seconds_of(record, now)
+    return "" if seconds is None else say_duration(seconds)
+
+
+def attempt_words(task: Task, record: TaskRecord) -> str:
+    """`attempt 3 of 3` where there was more than one, else nothing."""
+    allowed = max(task.options.retries + 1, record.attempt)
+    return f"attempt {record.attempt} of {allowed}" if record.attempt > 1 else ""
+
+
+def node_line(task: Task, record: TaskRecord | None, now: datetime) -> str:
+    """The second line of a node: a duration, then what matters; a few words, never the whole sentence."""
+    if record is None:
+        return _understood(task)
+    if is_cached(record):
+        return "from cache"
+    time = took(record, now)
+    match record.state:
+        case S.FAILED:
+            return _joined(time, f"{record.attempt} attempts" if record.attempt > 1 else "failed")
+        case S.RUNNING:
+            return _joined(time or "running", attempt_words(task, record))
+        case S.SUCCESS:
+            return _joined(time or "succeeded", f"{record.attempt} attempts" if record.attempt > 1 else "")
+        case S.SKIPPED:
+            return "not chosen" if _BRANCH.match(record.reason) else _after_colon(record.reason, "Skipped: ") or "skipped"
+        case S.UPSTREAM_FAILED:
+            return _after_colon(record.reason, "Did not run: ") or "not run"
+        case S.UP_FOR_RETRY:
+            starts = _STARTS.search(record.reason)
+            coming = f"{record.attempt + 1} of {max(task.options.retries, record.attempt) + 1}"
+            return f"{coming} {starts[1]}" if starts else f"attempt {coming} to come"
+        case S.PENDING:
+            return _waits(record.reason) or "not started"
+        case S.CANCELLED:
+            return _joined(time, "cancelled")
+        case _:
+            return record_view(record).word
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _understood(task: Task) -> str:
+    """Before any run: what the task gives, since that is what the edges carry."""
+    return messages.name_list(task.demands) if task.demands else "not started"
+
+
+def _after_colon(reason: str, start: str) -> str:
+    return reason.removeprefix(start).rstrip(".") if reason.startswith(start) else ""
+
+
+def _waits(reason: str) -> str:
+    """`waits for train`, `waits for 5 of 9`."""
+    if not reason.startswith("Waiting for "):
+        return ""
+    return "waits for " + reason.removeprefix("Waiting for ").partition(":")[0].rstrip(".").removesuffix(" upstream tasks")
+
+
+def waits_for(flow: Flow, task: Task) -> str:
+    """`Waits for train.`; nothing for a task that waits for no other. A whole group is named by its name."""
+    names = _named(flow, flow.upstream(task.id))
+    return f"Waits for {messages.name_list(names)}." if names else ""
+
+
+def _named(flow: Flow, ids: Sequence[str]) -> list[str]:
+    members: dict[str, list[str]] = {}
+    for task in flow.tasks:
+        if task.group:
+            members.setdefault(task.group, []).append(task.id)
+    whole = {group for group, inside in members.items() if len(inside) > 1 and set(inside) <= set(ids)}
+    return list(dict.fromkeys(id.rpartition(".")[0] if id.rpartition(".")[0] in whole else id for id in ids))
+
+
+def understood(flow: Flow, task: Task) -> str:
+    """What was understood of a cell: `Waits for train. Reads model, features. Gives score.`"""
+    reads, gives = [read.name for read in task.reads], gives_of(task)
+    parts = [waits_for(flow, task) or "Waits for nothing."]
+    if reads:
+        parts.append(f"Reads {_listed(reads)}.")
+    if gives:
+        parts.append(f"Gives {_listed(gives)}.")
+    return " ".join(parts)
+
+
+def gives_of(task: Task) -> list[str]:
+    """The names a task gives, those it must give first."""
+    return list(dict.fromkeys([*task.demands, *task.writes]))
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = messages.NAMES_SHOWN
+    return ", ".join(names) if len(names) <= shown else f"{', '.join(names[:shown])} and {len(names) - shown} more"
+
+
+def states_of(flow: Flow, records: Mapping[TaskKey, TaskRecord]) -> Counter[TaskState]:
+    """How many tasks of the flow stand in which state; a task without a record has not started."""
+    counts: Counter[TaskState] = Counter()
+    for task in flow.tasks:
+        record = records.get(TaskKey(task.id))
+        counts[record.state if record else S.PENDING] += 1
+    return counts
+
+
+def flow_sentence(flow: Flow) -> str:
+    """`8 tasks. Day-ahead load per substation.`: what is known of a flow without running it."""
+    parts = [f"{messages.plural(len(flow.tasks), 'task')}.", messages.sentence(flow.options.description)]
+    if flow.parameters:
+        parts.append(f"Parameters: {_listed([parameter.name for parameter in flow.parameters])}.")
+    return " ".join(part for part in parts if part)
+
+
+def graph_sentence(flow: Flow, records: Mapping[TaskKey, TaskRecord], run: RunRecord | None, now: datetime) -> str:
+    """The graph in one sentence: how the run ended or stands; before any run, what the flow is."""
+    if run is None:
+        if not records:
+            return f"{flow.name}: {flow_sentence(flow)}"
+        return f"{flow.name}: {messages.tally(states_of(flow, records))}."
+    if run.state.is_finished and run.reason:
+        return run.reason
+    seconds = max(0.0, ((run.ended_at or now) - (run.started_at or run.created_at)).total_seconds())
+    counts = Counter(record.state for record in records.values())
+    match run.state:
+        case RunState.QUEUED:
+            return messages.run_queued(run.flow)
+        case RunState.RUNNING:
+            return messages.run_running(run.flow, seconds, counts)
+        case RunState.SUCCESS:
+            return messages.run_succeeded(run.flow, seconds, counts)
+        case RunState.CANCELLED:
+            return messages.run_cancelled(run.flow, seconds, counts, "")
+        case RunState.FAILED:
+            return messages.run_failed(run.flow, seconds, [str(key) for key, record in records.items() if record.state is S.FAILED])
