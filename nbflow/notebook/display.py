@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A run as it is seen in the notebook: the graph under the cell that runs it, a card and the outputs under each task's own cell.
+
+The driver's thread only leaves notes; a thread of the display sends what has changed, a few times a second, whatever happens in between.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from typing import Any, Final
+
+from nbflow.core.ids import TaskId, TaskKey
+from nbflow.core.job import ExecutorEvent, OutputMade, OutputsRef, ProgressMade, Report
+from nbflow.core.model import Flow, Task
+from nbflow.core.records import Change, TaskRecord
+from nbflow.core.snapshot import RunSnapshot
+from nbflow.notebook.area import Area
+from nbflow.notebook.channel import Bundle, Channel
+from nbflow.notebook.runs import WatchedRun
+
+_log = logging.getLogger("nbflow.notebook")
+#: Seconds between two looks at what has changed, and between two drawings of the graph.
+TICK: Final = 0.12
+GRAPH_PERIOD: Final = 0.3
+
+_numbers = itertools.count(1)
+
+
+def card_id(task: str) -> str:
+    """The display id of a task's card: the host of a headless run updates it by the same name."""
+    return f"nbflow-card-{task}"
+
+
+def next_graph_id() -> str:
+    """A display id for one more graph in this kernel."""
+    return f"nbflow-graph-{next(_numbers)}"
+
+
+def card(flow: Flow, task: Task, record: TaskRecord | None = None) -> Bundle:
+    """A task's card as a MIME bundle."""
+    from nbflow.views.bundles import task_bundle  # noqa: PLC0415 - loading the extension stays quick
+
+    bundle: Bundle = task_bundle(flow, task, record, datetime.now(UTC))
+    return bundle
+
+
+def graph(flow: Flow, snapshot: RunSnapshot | None = None) -> Bundle:
+    """The graph as a MIME bundle, with the states of a run."""
+    from nbflow.views.bundles import graph_bundle  # noqa: PLC0415 - as above
+
+    records = snapshot.tasks if snapshot else {}
+    bundle: Bundle = graph_bundle(flow, records, snapshot.run if snapshot else None, datetime.now(UTC))
+    return bundle
+
+
+def with_note(bundle: Bundle, note: str) -> Bundle:
+    """The bundle with a sentence under it."""
+    if not note:
+        return bundle
+    noted = dict(bundle)
+    noted["text/plain"] = f"{bundle.get('text/plain', '')}\n{note}".lstrip()
+    if "text/html" in noted:
+        noted["text/html"] = f'{noted["text/html"]}<div style="font-size:11px;opacity:.7">{escape(note)}</div>'
+    return noted
+
+
+def flow_card(flow: Flow) -> Bundle:
+    """The header, as understood: one line."""
+    count = len(flow.tasks)
+    parts = [f"{count} task{'' if count == 1 else 's'} so far." if count else "No tasks yet.", flow.options.description]
+    said = " ".join(part for part in parts if part)
+    html = f'<div style="padding:4px 0;font:13px system-ui,sans-serif"><b>{escape(flow.name)}</b>&ensp;{escape(said)}</div>'
+    return {"text/plain": f"{flow.name}: {said}", "text/html": html}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a task's outputs go: the request that defined it, and the prompt number of that."""
+
+    parent: Mapping[str, Any]
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class _Said:
+    key: TaskKey
+    attempt: int
+    event: ExecutorEvent
+
+
+class LiveDisplay:
+    """Shows one run in a kernel. It is a RunObserver; `follow` gives it the run and `finish` waits until everything is shown."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        flow: Flow,
+        places: Mapping[TaskId, Place],
+        outputs: Callable[[OutputsRef], list[dict[str, Any]]],
+        used: set[str],
+    ) -> None:
+        """`outputs` reads an attempt's complete outputs; `used` holds the requests whose cells show outputs of an earlier run."""
+        self._channel, self._flow, self._outputs = channel, flow, outputs
+        self._parent = channel.parent()
+        self._graph_id = next_graph_id()
+        self._tasks = {task.id: task for task in flow.tasks}
+        self._areas = {task: Area(channel, place.parent, place.count, card_id(task), used) for task, place in places.items()}
+        self._snapshot: Callable[[], RunSnapshot] | None = None
+        self._notes: deque[_Said] = deque()
+        self._changed: set[TaskId] = set()
+        self._news = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._show_all, name="nbflow-display", daemon=True)
+
+    # --- RunObserver: called in the driver's thread ------------------------------------------------------------------
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        self._changed |= {change.key.task_id for change in changes if change.key is not None}
+        self._news.set()
+
+    def said(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None:
+        self._notes.append(_Said(key, attempt, event))
+        self._news.set()
+
+    # --- called by the cell ----------------------------------------------------------------------------------------
+
+    def follow(self, running: WatchedRun) -> None:
+        """Show the graph under the cell being executed, and the run from now on."""
+        self._snapshot = snapshot = running.snapshot
+        self._channel.show(graph(self._flow, snapshot()), self._graph_id)
+        for task in {key.task_id for key in snapshot().tasks}:
+            if task in self._areas:
+                self._areas[task].reset(self._card(task))
+        self._thread.start()
+
+    def finish(self, seconds: float = 5.0) -> None:
+        """Wait until the end of the run is shown."""
+        self._news.set()
+        self._ended.wait(seconds)
+
+    # --- the display's thread ----------------------------------------------------------------------------------------
+
+    def _show_all(self) -> None:
+        assert self._snapshot is not None
+        drawn = 0
+        due = False
+        try:
+            while True:
+                self._news.wait(1.0)
+                over = self._snapshot().run.state.is_finished
+                self._news.clear()
+                due = self._show_notes() or due
+                drawn += 1
+                if due and (over or drawn * TICK >= GRAPH_PERIOD):
+                    self._channel.update(graph(self._flow, self._snapshot()), self._graph_id, self._parent)
+                    drawn, due = 0, False
+                if over and not self._notes and not self._changed:
+                    return
+                if due:
+                    self._news.set()
+                threading.Event().wait(TICK)
+        except Exception:  # noqa: BLE001 - a view that fails must not take the kernel's messages with it
+            _log.exception("the live display stopped")
+        finally:
+            self._ended.set()
+
+    def _show_notes(self) -> bool:
+        """Send what was noted since the last look; True when a state changed."""
+        changed, self._changed = self._changed, set()
+        while self._notes:
+            self._show(self._notes.popleft(), changed)
+        for area in self._areas.values():
+            area.flush()
+        for task in changed:
+            if task in self._tasks:
+                self._channel.update(self._card(task), card_id(task), self._parent)
+        return bool(changed)
+
+    def _show(self, said: _Said, changed: set[TaskId]) -> None:
+        area = self._areas.get(said.key.task_id)
+        if area is None:
+            return
+        area.begin(said.attempt, self._card(said.key.task_id))
+        match said.event:
+            case OutputMade(output=output):
+                area.add(output, self._card(said.key.task_id))
+            case Report(outputs=outputs):
+                area.flush()
+                area.settle(self._outputs(outputs), self._card(said.key.task_id))
+            case ProgressMade():
+                changed.add(said.key.task_id)
+            case _:
+                pass
+
+    def _card(self, task: TaskId) -> Bundle:
+        assert self._snapshot is not None
+        record = self._snapshot().tasks.get(TaskKey(task))
+        return card(self._flow, self._tasks[task], record)
+
+
+class TerminalDisplay:
+    """Shows one run in a terminal: a line and the outputs of each attempt as it ends."""
+
+    def __init__(self, channel: Channel, outputs: Callable[[OutputsRef], list[dict[str, Any]]]) -> None:
+        self._channel, self._outputs = channel, outputs
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.key is not None and change.task is not None and change.task.state.is_finished:
+                self._channel.write(f"{change.key}: {change.reason or change.after.replace('_', ' ')}\n")
+
+    def said(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None:  # noqa: ARG002 - the protocol's
+        if isinstance(event, Report):
+            for output in self._outputs(event.outputs):
+                if output["output_type"] != "error":  # the cell that runs the flow fails with it
+                    content = {name: value for name, value in output.items() if name != "output_type"}
+                    self._channel.send(output["output_type"], content, {})
+
+    def follow(self, running: WatchedRun) -> None:
+        """Nothing to draw beforehand."""
+
+    def finish(self, seconds: float = 5.0) -> None:
+        """Everything was written as it came."""
+
+
+class HostDisplay:
+    """A run that the host of a headless run shows: this kernel only says where."""
+
+    def __init__(self, channel: Channel, flow: Flow) -> None:
+        self._channel, self._flow = channel, flow
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        """The host's own observer shows it."""
+
+    def said(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None:
+        """As above."""
+
+    def follow(self, running: object) -> None:  # noqa: ARG002 - the protocol's
+        """The graph; the host updates it by its display id."""
+        self._channel.show(graph(self._flow), next_graph_id())
+
+    def finish(self, seconds: float = 5.0) -> None:
+        """Nothing was begun here."""

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Loading and unloading: one session, one launcher and the magics of a shell."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from nbflow.core.errors import NbflowError
+from nbflow.notebook import completer, transform
+from nbflow.notebook.channel import channel_of
+from nbflow.notebook.kernel import Kernel
+from nbflow.notebook.launch import Launcher
+from nbflow.notebook.magics import NbflowMagics, make_display
+from nbflow.notebook.runs import LiveHost
+from nbflow.notebook.session import Session
+
+_ATTRIBUTE = "_nbflow_extension"
+
+
+@dataclass
+class Extension:
+    """What is loaded in one shell."""
+
+    shell: Any
+    session: Session
+    magics: NbflowMagics
+
+    def pre_run_cell(self, info: Any) -> None:
+        """IPython's event: a cell begins."""
+        self.session.pre_run_cell(info)
+        current = self.session.current
+        if current is not None:
+            try:
+                self.magics.launcher.kernel.keep_before(current, lambda: self.magics.launcher.host.artifacts)
+            except NbflowError as error:
+                sys.stderr.write(f"nbflow: {error}\n")
+
+    def post_run_cell(self, result: Any) -> None:
+        """IPython's event: a cell has ended."""
+        self.session.post_run_cell(result)
+
+
+def load(shell: Any) -> Extension:
+    """Load into this shell, once."""
+    loaded: Extension | None = getattr(shell, _ATTRIBUTE, None)
+    if loaded is not None:
+        return loaded
+    from nbflow.authoring.magic_line import help_text  # noqa: PLC0415 - only a shell that loads the extension needs the options' help
+
+    session = Session(shell)
+    session.remember(str(source) for source in shell.history_manager.input_hist_raw[1 : shell.execution_count])
+    channel = channel_of(shell)
+    kernel = Kernel(shell, session)
+    launcher = Launcher(kernel, LiveHost(), make_display(session, channel, set()), channel.write)
+    NbflowMagics.task.__doc__ = help_text()
+    magics = NbflowMagics(shell, session, launcher, channel)
+    extension = Extension(shell, session, magics)
+    shell.register_magics(magics)
+    shell.events.register("pre_run_cell", extension.pre_run_cell)
+    shell.events.register("post_run_cell", extension.post_run_cell)
+    transform.install(shell)
+    completer.install(shell, completer.Completer(session))
+    setattr(shell, _ATTRIBUTE, extension)
+    return extension
+
+
+def unload(shell: Any) -> None:
+    """Undo everything `load` did."""
+    extension: Extension | None = getattr(shell, _ATTRIBUTE, None)
+    if extension is None:
+        return
+    transform.uninstall(shell)
+    shell.events.unregister("pre_run_cell", extension.pre_run_cell)
+    shell.events.unregister("post_run_cell", extension.post_run_cell)
+    for kind, name in (("line", "nbflow"), ("cell", "task"), ("cell", "flow")):
+        shell.magics_manager.magics[kind].pop(name, None)
+    host = extension.magics.launcher.host
+    if isinstance(host, LiveHost):
+        host.close()
+    delattr(shell, _ATTRIBUTE)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The verbs that look back: `%nbflow status`, `logs`, `result`, `runs`, `cancel`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from nbflow.core.durations import say_duration
+from nbflow.core.errors import NbflowError, UserError
+from nbflow.core.records import RunRecord
+from nbflow.notebook import display
+from nbflow.notebook.channel import Bundle, Channel
+from nbflow.notebook.launch import Launcher
+from nbflow.notebook.runs import LiveHost
+from nbflow.notebook.session import Session
+from nbflow.notebook.verbs import Asked
+
+
+class History:
+    """What happened to this notebook's flow."""
+
+    def __init__(self, session: Session, launcher: Launcher, channel: Channel) -> None:
+        self._session, self._launcher, self._channel = session, launcher, channel
+        host = launcher.host
+        self._workspace: Any = (host if isinstance(host, LiveHost) else LiveHost()).workspace
+
+    def status(self, asked: Asked) -> None:  # noqa: ARG002 - all verbs are called alike
+        """The last run: its graph, and a line for each task."""
+        run = self._last()
+        snapshot = self._workspace.snapshot(run.run_id)
+        self._channel.show(display.graph(self._workspace.flow_of(run), snapshot), display.next_graph_id())
+        now = self._workspace.clock.now()
+        rows = []
+        for key, record in snapshot.tasks.items():
+            seconds = ((record.ended_at or now) - record.started_at).total_seconds() if record.started_at else None
+            took = say_duration(seconds) if seconds is not None else ""
+            rows.append((str(key), record.state.value.replace("_", " "), str(record.attempt or ""), took, record.reason))
+        self._channel.show(table(("task", "state", "attempt", "took", "why"), rows), "")
+        self._channel.write(f"{snapshot.sentence(now)}\n")
+
+    def logs(self, asked: Asked) -> None:
+        """What a task showed, shown again here."""
+        run = self._last()
+        outputs = self._workspace.logs(run.run_id, asked["task"], asked["attempt"])
+        if not outputs:
+            self._channel.write(f"Task {asked['task']} of run {run.run_id} showed nothing.\n")
+        parent = self._channel.parent()
+        for output in outputs:
+            if output["output_type"] == "error":  # a cell that replays a failure has not itself failed
+                self._channel.write("\n".join(output.get("traceback", ())) + "\n")
+                continue
+            content = {name: value for name, value in output.items() if name not in {"output_type", "execution_count"}}
+            kind = "display_data" if output["output_type"] == "execute_result" else output["output_type"]
+            self._channel.send(kind, {"metadata": {}, **content} if kind == "display_data" else content, parent)
+
+    def result(self, asked: Asked) -> Any:
+        """What a task gave: the value when it is one, else a dict by name. Raises UserError."""
+        run, task, name = self._last(), asked["task"], asked["name"]
+        given = self._workspace.given(run.run_id, task)
+        if name and name not in given:
+            raise UserError(f'Task {task} gave no "{name}" in run {run.run_id}; it gave: {", ".join(given) or "nothing"}.')
+        chosen = {name: given[name]} if name else dict(given)
+        values = self._launcher.kernel.decode(chosen, self._workspace.artifacts)
+        for value in values.values():
+            if isinstance(value, NbflowError):
+                raise value
+        return next(iter(values.values())) if len(values) == 1 else values
+
+    def runs(self, asked: Asked) -> None:
+        """The newest runs of this flow."""
+        name, path = self._flow_name(), self._session.path
+        runs: Sequence[RunRecord] = self._workspace.find_runs(flow=name, path=path, limit=max(1, asked["limit"])).runs
+        if not runs:
+            self._channel.write(f"Flow {name} has not run yet: type %nbflow run.\n")
+            return
+        rows = []
+        for run in runs:
+            took = say_duration((run.ended_at - run.started_at).total_seconds()) if run.started_at and run.ended_at else ""
+            started = f"{run.started_at.astimezone():%Y-%m-%d %H:%M:%S}" if run.started_at else ""
+            rows.append((run.run_id, run.state.value, started, took, run.trigger, run.reason))
+        self._channel.show(table(("run", "state", "started", "took", "by", "why"), rows), "")
+
+    def cancel(self, asked: Asked) -> None:
+        """Cancel the newest run, or tasks of it."""
+        run = self._last()
+        self._workspace.cancel(run.run_id, tuple(asked["task"]))
+        what = f"{', '.join(asked['task'])} of run" if asked["task"] else "run"
+        self._channel.write(f"Cancelling {what} {run.run_id}.\n")
+
+    def _last(self) -> RunRecord:
+        name = self._flow_name()
+        run: RunRecord | None = self._workspace.last_run(flow=name, path=self._session.path)
+        if run is None:
+            raise UserError(f"Flow {name} has not run yet: type %nbflow run.")
+        return run
+
+    def _flow_name(self) -> str:
+        try:
+            return self._session.draft().name
+        except NbflowError:
+            return self._session.name  # history can be read while a cell is being mended
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Bundle:
+    """A small table as HTML and as text."""
+    widths = [max(len(row[column]) for row in (titles, *rows)) for column in range(len(titles))]
+    text = "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (titles, *rows))
+    head = "".join(f'<th style="text-align:left">{escape(title)}</th>' for title in titles)
+    body = "".join("<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row) + "</tr>" for row in rows)
+    return {"text/plain": text, "text/html": f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"}

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The kernel's side of a run: what it hands over before, and what it takes back after. Knows the shell, so that `namespace` need not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nbflow.core.errors import NbflowError
+from nbflow.core.ids import TaskId
+from nbflow.core.job import Capture, CaptureSet, ValueRef
+from nbflow.core.model import CellRef, Flow
+from nbflow.core.protocols import ArtifactStore
+from nbflow.notebook import namespace
+from nbflow.notebook.process import Baseline, process_state
+from nbflow.notebook.session import Executed, Session
+
+
+class Kernel:
+    """Captures names of this kernel, and binds the values of a run in it."""
+
+    def __init__(self, shell: Any, session: Session) -> None:
+        self._shell, self._session = shell, session
+        self._baseline = Baseline.now(fresh=shell.execution_count <= 1)
+        #: Captured just before a plain cell below the task rewrites the name.
+        self._early: dict[TaskId, dict[str, Mapping[str, Capture]]] = {}
+
+    # --- before --------------------------------------------------------------------------------------------------------
+
+    def hand_over(self, flow: Flow, tasks: Iterable[TaskId], artifacts: ArtifactStore) -> CaptureSet:
+        """Everything these tasks take from here. Raises UserError for what cannot travel."""
+        folder = str(Path(self._session.path).parent) if self._session.path else ""
+        process = process_state(self._baseline, folder)
+        return namespace.capture_set(flow, self._capturer(artifacts), self._early, process, tasks)
+
+    def keep_before(self, cell: Executed, artifacts: Callable[[], ArtifactStore]) -> None:
+        """A plain cell is about to run: what it rewrites is captured for the tasks above it, which take it as it stood at their definition."""
+        if cell.task or cell.source.lstrip().startswith("%%flow"):
+            return
+        rewritten = self._writes(cell.source) & set(self._shell.user_ns)
+        if not rewritten:
+            return
+        for task in self._session.defined_above(cell):
+            names = (rewritten & self._reads(_body(task.source))) - set(self._early.get(TaskId(task.task), {}))
+            for name in names:
+                self._early.setdefault(TaskId(task.task), {})[name] = self._capturer(artifacts()).capture([name])
+
+    def redefined(self, task: str) -> None:
+        """The task was defined anew: it takes names as they stand from now on."""
+        self._early.pop(TaskId(task), None)
+
+    def _capturer(self, artifacts: ArtifactStore) -> namespace.Capturer:
+        plain = ((CellRef(number=self._session.number_of(cell.key), id=cell.key), self._python(cell.source)) for cell in self._plain())
+        statements = namespace.Statements(by_name=namespace.statements_of(plain), reads=self._reads)
+        return namespace.Capturer(
+            namespace=self._shell.user_ns,
+            statements=statements,
+            encode=lambda values: _encode(values, artifacts),
+            hidden=self._shell.user_ns_hidden,
+        )
+
+    def _plain(self) -> list[Executed]:
+        return [cell for cell in self._session.executed() if not cell.task and not cell.source.lstrip().startswith("%%")]
+
+    def _python(self, source: str) -> str:
+        """The cell as plain Python; a cell that is none binds nothing we could send as source."""
+        try:
+            return str(self._shell.transform_cell(source))
+        except SyntaxError:
+            return ""
+
+    def _reads(self, source: str) -> set[str]:
+        from nbflow.authoring.cells import analyse  # noqa: PLC0415 - loading the extension stays quick
+
+        return set(analyse(source).reads)
+
+    def _writes(self, source: str) -> set[str]:
+        from nbflow.authoring.cells import analyse  # noqa: PLC0415 - as above
+
+        names = analyse(source)
+        return set(names.writes) | set(names.mutates)
+
+    # --- after -----------------------------------------------------------------------------------------------------------
+
+    def take_back(self, values: Mapping[str, ValueRef], artifacts: ArtifactStore) -> list[str]:
+        """Bind these values here. Returns a sentence for each that cannot be."""
+        return namespace.give_back(values, self._shell.user_ns, lambda refs: self.decode(refs, artifacts))
+
+    def decode(self, refs: Mapping[str, ValueRef], artifacts: ArtifactStore) -> dict[str, Any | NbflowError]:
+        """The values, or why they cannot be had here."""
+        return _decode(refs, artifacts, self._shell.user_ns)
+
+
+def _body(source: str) -> str:
+    """A `%%task` cell without its first line."""
+    return source.lstrip().partition("\n")[2]

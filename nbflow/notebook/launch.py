@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Starting a run from a cell, waiting for it in three ways (awaiting, blocking, in the background), and ending the cell as the run ended."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from nbflow.core.errors import NbflowError, UserError
+from nbflow.core.hosting import Advanced
+from nbflow.core.ids import TaskId
+from nbflow.core.job import ValueRef
+from nbflow.core.model import Flow
+from nbflow.core.protocols import RunObserver
+from nbflow.core.states import TaskState
+from nbflow.notebook.failures import Interrupted, Mistake, raise_unless_well
+from nbflow.notebook.kernel import Kernel
+from nbflow.notebook.runs import Host, Running
+
+#: Seconds between two looks at whether the kernel was interrupted.
+TICK: Final = 0.1
+#: Seconds an interrupted cell waits for the run to be over.
+CANCEL_PATIENCE: Final = 10.0
+
+
+class Display(RunObserver, Protocol):
+    """Shows a run while it goes."""
+
+    def follow(self, running: Any) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+class Launch:
+    """One run started by this kernel. As the value of `x = %nbflow run`, it says how the run went."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        running: Running,
+        display: Display,
+        bring_back: Callable[[Mapping[str, ValueRef]], Sequence[str]],
+        say: Callable[[str], None],
+    ) -> None:
+        self._flow, self._running, self._display, self._bring_back, self._say = flow, running, display, bring_back, say
+        self._advanced: Advanced | None = None
+
+    @property
+    def run_id(self) -> str:
+        return self._running.run_id
+
+    @property
+    def state(self) -> str:
+        """`running`, or how the run ended."""
+        return (
+            self._advanced.state.value if self._advanced else self._running.advanced().state.value if self._running.wait(0) else "running"
+        )
+
+    def __repr__(self) -> str:
+        if self._running.wait(0):
+            return self._running.advanced().sentence
+        return f"Run {self.run_id} is running. Type .wait() for its end, .cancel() to stop it."
+
+    def succeeded(self) -> dict[TaskId, str]:
+        """The tasks that have succeeded, each with the source that did; nothing is known of a run that a host drives."""
+        snapshot = getattr(self._running, "snapshot", None)
+        if snapshot is None:
+            return {}
+        well = {key.task_id for key, record in snapshot().tasks.items() if record.state is TaskState.SUCCESS}
+        return {task.id: task.source for task in self._flow.tasks if task.id in well}
+
+    def is_over(self) -> bool:
+        return self._running.wait(0)
+
+    def cancel(self) -> None:
+        """Cancel the run; returns at once."""
+        self._running.cancel()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end of a run in the background and bring its values here; False when `timeout` seconds passed first.
+
+        Raises what the run failed with.
+        """
+        if not self._running.wait(timeout):
+            return False
+        self.end()
+        return True
+
+    def block(self) -> None:
+        """Wait for the end, noticing an interrupt."""
+        try:
+            while not self._running.wait(TICK):
+                pass
+        except KeyboardInterrupt:
+            self._interrupted()
+        self.end()
+
+    async def until_over(self) -> None:
+        """Wait for the end without keeping the kernel from its messages; the tick lets an interrupt be noticed."""
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        watcher = threading.Thread(target=self._tell, args=(loop, over), name="nbflow-waiting", daemon=True)
+        watcher.start()
+        try:
+            while not over.is_set():
+                try:
+                    await asyncio.wait_for(over.wait(), TICK)
+                except TimeoutError:
+                    continue
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            self._interrupted()
+        self._running.wait(0)  # raises what ended the driver
+        self.end()
+
+    def _tell(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
+        try:
+            self._running.wait(None)
+        except BaseException:  # noqa: BLE001, S110 - raised again where the cell waits
+            pass
+        finally:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(over.set)
+
+    def _interrupted(self) -> None:
+        self._running.cancel()
+        if self._running.wait(CANCEL_PATIENCE):
+            self._advanced = self._running.advanced()
+            self._bring_back(self._advanced.values)
+        self._display.finish()
+        raise Interrupted(self._advanced.sentence if self._advanced else f"Run {self.run_id} is being cancelled.") from None
+
+    def end(self) -> None:
+        """Bring the values back and say how it went, once. Raises TaskFailed or RunEnded when it did not go well."""
+        if self._advanced is None:
+            self._advanced = self._running.advanced()
+            troubles = self._bring_back(self._advanced.values)
+            self._display.finish()
+            self._say("".join(f"{line}\n" for line in troubles))
+            if not self._advanced.failures:
+                self._say(f"{self._advanced.sentence}\n" if self._advanced.sentence else "")
+        raise_unless_well(self._advanced)
+
+
+class Launcher:
+    """Starts runs for one kernel, one at a time."""
+
+    def __init__(self, kernel: Kernel, host: Host, show: Callable[[Flow, Host], Display], say: Callable[[str], None]) -> None:
+        self.kernel, self.host, self._show, self._say = kernel, host, show, say
+        self.last: Launch | None = None
+
+    def start(self, flow: Flow, tasks: Sequence[TaskId], params: Mapping[str, Any]) -> Launch:
+        """Start the run and show it. Raises Mistake when there is nothing to run or it cannot start."""
+        try:
+            if not tasks:
+                raise UserError("There is no task above this cell: put %%task NAME on the first line of a cell and execute it.")
+            if self.last is not None and not self.last.is_over():
+                raise UserError(f"Run {self.last.run_id} is still going on: wait for it, or type %nbflow cancel.")
+            captures = self.kernel.hand_over(flow, tasks, self.host.artifacts)
+            display = self._show(flow, self.host)
+            running = self.host.start(flow, captures, tasks, params, (display,))
+        except NbflowError as error:
+            raise Mistake(error) from None
+        display.follow(running)
+        self.last = Launch(flow, running, display, lambda values: self.kernel.take_back(values, self.host.artifacts), self._say)
+        return self.last

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`%%flow`, `%%task` and `%nbflow`: what a person types in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any
+
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+from IPython.utils.text import DollarFormatter
+
+from nbflow.core.errors import FlowError, NbflowError, Problem, UserError, nearest
+from nbflow.core.ids import TaskId
+from nbflow.core.model import Flow
+from nbflow.notebook import display, verbs
+from nbflow.notebook.channel import Channel
+from nbflow.notebook.failures import Mistake
+from nbflow.notebook.launch import Display, Launch, Launcher
+from nbflow.notebook.runs import Host, LiveHost
+from nbflow.notebook.session import Executed, Session
+
+
+def _as_one_line(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A person's mistake leaves a magic as one readable line."""
+
+    @wraps(method)
+    def guarded(*arguments: Any, **options: Any) -> Any:
+        try:
+            return method(*arguments, **options)
+        except NbflowError as error:
+            if hasattr(error, "_render_traceback_"):
+                raise
+            raise Mistake(error) from None
+
+    return guarded
+
+
+@magics_class
+class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
+    """The magics of one shell."""
+
+    def __init__(self, shell: Any, session: Session, launcher: Launcher, channel: Channel) -> None:
+        super().__init__(shell)
+        self.session, self.launcher, self.channel = session, launcher, channel
+        self._warmed = False
+        #: What each task's cell was when the task last succeeded here.
+        self._succeeded: dict[TaskId, str] = {}
+
+    # --- %%flow -------------------------------------------------------------------------------------------------------
+
+    @no_var_expand  # type: ignore[untyped-decorator] # IPython is untyped
+    @cell_magic  # type: ignore[untyped-decorator]
+    @_as_one_line
+    def flow(self, line: str, cell: str = "") -> None:
+        """%%flow NAME: the flow's header. The body is TOML; every key is optional.
+
+        description = "..."      run_timeout = "2h"      max_active_tasks = 4
+        tags = ["ops"]           owner = "data-team"     fail_fast = false
+
+        [defaults]               options for every task, such as retries = 2
+        [groups.download]        options for every task named download.*
+        """
+        executed = self.session.define(f"%%flow {line}\n{cell}")
+        self._refuse_own_mistakes(executed)
+        flow = self._draft_or_none()
+        if flow is not None:
+            self.channel.show(display.flow_card(flow), "nbflow-flow")
+
+    # --- %%task -------------------------------------------------------------------------------------------------------
+
+    @no_var_expand  # type: ignore[untyped-decorator] # IPython is untyped
+    @cell_magic  # type: ignore[untyped-decorator]
+    @_as_one_line
+    def task(self, line: str, cell: str = "") -> None:
+        if set(line.split()) & {"-h", "--help"}:
+            print(self.task.__doc__)  # noqa: T201 - help is printed
+            return
+        executed = self.session.define(f"%%task {line}\n{cell}")
+        self._refuse_own_mistakes(executed)
+        name = executed.task
+        self.launcher.kernel.redefined(name)
+        flow = self._draft_or_none()
+        known = flow is not None and any(task.id == name for task in flow.tasks)
+        if flow is None or not known:
+            # Another cell is wrong; it says so itself, and this one is understood as far as it goes.
+            self.channel.show({"text/plain": f"[defined] {name}"}, display.card_id(name))
+            return
+        note = (
+            "Not in the saved notebook yet: it counts as its last cell."
+            if self.session.path and not self.session.number_of(executed.key)
+            else ""
+        )
+        self.channel.show(display.with_note(display.card(flow, flow.task(name)), note), display.card_id(name))
+        host = self.launcher.host
+        if isinstance(host, LiveHost) and not self._warmed:
+            self._warmed = True
+            host.warm()
+        if flow.task(name).options.run and not host.shows_itself:
+            self._run(flow, self._stale(flow, TaskId(name)), {}).block()
+
+    def _refuse_own_mistakes(self, executed: Executed) -> None:
+        """Raises FlowError with what is wrong because of this cell; it then defines nothing."""
+        if self.session.is_hosted:
+            return  # the host has checked the whole file before the first cell
+        mistakes = self._own_mistakes(executed)
+        if mistakes:
+            self.session.drop(executed)
+            raise FlowError(mistakes)
+
+    def _own_mistakes(self, executed: Executed) -> list[Problem]:
+        from nbflow.authoring.flow_builder import find_problems  # noqa: PLC0415 - loading the extension stays quick
+
+        def problems(without: str = "") -> set[tuple[str, str]]:
+            found = find_problems(self.session.cells(without), name=self.session.name, path=self.session.path)
+            self._found = {(problem.code, problem.message): problem for problem in found if problem.severity == "error"}
+            return set(self._found)
+
+        others = problems(without=executed.key)
+        own = problems() - others
+        return [problem for key, problem in self._found.items() if key in own and not self._is_yet_to_come(problem)]
+
+    def _is_yet_to_come(self, problem: Problem) -> bool:
+        """An unknown task that the saved notebook has: its cell will be executed later."""
+        return problem.code == "unknown-task" and any(f'"{name}"' in problem.message for name in self.session.saved_task_names())
+
+    def _draft_or_none(self) -> Flow | None:
+        try:
+            return self.session.draft()
+        except FlowError:
+            return None
+
+    def _stale(self, flow: Flow, wanted: TaskId) -> tuple[TaskId, ...]:
+        """The task, after everything upstream of it that has not succeeded here as it is written now."""
+        chosen: set[TaskId] = {wanted}
+        for task in flow.tasks:  # upstream first: a task stands below what it reads, and --after is followed by the loop below
+            if self._succeeded.get(task.id) != task.source or chosen & set(flow.upstream(task.id)) - {wanted}:
+                chosen.add(task.id)
+        needed, waiting = {wanted}, [wanted]
+        while waiting:
+            for upstream in flow.upstream(waiting.pop()):
+                if upstream not in needed:
+                    needed.add(upstream)
+                    waiting.append(upstream)
+        return tuple(task.id for task in flow.tasks if task.id in chosen & needed)
+
+    # --- %nbflow ------------------------------------------------------------------------------------------------------
+
+    @no_var_expand  # type: ignore[untyped-decorator]
+    @line_magic  # type: ignore[untyped-decorator]
+    @_as_one_line
+    def nbflow(self, line: str = "") -> Any:
+        """%nbflow VERB: the graph, runs and history of this notebook. %nbflow -h lists the verbs."""
+        asked = verbs.parse(self._expand(line))
+        if asked.verb == "help":
+            print(verbs.help_text())  # noqa: T201 - help is printed
+            return None
+        return getattr(self, f"_verb_{asked.verb}")(asked)
+
+    async def run_awaiting(self, arguments: str, *, assigned: bool = False) -> Launch | None:
+        """What `%nbflow run` at the top of a cell becomes: the same run, while the kernel goes on serving messages."""
+        try:
+            asked = verbs.parse(f"run {self._expand(arguments)}")
+            if asked.verb == "help":
+                print(verbs.help_text())  # noqa: T201 - help is printed
+                return None
+            launch = self._launch(asked)
+        except NbflowError as error:
+            raise Mistake(error) from None
+        try:
+            await launch.until_over()
+        finally:
+            self._note_successes(launch)
+        return launch if assigned else None
+
+    def _expand(self, line: str) -> str:
+        """`{day}` and `$day` as in any magic: values of the notebook's names."""
+        if "{" not in line and "$" not in line:
+            return line
+        try:
+            return str(DollarFormatter().vformat(line, args=(), kwargs=self.shell.user_ns))
+        except Exception:  # noqa: BLE001 - an expression of the user; IPython itself leaves a line it cannot expand as it is
+            return line
+
+    def _verb_run(self, asked: verbs.Asked) -> Launch:
+        launch = self._launch(asked)
+        if not asked["background"]:
+            try:
+                launch.block()
+            finally:
+                self._note_successes(launch)
+        return launch
+
+    def _launch(self, asked: verbs.Asked) -> Launch:
+        flow = self.session.draft()
+        known = [task.id for task in flow.tasks]
+        for task in asked["task"]:
+            if task not in known:
+                raise UserError(f'There is no task "{task}".{nearest(task, known)}')
+        tasks = tuple(TaskId(task) for task in asked["task"]) or self.session.tasks_above(flow)
+        return self._run(flow, tasks, self._parameters(flow, asked["param"]))
+
+    def _parameters(self, flow: Flow, given: list[list[str]]) -> Mapping[str, Any]:
+        """The parameters, bound in the notebook as well: plain cells and tasks see the same value."""
+        params = verbs.read_params(given)
+        known = [parameter.name for parameter in flow.parameters] or list(flow.captures)
+        for name in params:
+            if name not in known:
+                hint = nearest(name, known) or (
+                    f" It has: {', '.join(known)}." if known else " Tag the cell that sets it with `parameters`."
+                )
+                raise UserError(f'There is no parameter "{name}".{hint}')
+        self.shell.user_ns.update(params)
+        return params
+
+    def _run(self, flow: Flow, tasks: Sequence[TaskId], params: Mapping[str, Any]) -> Launch:
+        return self.launcher.start(flow, tasks, params)
+
+    def _note_successes(self, launch: Launch) -> None:
+        for task, source in launch.succeeded().items():
+            self._succeeded[task] = source
+
+    def _verb_graph(self, asked: verbs.Asked) -> None:  # noqa: ARG002 - all verbs are called alike
+        self.channel.show(display.graph(self.session.draft()), display.next_graph_id())
+
+    def _verb_forget(self, asked: verbs.Asked) -> None:
+        self.session.forget(asked["task"])
+        print(f"Forgot {asked['task']}; executing its cell defines it again.")  # noqa: T201 - the answer of a command
+
+    def _verb_check(self, asked: verbs.Asked) -> None:  # noqa: ARG002 - as above
+        from nbflow.authoring.flow_builder import find_problems  # noqa: PLC0415 - as above
+
+        problems = list(find_problems(self.session.cells(), name=self.session.name, path=self.session.path))
+        lines = [f"{problem.severity}: {problem}" for problem in problems]
+        if not any(problem.severity == "error" for problem in problems):
+            flow = self.session.draft()
+            try:
+                self.launcher.kernel.hand_over(flow, [task.id for task in flow.tasks], self.launcher.host.artifacts)
+            except UserError as error:
+                lines.append(f"error: {error}")
+        count = len(self.session.task_names())
+        print("\n".join(lines) or f"Nothing is wrong with {count} task{'' if count == 1 else 's'}.")  # noqa: T201 - the answer of a command
+
+    # The verbs about history stand in history.py, where the workspace is.
+
+    def _verb_status(self, asked: verbs.Asked) -> None:
+        self._history().status(asked)
+
+    def _verb_logs(self, asked: verbs.Asked) -> None:
+        self._history().logs(asked)
+
+    def _verb_result(self, asked: verbs.Asked) -> Any:
+        return self._history().result(asked)
+
+    def _verb_runs(self, asked: verbs.Asked) -> None:
+        self._history().runs(asked)
+
+    def _verb_cancel(self, asked: verbs.Asked) -> None:
+        self._history().cancel(asked)
+
+    def _history(self) -> Any:
+        from nbflow.notebook.history import History  # noqa: PLC0415 - as above
+
+        return History(self.session, self.launcher, self.channel)
+
+
+def make_display(session: Session, channel: Channel, used: set[str]) -> Callable[[Flow, Host], Display]:
+    """How a run is shown in this shell."""
+
+    def show(flow: Flow, host: Host) -> Display:
+        if not isinstance(host, LiveHost):
+            return display.HostDisplay(channel, flow)
+        if not channel.is_rich:
+            return display.TerminalDisplay(channel, host.outputs)
+        places = {}
+        for task in flow.tasks:
+            cell = session.cell_of(task.id)
+            if cell is not None:
+                places[task.id] = display.Place(parent=cell.parent, count=cell.count)
+        return display.LiveDisplay(channel, flow, places, host.outputs, used)
+
+    return show
