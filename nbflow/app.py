@@ -118,6 +118,7 @@ class Workspace:
             artifacts_url=self.settings.artifacts,
             workers=self.settings.workers,
             idle=self.settings.cluster_idle,
+            artifacts=self.artifacts,
         )
 
     def warm(self) -> None:
