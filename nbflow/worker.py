@@ -14,15 +14,14 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
-from nbflow.core.job import ErrorInfo, ExecutorEvent, Job, Outcome, Report
+from nbflow.core.job import ExecutorEvent, Report
 from nbflow.core.protocols import ArtifactStore
-from nbflow.executors import processes
+from nbflow.executors import endings, processes
 from nbflow.executors.frames import Begin, Done, FrameReader, Ready, Said, pack
 from nbflow.executors.supervisor import supervise
 from nbflow.executors.user_modules import UserModules
@@ -32,7 +31,11 @@ GROWTH_LIMIT: Final = 1 << 30
 #: Imported before the first job when an earlier child had loaded them.
 HEAVY: Final = ("numpy", "pandas", "matplotlib", "pyarrow", "scipy", "sklearn", "polars")
 #: Signals a job may have changed; the next one finds them as Python sets them.
-_SIGNALS: Final = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGALRM: signal.SIG_DFL}
+_SIGNALS: Final[dict[signal.Signals, Any]] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGALRM: signal.SIG_DFL,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--preload", default="")
     options = parser.parse_args(arguments)
     data, control = socket.socket(fileno=options.data), socket.socket(fileno=options.control)
-    data.set_inheritable(False)  # noqa: FBT003 - the method's own signature
-    control.set_inheritable(False)  # noqa: FBT003
+    data.set_inheritable(False)
+    control.set_inheritable(False)
     processes.become_subreaper()
     supervisor = os.getpid()
     child = os.fork()  # this process has one thread and has imported nothing that minds
@@ -97,7 +100,7 @@ class ChildLoop:
         try:
             return pack(done)
         except Exception as error:  # noqa: BLE001 - a value of the user's refuses to pickle in any way it likes
-            return pack(Done(report=_failed(begin.job, begin.worker, error), spent="its report could not be sent"))
+            return pack(Done(report=_failed(begin, error), spent="its report could not be sent"))
 
     def _report(self, begin: Begin) -> Report:
         job = begin.job
@@ -105,7 +108,7 @@ class ChildLoop:
         try:
             report: Report = self._run_job(job, _artifacts(job.artifacts_url), tell, worker=begin.worker)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, also from a signal handler, and the child must answer
-            return _failed(job, begin.worker, error)
+            return _failed(begin, error)
         return report
 
     def _teller(self) -> Callable[[ExecutorEvent], None]:
@@ -154,10 +157,8 @@ def _is_stray(thread: threading.Thread) -> bool:
     return not thread.name.startswith("nbflow") and not type(thread).__module__.startswith("tqdm")
 
 
-def _failed(job: Job, worker: str, error: BaseException) -> Report:
-    info = ErrorInfo(ename=type(error).__name__, evalue=str(error), traceback=tuple(traceback.format_exception(error)))
-    now = datetime.now(UTC)
-    return Report(token=job.token, outcome=Outcome.FAILED, worker=worker, started_at=now, ended_at=now, reason=info.sentence, error=info)
+def _failed(begin: Begin, error: BaseException) -> Report:
+    return endings.raised(endings.Facts(token=begin.job.token, worker=begin.worker, started_at=datetime.now(UTC)), error)
 
 
 def _import_quietly(library: str) -> None:
@@ -178,7 +179,7 @@ def _prefer_for_oom_killer() -> None:
 
 @lru_cache(maxsize=8)
 def _artifacts(url: str) -> ArtifactStore:
-    from nbflow.store.artifacts import open_artifacts
+    from nbflow.store.artifacts import open_artifacts  # noqa: PLC0415 - fsspec comes with some URLs
 
     return open_artifacts(url)
 

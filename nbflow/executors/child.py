@@ -37,7 +37,7 @@ END_LIMIT: Final = 3.0
 JOB_LIMIT: Final = 500
 
 
-class ChildDied(Exception):  # noqa: N818 - a fact, not an error of the caller
+class ChildDied(Exception):
     """The child is gone; the message says how."""
 
 
@@ -56,6 +56,9 @@ class _Attempt:
     report: Report | None = None
     ended_at: float = 0.0
     gone: threading.Event = field(default_factory=threading.Event)
+
+    def facts(self) -> endings.Facts:
+        return endings.Facts(token=self.job.token, worker=self.worker, started_at=self.started_at, outputs=self.outputs.ref())
 
     def end(self, report: Report | None = None) -> None:
         self.ended, self.report, self.ended_at = True, report, time.monotonic()
@@ -227,7 +230,7 @@ class ChildProcess:
         if report is not None:
             return report
         reason = endings.say_death(self._status)
-        return endings.lost(attempt.job.token, reason, worker=attempt.worker, started_at=attempt.started_at, outputs=attempt.outputs.ref())
+        return endings.lost(attempt.facts(), reason)
 
     # --- limits ----------------------------------------------------------------------------------------------------------
 
@@ -256,13 +259,13 @@ class ChildProcess:
 
     def _broken_limit(self, attempt: _Attempt) -> Report | None:
         job, limit = attempt.job, attempt.memory_limit
-        facts = {"worker": attempt.worker, "started_at": attempt.started_at, "outputs": attempt.outputs.ref()}
+        facts = attempt.facts()
         if job.timeout is not None and attempt.deadline is not None and time.monotonic() >= attempt.deadline:
-            return endings.timed_out(job.token, job.timeout, **facts)
+            return endings.timed_out(facts, job.timeout)
         if limit is not None and processes.resident_bytes(self._process.pid) > limit:
             used = processes.proportional_bytes(self._process.pid)  # forked processes share pages: count them once
             if used > limit:
-                return endings.out_of_memory(job.token, used, limit, **facts)
+                return endings.out_of_memory(facts, used, limit)
         return None
 
     # --- the end ---------------------------------------------------------------------------------------------------------

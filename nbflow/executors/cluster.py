@@ -24,6 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import nbflow
 from nbflow.core.errors import SetupError
 
 FILE_NAME: Final = "cluster.json"
@@ -53,7 +54,7 @@ class ClusterFacts:
 def own_versions() -> dict[str, str]:
     """What must agree between this process and a cluster."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return {"python": python, "distributed": version("distributed"), "nbflow": version("jupyter-nbflow")}
+    return {"python": python, "distributed": version("distributed"), "nbflow": nbflow.__version__}
 
 
 def connect_home_cluster(home: Path, *, workers: int = 0, memory: int | None = None, idle: float = 600.0, runner: str = "") -> ClusterFacts:
@@ -116,6 +117,7 @@ def _start(home: Path, *, workers: int, memory: int | None, idle: float, runner:
     command = [sys.executable, "-P", "-m", "nbflow.executors.cluster", f"--home={home}", f"--slots={slots}", f"--idle={idle}"]
     command += [f"--ready={told}", f"--runner={runner}", f"--memory={memory or 0}"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+    environment["DASK_LOGGING__DISTRIBUTED"] = "error"  # read by the nanny's worker before any other configuration
     try:
         with log.open("ab") as output:
             subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -156,16 +158,17 @@ def main() -> None:
 
 async def _serve(options: argparse.Namespace) -> None:
     import dask  # noqa: PLC0415 - not before the cluster is really needed: a second of imports
+
+    dask.config.set(_configuration())  # before distributed sets up its logging
     from distributed import Nanny, Scheduler  # noqa: PLC0415
 
     from nbflow.executors.dask_worker import LowLatency, NbflowHost  # noqa: PLC0415 - as above
 
-    dask.config.set(_configuration())
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     plugin = NbflowHost(warm=min(2, options.slots), memory_limit=options.memory or None, runner=options.runner)
-    async with Scheduler(host="127.0.0.1", port=0, dashboard=False, dashboard_address=None) as scheduler:
+    async with Scheduler(host="127.0.0.1", port=0, dashboard=False, dashboard_address="127.0.0.1:0") as scheduler:
         scheduler.add_plugin(LowLatency())
         nanny = Nanny(
             scheduler.address,
@@ -175,6 +178,8 @@ async def _serve(options: argparse.Namespace) -> None:
             resources={"nbflow_host": HOSTED_NOTEBOOKS},
             local_directory=str(options.home / "dask"),
             plugins=(plugin,),
+            dashboard=False,
+            dashboard_address="127.0.0.1:0",
         )
         _write_facts(options.home, scheduler.address, options.slots)
         try:
@@ -194,8 +199,9 @@ def _configuration() -> dict[str, Any]:
         "distributed.scheduler.worker-saturation": "inf",  # a queue at the worker saves a round trip for each task
         "distributed.admin.low-level-log-length": 50,  # events of ours would be kept otherwise
         "distributed.worker.profile.enabled": False,
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
         "distributed.comm.timeouts.connect": "5s",
-        "logging": {"distributed": "error"},
     }
 
 

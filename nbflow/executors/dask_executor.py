@@ -11,6 +11,7 @@ import json
 import logging
 import pickle
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -111,7 +112,7 @@ class DaskExecutor:
                 run_attempt,
                 [pickle.dumps(job, protocol=5) for job in group],
                 key=[KEY_PREFIX + job.token for job in group],
-                topic=client.id,
+                topic=_topic(client),
                 pure=False,
                 retries=0,
                 priority=group[0].priority,
@@ -136,8 +137,7 @@ class DaskExecutor:
             self._is_closed = True
         if self._client is not None:
             self.cancel(tokens)
-            with contextlib.suppress(OSError, TimeoutError):
-                self._client.close(timeout=CONNECT_LIMIT)
+            self._disconnect(self._client)
             self._client = None
         if self._listener is not None:
             self._heard.put(None)
@@ -174,8 +174,17 @@ class DaskExecutor:
                 _close_quietly(client)
                 raise
         client.scheduler_comm.interval = 0.001  # stock 10 ms: half of a short task's round trip
-        client.subscribe_topic(client.id, self._on_event)
+        client.subscribe_topic(_topic(client), self._on_event)
         return client
+
+    def _disconnect(self, client: Any) -> None:
+        from nbflow.executors.dask_worker import drop_topic  # noqa: PLC0415 - loaded with the client
+
+        with contextlib.suppress(OSError, TimeoutError):
+            if client.status == "running":
+                client.unsubscribe_topic(_topic(client))
+                client.run_on_scheduler(drop_topic, _topic(client), callback_timeout=CONNECT_LIMIT)
+            client.close(timeout=CONNECT_LIMIT)
 
     # --- what comes back -------------------------------------------------------------------------------------------------
 
@@ -188,9 +197,8 @@ class DaskExecutor:
             future.add_done_callback(lambda future, token=job.token: self._ended(token, future))
 
     def _on_event(self, event: tuple[float, Any]) -> None:
-        """In the client's event loop: the listener does the work. Dask's own events of this topic are no bytes."""
-        if isinstance(event[1], bytes):
-            self._heard.put(event[1])
+        """In the client's event loop: the listener does the work."""
+        self._heard.put(event[1])
 
     def _listen(self) -> None:
         while (batch := self._heard.get()) is not None:
@@ -198,7 +206,7 @@ class DaskExecutor:
             for event in events:
                 try:
                     self._say(event)
-                except Exception:
+                except Exception:  # noqa: BLE001 - whoever listens may fail; the next event must still be heard
                     _log.exception("an event of attempt %s was not heard", event.token)
 
     def _say(self, event: ExecutorEvent) -> None:
@@ -249,12 +257,12 @@ class DaskExecutor:
 
         if isinstance(error, KilledWorker):
             return self._lost(token, sent, f"its Dask worker {getattr(error.last_worker, 'address', '')} died")
-        return endings.unusable(token, f"the Dask worker could not run it: {type(error).__name__}: {error}")
+        return endings.unusable(endings.Facts(token=token), f"the Dask worker could not run it: {type(error).__name__}: {error}")
 
     def _lost(self, token: Token, sent: _Sent, reason: str) -> Report:
         began = sent.began
         started_at = began.at if began else self._started_mark(token)
-        return endings.lost(token, reason, worker=began.worker if began else "", started_at=started_at)
+        return endings.lost(endings.Facts(token=token, worker=began.worker if began else "", started_at=started_at), reason)
 
     def _started_mark(self, token: Token) -> datetime | None:
         """When user code began, by the mark that stands in the artifact store; its text is an ISO instant, or anything."""
@@ -305,6 +313,7 @@ def resolve(spec: str) -> str:
 
 
 def _open_client(address: str) -> Any:
+    _quieten()
     try:
         from distributed import Client  # noqa: PLC0415 - most of a second: only when a cluster is really used
 
@@ -314,14 +323,26 @@ def _open_client(address: str) -> Any:
         raise SetupError(f"The Dask cluster at {address} cannot be reached ({first}): start it, or change `dask` (NBFLOW_DASK).") from None
 
 
+def _quieten() -> None:
+    """In somebody's kernel, Dask's notes about closed connections do not belong under their cells; they keep what they set up themselves."""
+    if "distributed" not in sys.modules:
+        import dask  # noqa: PLC0415 - as above
+
+        dask.config.set({"logging.distributed": "error"})
+
+
 def _check_cluster(client: Any, address: str) -> None:
     """Raises SetupError when scheduler or workers have other versions, or no nbflow at all."""
-    found = client.get_versions(packages=["nbflow"], callback_timeout=CONNECT_LIMIT) if False else client.get_versions(packages=["nbflow"])
+    found = client.get_versions(packages=["nbflow"])
     parties = {f"the Dask scheduler at {address}": found["scheduler"]}
     parties |= {f"the Dask worker {name}": facts for name, facts in found["workers"].items()}
     for where, facts in parties.items():
-        theirs = {**facts["packages"], "python": ".".join(str(facts["host"]["python"]).split(".")[:2])}
+        theirs = {**facts["packages"], "python": ".".join(facts["packages"]["python"].split(".")[:2])}
         cluster.check_versions(theirs, where, "use one environment for all of them")
+
+
+def _topic(client: Any) -> str:
+    return f"nbflow-{client.id}"
 
 
 def _alike(jobs: Sequence[Job]) -> list[list[Job]]:

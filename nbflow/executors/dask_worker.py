@@ -126,7 +126,7 @@ def host_of(worker: Any, **facts: Any) -> Host:
         return host
 
 
-class NbflowHost(WorkerPlugin):  # type: ignore[misc] - distributed has no types
+class NbflowHost(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
     """Warms a worker's children at its start and ends them at its end. Other clusters do without: their children end with the process."""
 
     name = "nbflow"
@@ -175,7 +175,13 @@ async def forget(keys: Sequence[str], client: str, dask_scheduler: Any) -> list[
     return sorted(where)
 
 
-class LowLatency(SchedulerPlugin):  # type: ignore[misc] - distributed has no types
+async def drop_topic(topic: str, dask_scheduler: Any) -> None:
+    """Runs in the scheduler: forget the events of a client that goes; Dask would keep the newest thousand for ever."""
+    with contextlib.suppress(AttributeError):  # not part of Dask's promises
+        dask_scheduler._broker._topics.pop(topic, None)  # noqa: SLF001 - there is no public way
+
+
+class LowLatency(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
     """Shorter pauses between messages than Dask's 2 to 10 ms: a task of ours is a cell, not one of a million."""
 
     name = "nbflow-low-latency"
@@ -184,7 +190,7 @@ class LowLatency(SchedulerPlugin):  # type: ignore[misc] - distributed has no ty
         _hurry(scheduler.stream_comms.get(worker))
 
     def add_client(self, scheduler: Any, client: str) -> None:
-        _hurry(scheduler.client_comms.get(client))
+        scheduler.loop.add_callback(lambda: _hurry(scheduler.client_comms.get(client)))  # the stream is opened right after this call
 
 
 def _hurry(stream: Any) -> None:

@@ -5,61 +5,76 @@ from __future__ import annotations
 
 import os
 import signal
+import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from nbflow.core.durations import say_duration
 from nbflow.core.ids import Token
-from nbflow.core.job import ErrorInfo, OutputMade, Outcome, OutputsRef, Report
+from nbflow.core.job import ErrorInfo, Outcome, OutputMade, OutputsRef, Report
 
 #: Characters of live outputs that are kept for a report nobody else can write.
 _KEPT: Final = 200_000
 
 
-def timed_out(token: Token, timeout: timedelta, *, worker: str, started_at: datetime | None, outputs: OutputsRef) -> Report:
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known about the attempt."""
+
+    token: Token
+    worker: str = ""
+    #: None: user code had not begun, as far as anybody knows.
+    started_at: datetime | None = None
+    outputs: OutputsRef = field(default_factory=OutputsRef)
+
+
+def timed_out(facts: Facts, timeout: timedelta) -> Report:
     """FAILED: `TaskTimeout: did not end within 2 s`."""
-    error = ErrorInfo(ename="TaskTimeout", evalue=f"did not end within {say_limit(timeout)}", timed_out=True)
-    return _failed(token, error, worker=worker, started_at=started_at, outputs=outputs)
+    return _failed(facts, ErrorInfo(ename="TaskTimeout", evalue=f"did not end within {say_limit(timeout)}", timed_out=True))
 
 
-def out_of_memory(token: Token, used: int, limit: int, *, worker: str, started_at: datetime | None, outputs: OutputsRef) -> Report:
+def out_of_memory(facts: Facts, used: int, limit: int) -> Report:
     """FAILED: `MemoryLimitExceeded: killed: used 2.1 GB of 2 GB`."""
     error = ErrorInfo(ename="MemoryLimitExceeded", evalue=f"killed: used {say_bytes(used)} of {say_bytes(limit)}")
-    return _failed(token, error, worker=worker, started_at=started_at, outputs=outputs, peak_bytes=used)
+    return _failed(facts, error, peak_bytes=used)
 
 
-def lost(token: Token, reason: str, *, worker: str = "", started_at: datetime | None = None, outputs: OutputsRef | None = None) -> Report:
-    """LOST: `started_at` None says that user code had not begun."""
+def unusable(facts: Facts, reason: str) -> Report:
+    """FAILED for good: no worker can ever run this job, trying again would not help."""
+    return _failed(facts, ErrorInfo(ename="WorkerError", evalue=reason, may_retry=False))
+
+
+def raised(facts: Facts, error: BaseException) -> Report:
+    """FAILED: the attempt itself let an exception out."""
+    lines = tuple(traceback.format_exception(error))
+    return _failed(facts, ErrorInfo(ename=type(error).__name__, evalue=str(error), traceback=lines))
+
+
+def lost(facts: Facts, reason: str) -> Report:
+    """LOST: nobody's fault; `started_at` decides who pays."""
     return Report(
-        token=token,
+        token=facts.token,
         outcome=Outcome.LOST,
-        worker=worker,
-        started_at=started_at,
+        worker=facts.worker,
+        started_at=facts.started_at,
         ended_at=datetime.now(UTC),
         reason=reason,
-        outputs=outputs or OutputsRef(),
+        outputs=facts.outputs,
     )
 
 
-def unusable(token: Token, reason: str) -> Report:
-    """FAILED for good: the worker can never run this job, trying again would not help."""
-    error = ErrorInfo(ename="WorkerError", evalue=reason, may_retry=False)
-    return _failed(token, error, worker="", started_at=None, outputs=OutputsRef())
-
-
-def _failed(
-    token: Token, error: ErrorInfo, *, worker: str, started_at: datetime | None, outputs: OutputsRef, peak_bytes: int = 0
-) -> Report:
+def _failed(facts: Facts, error: ErrorInfo, *, peak_bytes: int = 0) -> Report:
     return Report(
-        token=token,
+        token=facts.token,
         outcome=Outcome.FAILED,
-        worker=worker,
-        started_at=started_at,
+        worker=facts.worker,
+        started_at=facts.started_at,
         ended_at=datetime.now(UTC),
         reason=error.sentence,
         error=error,
-        outputs=outputs,
+        outputs=facts.outputs,
         peak_bytes=peak_bytes,
     )
 

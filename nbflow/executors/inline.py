@@ -13,14 +13,13 @@ import contextlib
 import ctypes
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from nbflow.core.ids import Token
-from nbflow.core.job import AttemptBegan, ErrorInfo, ExecutorEvent, Job, Outcome, OutputMade, Report
+from nbflow.core.job import AttemptBegan, ExecutorEvent, Job, OutputMade, Report
 from nbflow.core.protocols import RunJob
 from nbflow.executors import endings
 
@@ -38,6 +37,9 @@ class _Running:
         self.outputs = endings.HeardOutputs()
         self.over = threading.Event()
         self.lock = threading.Lock()
+
+    def facts(self) -> endings.Facts:
+        return endings.Facts(token=self.job.token, worker="inline", started_at=self.started_at, outputs=self.outputs.ref())
 
     def interrupt(self) -> None:
         """KeyboardInterrupt in its thread, unless it is over."""
@@ -113,9 +115,7 @@ class InlineExecutor:
         if job.timeout is None:
             self._await(running)
         elif not running.over.wait(job.timeout.total_seconds()):
-            report = endings.timed_out(
-                job.token, job.timeout, worker="inline", started_at=running.started_at, outputs=running.outputs.ref()
-            )
+            report = endings.timed_out(running.facts(), job.timeout)
             self._say(report)
             _end(running)
 
@@ -138,7 +138,7 @@ class InlineExecutor:
         try:
             report = self._run_job(running.job, tell)
         except BaseException as error:  # noqa: BLE001 - user code, or our own KeyboardInterrupt, may raise anything
-            report = _failed(running, error)
+            report = endings.raised(running.facts(), error)
         with contextlib.suppress(KeyboardInterrupt):  # one that was on its way when the job ended by itself
             with running.lock:
                 running.over.set()
@@ -159,16 +159,3 @@ def _end(running: _Running) -> None:
     while not running.over.is_set() and time.monotonic() < limit:
         running.interrupt()
         running.over.wait(0.05)
-
-
-def _failed(running: _Running, error: BaseException) -> Report:
-    info = ErrorInfo(ename=type(error).__name__, evalue=str(error), traceback=tuple(traceback.format_exception(error)))
-    return Report(
-        token=running.job.token,
-        outcome=Outcome.FAILED,
-        worker="inline",
-        started_at=running.started_at,
-        ended_at=datetime.now(UTC),
-        reason=info.sentence,
-        error=info,
-    )

@@ -52,7 +52,7 @@ class ChildPool:
                     job, tell, worker=self.worker, memory_limit=self._memory_limit, is_wanted=lambda: self._wanted(job.token)
                 )
             except ChildDied as died:
-                report = endings.lost(job.token, str(died), worker=self.worker)
+                report = endings.lost(endings.Facts(token=job.token, worker=self.worker), str(died))
             return report if self._wanted(job.token) else None
         finally:
             self._give_back(job.token, child)

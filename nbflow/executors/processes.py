@@ -53,7 +53,7 @@ def has_children() -> bool:
 def descendants(root: int) -> list[int]:
     """Living processes below `root`, without zombies and without `root`."""
     if not _LINUX:
-        import psutil
+        import psutil  # noqa: PLC0415 - not needed on Linux
 
         try:
             return [process.pid for process in psutil.Process(root).children(recursive=True) if process.status() != psutil.STATUS_ZOMBIE]
@@ -82,7 +82,7 @@ def marked(child_id: str) -> list[int]:
     wanted = f"{MARK}={child_id}".encode()
     if _LINUX:
         return [pid for pid in _pids() if wanted in _read(pid, "environ").split(b"\0")]
-    import psutil
+    import psutil  # noqa: PLC0415 - as above
 
     found = []
     for process in psutil.process_iter():
@@ -146,7 +146,7 @@ def _resident(pid: int) -> int:
     if _LINUX:
         fields = _read(pid, "statm").split()
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if len(fields) > 1 else 0
-    import psutil
+    import psutil  # noqa: PLC0415 - as above
 
     try:
         return int(psutil.Process(pid).memory_info().rss)

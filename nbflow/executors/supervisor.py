@@ -25,8 +25,8 @@ STATUS: Final = struct.Struct("!i")
 def supervise(child: int, control: socket.socket) -> None:
     """Watch `child` (a process group of its own) until it ends or has to; returns when nothing of it runs any more."""
     wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_read, False)  # noqa: FBT003 - the function's own signature
-    os.set_blocking(wake_write, False)  # noqa: FBT003
+    os.set_blocking(wake_read, False)
+    os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     for number in (signal.SIGCHLD, signal.SIGTERM):
         signal.signal(number, lambda *_: None)

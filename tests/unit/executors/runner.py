@@ -30,7 +30,7 @@ def run_job(job: Job, artifacts: ArtifactStore | None, tell: Callable[[ExecutorE
     outcome, error = Outcome.SUCCESS, None
     try:
         exec(job.source, namespace)
-    except BaseException as problem:
+    except BaseException as problem:  # noqa: BLE001 - user code
         outcome = Outcome.FAILED
         error = ErrorInfo(ename=type(problem).__name__, evalue=str(problem), traceback=tuple(traceback.format_exception(problem)))
     return Report(
