@@ -25,7 +25,7 @@ from nbflow.core.trigger_rules import UpstreamCounts, UpstreamNames
 Rank = tuple[int, int, int]
 
 
-class InvalidTransition(AssertionError):
+class InvalidTransition(RuntimeError):
     """A move that is not in the table: a bug in nbflow, told with its history."""
 
     def __init__(self, run: RunRecord, task: TaskRecord | None, after: str, history: Iterable[Event]) -> None:

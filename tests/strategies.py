@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Random flows, and random things that happen to their runs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from itertools import combinations
+
+from hypothesis import strategies as st
+
+from nbflow.core.ids import FlowName, TaskId
+from nbflow.core.model import Edge, Flow, FlowOptions, Task
+from nbflow.core.options import TaskKind, TaskOptions, TriggerRule
+
+
+class Happening(StrEnum):
+    """One thing that may happen to a run; `test_machine_properties` says how."""
+
+    GRANT = "grant"
+    START = "start"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    FAIL_FOR_GOOD = "fail_for_good"
+    SKIP = "skip"
+    LOSE = "lose"
+    LOSE_UNSTARTED = "lose_unstarted"
+    REPEAT = "repeat"
+    STALE = "stale"
+    TIME = "time"
+    RELEASE = "release"
+    CANCEL_TASK = "cancel_task"
+    CANCEL_RUN = "cancel_run"
+    MARK_TASK = "mark_task"
+    MARK_RUN = "mark_run"
+    CLEAR = "clear"
+    ABANDON = "abandon"
+
+
+#: What happens by itself; the rest is what people do.
+ORDINARY = (
+    Happening.GRANT,
+    Happening.START,
+    Happening.SUCCEED,
+    Happening.FAIL,
+    Happening.FAIL_FOR_GOOD,
+    Happening.SKIP,
+    Happening.LOSE,
+    Happening.LOSE_UNSTARTED,
+    Happening.REPEAT,
+    Happening.STALE,
+    Happening.TIME,
+)
+
+
+def durations(most: int) -> st.SearchStrategy[timedelta]:
+    return st.integers(0, most).map(lambda seconds: timedelta(seconds=seconds))
+
+
+@st.composite
+def task_options(draw: st.DrawFn, rules: st.SearchStrategy[TriggerRule], *, setups: bool) -> TaskOptions:
+    """Options that decide what happens next. `setups` also makes setups and teardowns, which no option names yet."""
+    kinds = [TaskKind.PLAIN, TaskKind.PLAIN, TaskKind.BRANCH, *(["setup", "teardown"] if setups else [])]
+    kind = draw(st.sampled_from(kinds))
+    return TaskOptions(
+        retries=draw(st.integers(0, 2)),
+        retry_delay=draw(durations(60)),
+        backoff=draw(st.sampled_from([0.0, 1.0, 2.0])),
+        infra_retries=draw(st.integers(0, 2)),
+        trigger_rule=TriggerRule.ALL_DONE_SETUP_SUCCESS if kind == "teardown" else draw(rules),
+        as_=kind,
+        priority=draw(st.integers(0, 2)),
+    )
+
+
+@st.composite
+def flow_options(draw: st.DrawFn) -> FlowOptions:
+    return FlowOptions(
+        run_timeout=draw(st.none() | st.integers(1, 300).map(lambda seconds: timedelta(seconds=seconds))),
+        fail_fast=draw(st.booleans()),
+        fail_on=draw(st.sampled_from(["leaf", "any"])),
+    )
+
+
+@st.composite
+def flows(
+    draw: st.DrawFn,
+    *,
+    most: int = 7,
+    rules: st.SearchStrategy[TriggerRule] = st.sampled_from(TriggerRule),
+    options: st.SearchStrategy[FlowOptions] = flow_options(),  # noqa: B008 - a strategy is immutable
+    setups: bool = True,
+) -> Flow:
+    """A flow of up to `most` tasks, some in groups, some empty; edges lead down an order that need not be the one written."""
+    size = draw(st.integers(1, most))
+    ids = [TaskId(f"{draw(st.sampled_from(['', '', 'left.', 'right.']))}t{number}") for number in range(size)]
+    pairs = list(combinations(ids, 2))
+    edges = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=3 * size)) if pairs else []
+    tasks = [
+        Task(id=id, source="" if draw(st.integers(0, 9)) == 0 else "x = 1", options=draw(task_options(rules, setups=setups))) for id in ids
+    ]
+    return Flow(
+        name=FlowName("random"),
+        tasks=tuple(draw(st.permutations(tasks))),
+        edges=tuple(Edge(upstream=above, downstream=below) for above, below in edges),
+        options=draw(options),
+    )
