@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +27,10 @@ from nbflow.notebook.channel import Bundle, Channel
 from nbflow.notebook.runs import WatchedRun
 
 _log = logging.getLogger("nbflow.notebook")
-#: Seconds between two looks at what has changed, and between two drawings of the graph.
+#: Seconds between two looks at what has changed, between two drawings of the graph, and until it is drawn again although nothing happened.
 TICK: Final = 0.12
 GRAPH_PERIOD: Final = 0.3
+REFRESH: Final = 1.0
 
 _numbers = itertools.count(1)
 
@@ -112,9 +114,9 @@ class LiveDisplay:
         self._graph_id = next_graph_id()
         self._tasks = {task.id: task for task in flow.tasks}
         self._areas = {task: Area(channel, place.parent, place.count, card_id(task), used) for task, place in places.items()}
-        self._snapshot: Callable[[], RunSnapshot] | None = None
-        self._notes: deque[_Said] = deque()
-        self._changed: set[TaskId] = set()
+        self._running: WatchedRun | None = None
+        #: What happened, in order: a task whose state changed, or what an attempt said.
+        self._notes: deque[TaskId | _Said] = deque()
         self._news = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._show_all, name="nbflow-display", daemon=True)
@@ -122,7 +124,7 @@ class LiveDisplay:
     # --- RunObserver: called in the driver's thread ------------------------------------------------------------------
 
     def changed(self, changes: Sequence[Change]) -> None:
-        self._changed |= {change.key.task_id for change in changes if change.key is not None}
+        self._notes.extend(change.key.task_id for change in changes if change.key is not None)
         self._news.set()
 
     def said(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None:
@@ -133,9 +135,10 @@ class LiveDisplay:
 
     def follow(self, running: WatchedRun) -> None:
         """Show the graph under the cell being executed, and the run from now on."""
-        self._snapshot = snapshot = running.snapshot
-        self._channel.show(graph(self._flow, snapshot()), self._graph_id)
-        for task in {key.task_id for key in snapshot().tasks}:
+        self._running = running
+        snapshot = running.snapshot()
+        self._channel.show(graph(self._flow, snapshot), self._graph_id)
+        for task in dict.fromkeys(key.task_id for key in snapshot.tasks):
             if task in self._areas:
                 self._areas[task].reset(self._card(task))
         self._thread.start()
@@ -148,34 +151,48 @@ class LiveDisplay:
     # --- the display's thread ----------------------------------------------------------------------------------------
 
     def _show_all(self) -> None:
-        assert self._snapshot is not None
-        drawn = 0
-        due = False
+        next_graph, due = 0.0, False
         try:
             while True:
-                self._news.wait(1.0)
-                over = self._snapshot().run.state.is_finished
+                due = not self._news.wait(REFRESH) or due  # without news, time itself has moved on
                 self._news.clear()
+                over = self._is_over()  # asked before looking at the notes: whatever was noted before the end is then shown
                 due = self._show_notes() or due
-                drawn += 1
-                if due and (over or drawn * TICK >= GRAPH_PERIOD):
+                now = time.monotonic()
+                if due and (over or now >= next_graph):
                     self._channel.update(graph(self._flow, self._snapshot()), self._graph_id, self._parent)
-                    drawn, due = 0, False
-                if over and not self._notes and not self._changed:
+                    # A graph that is slow to draw is drawn less often.
+                    next_graph, due = time.monotonic() + max(GRAPH_PERIOD, 10 * (time.monotonic() - now)), False
+                if over:
                     return
+                time.sleep(TICK)
                 if due:
                     self._news.set()
-                threading.Event().wait(TICK)
         except Exception:  # noqa: BLE001 - a view that fails must not take the kernel's messages with it
             _log.exception("the live display stopped")
         finally:
             self._ended.set()
 
+    def _is_over(self) -> bool:
+        assert self._running is not None
+        try:
+            return self._running.wait(0)
+        except Exception:  # noqa: BLE001 - what ended the driver is raised in the cell that waits
+            return True
+
+    def _snapshot(self) -> RunSnapshot:
+        assert self._running is not None
+        return self._running.snapshot()
+
     def _show_notes(self) -> bool:
         """Send what was noted since the last look; True when a state changed."""
-        changed, self._changed = self._changed, set()
+        changed: dict[TaskId, None] = {}
         while self._notes:
-            self._show(self._notes.popleft(), changed)
+            note = self._notes.popleft()
+            if isinstance(note, _Said):
+                self._show(note, changed)
+            else:
+                changed[note] = None
         for area in self._areas.values():
             area.flush()
         for task in changed:
@@ -183,7 +200,7 @@ class LiveDisplay:
                 self._channel.update(self._card(task), card_id(task), self._parent)
         return bool(changed)
 
-    def _show(self, said: _Said, changed: set[TaskId]) -> None:
+    def _show(self, said: _Said, changed: dict[TaskId, None]) -> None:
         area = self._areas.get(said.key.task_id)
         if area is None:
             return
@@ -195,12 +212,11 @@ class LiveDisplay:
                 area.flush()
                 area.settle(self._outputs(outputs), self._card(said.key.task_id))
             case ProgressMade():
-                changed.add(said.key.task_id)
+                changed[said.key.task_id] = None
             case _:
                 pass
 
     def _card(self, task: TaskId) -> Bundle:
-        assert self._snapshot is not None
         record = self._snapshot().tasks.get(TaskKey(task))
         return card(self._flow, self._tasks[task], record)
 

@@ -6,6 +6,7 @@ This is the notebook's only door to `nbflow.app`; everything else here knows `Ru
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -79,6 +80,8 @@ class LiveHost:
         with self._lock:
             if self._workspace is None:
                 self._workspace = self._open()
+                # A kernel that ends in order says so to its runs.
+                atexit.register(self.close)
             return self._workspace
 
     @property
@@ -119,6 +122,7 @@ class LiveHost:
         with self._lock:
             workspace, self._workspace = self._workspace, None
         if workspace is not None:
+            atexit.unregister(self.close)
             workspace.close()
 
 

@@ -51,11 +51,13 @@ def _percent(line: Sequence[Token]) -> int | None:
         return None
     if line[0].string == "%":
         return 0
+    depth = 0
     for index, token in enumerate(line[:-1]):
-        if token.string == "=":
+        depth += (token.string in {"(", "[", "{"}) - (token.string in {")", "]", "}"})
+        if depth == 0 and token.string == "=":
             return index + 1 if line[index + 1].string == "%" else None
-        if token.type not in {tokenize.NAME, tokenize.OP} or token.string in {":", "("}:
-            return None
+        if depth == 0 and token.string == ":":
+            return None  # the head of a block
     return None
 
 
