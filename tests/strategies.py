@@ -87,7 +87,7 @@ def flows(
     draw: st.DrawFn,
     *,
     most: int = 7,
-    rules: st.SearchStrategy[TriggerRule] = st.sampled_from(TriggerRule),
+    rules: st.SearchStrategy[TriggerRule] = st.sampled_from(TriggerRule),  # noqa: B008 - as below
     options: st.SearchStrategy[FlowOptions] = flow_options(),  # noqa: B008 - a strategy is immutable
     setups: bool = True,
 ) -> Flow:

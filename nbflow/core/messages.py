@@ -108,7 +108,9 @@ def retry_starts(*, attempt: int, attempts: int, wait: timedelta, error: str) ->
 
 def _about(seconds: float) -> str:
     """Whole seconds, except where they would say nothing: `18 s`, `0.5 s`, `1 m 05 s`."""
-    return f"{round(seconds)} s" if 0.95 <= seconds < 59.5 else say_duration(seconds)
+    if seconds < 0.95:
+        return say_duration(seconds)
+    return f"{round(seconds)} s" if round(seconds) < 60 else say_duration(round(seconds))
 
 
 def looks_again(wait: timedelta) -> str:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from nbflow.core.graph import CycleError, Graph
@@ -57,6 +59,6 @@ def test_the_roots_of_a_group_wait_for_nothing_inside_it():
 
 def test_five_thousand_tasks_in_a_chain_are_ordered_without_recursion():
     ids = [f"t{n}" for n in range(5000)]
-    chain = Graph(ids, zip(ids, ids[1:], strict=False))
+    chain = Graph(ids, pairwise(ids))
     assert chain.order == tuple(ids)
     assert len(chain.descendants("t0")) == 4999

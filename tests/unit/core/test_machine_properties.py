@@ -86,7 +86,9 @@ class Fate:
 
     def decision(self) -> object:
         ids = [task.id for task in self.world.flow.tasks]
-        return self.data.draw(st.lists(st.sampled_from([*ids, *ids, *ids, "left", "nowhere"]), max_size=3) | st.sampled_from([None, *ids, 3]))
+        return self.data.draw(
+            st.lists(st.sampled_from([*ids, *ids, *ids, "left", "nowhere"]), max_size=3) | st.sampled_from([None, *ids, 3])
+        )
 
     def wish(self, happening: Happening) -> Event | None:
         keys = tuple(self.data.draw(st.lists(st.sampled_from([*self.world.machine.records]), min_size=1, max_size=3)))

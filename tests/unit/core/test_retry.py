@@ -59,9 +59,8 @@ def test_the_delay_is_deterministic_within_a_day_and_its_lower_bound_grows(delay
     assert found >= min(delay * factor ** min(failures - 1, 100), 86_400) - 1e-3
 
 
-@pytest.mark.parametrize(("failures", "expected"), [(1, True), (2, True), (3, False)])
-def test_attempts_are_one_more_than_retries(failures: int, expected: bool):
-    assert may_retry(TaskOptions(retries=2), failures, error()) is expected
+def test_attempts_are_one_more_than_retries():
+    assert [failures for failures in (1, 2, 3) if may_retry(TaskOptions(retries=2), failures, error())] == [1, 2]
 
 
 def test_an_error_that_forbids_it_is_not_retried():

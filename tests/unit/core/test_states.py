@@ -50,7 +50,7 @@ def test_a_finished_instance_never_runs_again_without_a_clear():
 
 
 def test_finished_states_are_well_or_not_or_removed():
-    assert FINISHED == SUCCESS_LIKE | FAILED_LIKE | {S.REMOVED}
+    assert set(FINISHED) == {*SUCCESS_LIKE, *FAILED_LIKE, S.REMOVED}
 
 
 def test_a_finished_run_runs_again_and_nothing_else_starts_over():

@@ -36,9 +36,7 @@ from nbflow.core.states import RUN_TRANSITIONS, TRANSITIONS, RunState, TaskState
 START = datetime(2026, 1, 1, 3, tzinfo=UTC)
 
 
-def flow_of(
-    edges: str = "", *, alone: str = "", empty: Iterable[str] = (), options: Mapping[str, Any] | None = None, **tasks: Any
-) -> Flow:
+def flow_of(edges: str = "", *, alone: str = "", empty: Iterable[str] = (), options: Mapping[str, Any] | None = None, **tasks: Any) -> Flow:
     """A flow from `a>b b>c`; ids stand in the order met. `alone` adds tasks without edges, keywords give a task's options."""
     pairs = [tuple(edge.split(">")) for edge in edges.split()]
     ids = list(dict.fromkeys([*alone.split(), *(id for pair in pairs for id in pair)]))
