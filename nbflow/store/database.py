@@ -181,7 +181,6 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:  # noqa: ARG001 - SQLA
     connection.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
     _use_write_ahead_log(connection)
     connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _use_write_ahead_log(connection: Any) -> None:

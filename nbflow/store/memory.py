@@ -7,16 +7,19 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from nbflow.core.ids import RunId, TaskKey, Token
 from nbflow.core.model import Flow
 from nbflow.core.protocols import Clock, RunPage
 from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
-from nbflow.store.codec import micros
+from nbflow.store.codec import decode, encode, micros
 from nbflow.store.flow_hash import content_hash
 from nbflow.store.paging import as_page, read_page_cursor
 from nbflow.store.rows import LATER, artifact_hashes, in_order
 from nbflow.store.sentences import superseded, taken, unfinished, unknown
+
+T = TypeVar("T")
 
 
 class _SystemClock:
@@ -56,7 +59,7 @@ class MemoryStore:
     def save_flow(self, flow: Flow, *, source: bytes = b"") -> str:
         version = content_hash(flow, source)
         with self._lock:
-            self._flows[version] = flow
+            self._flows[version] = _kept(flow)
         return version
 
     def flow(self, version: str) -> Flow:
@@ -66,10 +69,11 @@ class MemoryStore:
     # runs
 
     def create_run(self, run: RunRecord, tasks: Sequence[TaskRecord]) -> None:
+        each = _Run(record=_kept(run), tasks={task.key: (position, _kept(task)) for position, task in enumerate(tasks)})
         with self._lock:
             if run.run_id in self._runs:
                 raise taken(run.run_id)
-            self._runs[run.run_id] = _Run(record=run, tasks={task.key: (position, task) for position, task in enumerate(tasks)})
+            self._runs[run.run_id] = each
 
     def run(self, run_id: str) -> RunRecord:
         with self._lock:
@@ -152,6 +156,9 @@ class MemoryStore:
         done_requests: Sequence[int] = (),
         run: RunRecord | None = None,
     ) -> int:
+        changes = [_kept(change) for change in changes]
+        attempts = [_kept(attempt) for attempt in attempts]
+        run = _kept(run) if run else None
         with self._lock:
             each = self._held(lease)
             each.expires_at = self._after(lease.seconds)
@@ -180,7 +187,7 @@ class MemoryStore:
         with self._lock:
             each = self._found(run_id)
             self._last_request += 1
-            each.requests[self._last_request] = replace(request, id=self._last_request)
+            each.requests[self._last_request] = replace(_kept(request), id=self._last_request)
             return self._last_request
 
     def requests(self, run_id: str) -> tuple[Request, ...]:
@@ -214,6 +221,11 @@ class MemoryStore:
 
     def _after(self, seconds: float) -> datetime:
         return self._clock.now() + timedelta(seconds=seconds)
+
+
+def _kept(record: T) -> T:
+    """A private copy, as a database would give it back: what it would refuse is refused here too."""
+    return decode(type(record), encode(record))
 
 
 def _holds(each: _Run, lease: Lease) -> bool:

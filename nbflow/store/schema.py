@@ -118,6 +118,7 @@ request: Final = Table(
     Column("run_id", Name, nullable=False),
     Column("record", Text, nullable=False),
     Index(None, "run_id", "id"),
+    sqlite_autoincrement=True,  # an id that was done is never given again
 )
 
 lease: Final = Table(

@@ -119,6 +119,7 @@ def _driving() -> None:
         sa.Column("run_id", _NAME, nullable=False),
         sa.Column("record", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_request")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_request_run_id_id"), "request", ["run_id", "id"])
     op.create_table(
