@@ -233,18 +233,30 @@ def tally(counts: Mapping[TaskState, int]) -> str:
     return ", ".join(f"{counts[state]} {word}" for state, word in _WORDS.items() if counts.get(state)) or "no tasks"
 
 
-def run_ended(flow: str, state: RunState, seconds: float, counts: Mapping[TaskState, int], *, failed: Sequence[str], why: str) -> str:
-    """`monitor_errors finished in 1 m 48 s: 15 succeeded, 1 skipped.` or `energy_forecast failed at join_weather after 48 s.`
+def run_succeeded(flow: str, seconds: float, counts: Mapping[TaskState, int]) -> str:
+    """`monitor_errors finished in 1 m 48 s: 15 succeeded, 1 skipped.`"""
+    return f"{flow} finished in {_took(seconds)}: {tally(counts)}."
 
-    `why` is a sentence of its own that follows: "The run reached its time limit of 2 h 00 m."
-    """
+
+def run_failed(flow: str, seconds: float, names: Sequence[str]) -> str:
+    """`energy_forecast failed at join_weather after 48 s.`"""
+    at = f" at {name_list(names)}" if names else ""
+    return f"{flow} failed{at} after {_took(seconds)}."
+
+
+def run_cancelled(flow: str, seconds: float, counts: Mapping[TaskState, int], by: str = "") -> str:
+    """`monitor_errors was cancelled by Ann after 12 s: 3 succeeded, 13 cancelled.`"""
+    return f"{flow} was cancelled{' by ' + by if by else ''} after {_took(seconds)}: {tally(counts)}."
+
+
+def run_ended(flow: str, state: RunState, seconds: float, counts: Mapping[TaskState, int], *, failed: Sequence[str], why: str) -> str:
+    """How a run ended. `why` is a sentence of its own that follows: "The run reached its time limit of 2 m 00 s." """
     if state is RunState.SUCCESS:
-        told = f"{flow} finished in {_took(seconds)}: {tally(counts)}."
+        told = run_succeeded(flow, seconds, counts)
     elif state is RunState.CANCELLED:
-        told = f"{flow} was cancelled after {_took(seconds)}: {tally(counts)}."
+        told = run_cancelled(flow, seconds, counts)
     else:
-        at = f" at {name_list(failed)}" if failed else ""
-        told = f"{flow} failed{at} after {_took(seconds)}."
+        told = run_failed(flow, seconds, failed)
     return f"{told} {sentence(why)}".rstrip()
 
 
