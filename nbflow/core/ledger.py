@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from nbflow.core import branching
-from nbflow.core.events import Event
+from nbflow.core.events import Command, Event, Step
 from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.model import Flow
@@ -45,9 +45,11 @@ def _with(record: TaskRecord, fields: Mapping[str, Any]) -> TaskRecord:
 class Ledger:
     """Records and counters of a run. `move` and `change_run` are the only ways to change them, and each leaves a Change."""
 
-    def __init__(self, flow: Flow, run: RunRecord, records: Iterable[TaskRecord]) -> None:
+    def __init__(self, flow: Flow, run: RunRecord, records: Iterable[TaskRecord], *, held: Iterable[TaskId] = ()) -> None:
         self.flow = flow
         self.run = run
+        #: Tasks that wait for the cells above them.
+        self.held = set(held)
         #: The tasks that take part; an edge to any other task counts as not there.
         self.graph = Graph.of(flow, run.tasks)
         self.whole = self.graph if len(self.graph.ids) == len(flow.tasks) else Graph.of(flow)
@@ -60,6 +62,7 @@ class Ledger:
         #: The last events, for the story of an impossible move.
         self.history: deque[Event] = deque(maxlen=10)
         self.changes: list[Change] = []
+        self.commands: list[Command] = []
         self.counts: Counter[TaskState] = Counter(record.state for record in self.records.values())
         self.unfinished = sum(count for state, count in self.counts.items() if state not in FINISHED)
         self.upstream = {id: self._count_upstream(id) for id in self.graph.ids}
@@ -120,6 +123,11 @@ class Ledger:
         leaves = leaves or [id for id in self.graph.ids if not self.graph.downstream(id)]
         return [state for id in leaves for key in self.copies[id] if (state := self.records[key].state) is not TaskState.REMOVED]
 
+    def holds_pending(self) -> bool:
+        """Whether a task that has not run yet is held back."""
+        held = (key for id in self.held if id in self.graph for key in self.copies[id])
+        return any(self.records[key].state is TaskState.PENDING for key in held)
+
     def due(self, now: datetime) -> list[TaskRecord]:
         """Records whose next attempt's instant has come; each is given once."""
         found = []
@@ -155,10 +163,16 @@ class Ledger:
         self.run = replace(self.run, state=state, reason=reason, **fields)
         self.changes.append(Change(at=now, key=None, before=before, after=state, reason=reason, run=self.run))
 
-    def take_changes(self) -> tuple[Change, ...]:
-        taken = tuple(self.changes)
+    def order(self, command: Command) -> None:
+        """Add a command to the step under way."""
+        self.commands.append(command)
+
+    def take_step(self) -> Step:
+        """Everything since the last call."""
+        step = Step(changes=tuple(self.changes), commands=tuple(self.commands))
         self.changes.clear()
-        return taken
+        self.commands.clear()
+        return step
 
     def touch(self, ids: Iterable[TaskId]) -> None:
         """Judge these tasks again."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from nbflow.core import branching, messages, retry, rules, trigger_rules
+from nbflow.core.ending import RunEnd
 from nbflow.core.errors import UserError
 from nbflow.core.events import (
     AttemptFailed,
@@ -54,9 +55,8 @@ class RunMachine:
     """
 
     def __init__(self, flow: Flow, run: RunRecord, records: Iterable[TaskRecord], *, held: Collection[TaskId] = ()) -> None:
-        self._ledger = Ledger(flow, run, records)
-        self._held = set(held)
-        self._commands: list[Command] = []
+        self._ledger = Ledger(flow, run, records, held=held)
+        self._end = RunEnd(self._ledger)
         self._handlers: Mapping[type, Callable[[Any, datetime], None]] = {
             RunStarted: self._run_started,
             TasksReleased: self._tasks_released,
@@ -128,17 +128,15 @@ class RunMachine:
     def _go_on(self, now: datetime) -> Step:
         self._wake_due(now)
         self._settle(now)
-        self._conclude(now)
-        commands = tuple(self._commands)
-        self._commands.clear()
-        return Step(changes=self._ledger.take_changes(), commands=commands)
+        self._end.conclude(now)
+        return self._ledger.take_step()
 
     def _wake_due(self, now: datetime) -> None:
         deadline = self._deadline()
         if self.run.state is RunState.RUNNING and not self.run.ending and deadline and now >= deadline and self._ledger.unfinished:
             limit = self._ledger.flow.options.run_timeout
             assert limit is not None
-            self._end_run(RunState.FAILED, messages.run_timed_out(limit), now, running=S.SKIPPED, others=S.SKIPPED)
+            self._end.begin(RunState.FAILED, messages.run_timed_out(limit), now, running=S.SKIPPED, others=S.SKIPPED)
         if self.run.state is RunState.RUNNING:
             for record in self._ledger.due(now):
                 self._ledger.move(record, S.SCHEDULED, now, messages.MAY_RUN, wake_at=None)
@@ -176,7 +174,7 @@ class RunMachine:
         return Situation(
             run_state=self.run.state,
             ending=self.run.ending,
-            held=id in self._held,
+            held=id in ledger.held,
             teardown=id in ledger.teardowns,
             trigger_rule=rule,
             counts=ledger.upstream[id],
@@ -209,68 +207,14 @@ class RunMachine:
     def _wake_at_deadline(self) -> None:
         deadline = self._deadline()
         if deadline:
-            self._commands.append(WakeAt(at=deadline))
+            self._ledger.order(WakeAt(at=deadline))
 
     def _tasks_released(self, event: TasksReleased, _: datetime) -> None:
-        self._held.difference_update(event.tasks)
+        self._ledger.held.difference_update(event.tasks)
         self._ledger.touch(id for id in event.tasks if id in self._ledger.graph)
 
     def _woke(self, _: Woke, now: datetime) -> None:
         """Every event looks at the time; this one only brings it."""
-
-    def _end_run(self, state: RunState, why: str, now: datetime, *, running: TaskState, others: TaskState, **fields: Any) -> None:
-        """End everything but the teardowns; the run takes `state` when those are done, whatever its leaves say.
-
-        What had not started anything yet ends as `others`. A run that is being ended already, or never started, loses its teardowns too.
-        """
-        teardowns_too = self.run.ending is not None or self.run.state is RunState.QUEUED
-        ending = self.run.ending or state
-        for record in tuple(self.records.values()):
-            if record.state.is_finished or (record.key.task_id in self._ledger.teardowns and not teardowns_too):
-                continue
-            after = running if record.state is S.RUNNING else others
-            self._take_away(record, after, now, messages.ended_with_run(after, why))
-        self._ledger.touch(self._ledger.teardowns)
-        if self.run.ending is None:
-            self._ledger.change_run(self.run.state, now, messages.capital(why), ending=ending, **fields)
-
-    def _take_away(self, record: TaskRecord, state: TaskState, now: datetime, reason: str, **fields: Any) -> None:
-        """End an instance from outside. A token in force stays in the record, so that a resume cancels it again."""
-        if record.token and record.state in OCCUPYING:
-            self._commands.append(Cancel(key=record.key, token=record.token))
-        self._ledger.move(record, state, now, reason, **{"ended_at": now, "wake_at": None, "note": {}, **fields})
-
-    def _conclude(self, now: datetime) -> None:
-        """Run-state rules (semantics.md 2 "Runs")."""
-        ledger = self._ledger
-        if self.run.state.is_finished or (self.run.state is RunState.QUEUED and self.run.ending is None):
-            return
-        if ledger.unfinished and ledger.unfinished == ledger.counts[S.PENDING] and not self._holds_pending():
-            for record in tuple(self.records.values()):
-                if record.state is S.PENDING:
-                    ledger.move(record, S.UPSTREAM_FAILED, now, messages.DEADLOCK, ended_at=now)
-            self._finish(self.run.ending or RunState.FAILED, now, messages.DEADLOCK)
-        elif not ledger.unfinished:
-            self._finish(self.run.ending or self._outcome(), now, self.run.reason)
-
-    def _holds_pending(self) -> bool:
-        ledger = self._ledger
-        return any(ledger.records[key].state is S.PENDING for id in self._held if id in ledger.graph for key in ledger.copies[id])
-
-    def _outcome(self) -> RunState:
-        every = (record.state for record in self.records.values())
-        return rules.run_outcome(self._ledger.leaf_states(), every, self._ledger.flow.options.fail_on)
-
-    def _finish(self, state: RunState, now: datetime, why: str) -> None:
-        reason = self._last_sentence(state, now, why)
-        self._ledger.change_run(state, now, reason, ending=None, ended_at=now)
-        self._commands.append(FinishRun(state=state, reason=reason))
-
-    def _last_sentence(self, state: RunState, now: datetime, why: str) -> str:
-        run = self.run
-        seconds = (now - run.started_at).total_seconds() if run.started_at else 0.0
-        failed = [self._ledger.key_name(key) for key, record in self.records.items() if record.state is S.FAILED]
-        return messages.run_ended(run.flow, state, seconds, self._ledger.counts, failed=failed, why=why)
 
     # --- attempts -----------------------------------------------------------------------------------------------------
 
@@ -282,7 +226,7 @@ class RunMachine:
         attempt = record.attempt + (0 if record.note.get("again") else 1)
         fresh: dict[str, Any] = {"started_at": None, "ended_at": None, "worker": "", "note": {}}
         self._ledger.move(record, S.QUEUED, now, messages.QUEUED, token=event.token, attempt=attempt, **fresh)
-        self._commands.append(Submit(key=event.key, token=event.token, attempt=attempt))
+        self._ledger.order(Submit(key=event.key, token=event.token, attempt=attempt))
 
     def _in_force(self, key: TaskKey, token: Token) -> TaskRecord | None:
         """The record a report speaks of, if its token still counts."""
@@ -343,13 +287,13 @@ class RunMachine:
             attempt=record.attempt + 1, attempts=record.attempt + 1 + options.retries - failures, wait=wake_at - now, error=note["error"]
         )
         self._ledger.move(record, S.UP_FOR_RETRY, now, reason, **fields)
-        self._commands.append(WakeAt(at=wake_at))
+        self._ledger.order(WakeAt(at=wake_at))
 
     def _failed(self, record: TaskRecord, now: datetime, reason: str, **fields: Any) -> None:
         self._ledger.move(record, S.FAILED, now, reason, token=None, **fields)
         if self._ledger.flow.options.fail_fast and self.run.ending is None:
             why = messages.fail_fast(self._ledger.key_name(record.key))
-            self._end_run(RunState.FAILED, why, now, running=S.FAILED, others=S.SKIPPED)
+            self._end.begin(RunState.FAILED, why, now, running=S.FAILED, others=S.SKIPPED)
 
     def _retry_sentence(self, record: TaskRecord, now: datetime) -> str:
         options = self._ledger.tasks[record.key.task_id].options
@@ -388,11 +332,11 @@ class RunMachine:
     def _cancel_requested(self, event: CancelRequested, now: datetime) -> None:
         if not event.keys:
             if not self.run.state.is_finished:
-                self._end_run(RunState.CANCELLED, messages.cancelled_phrase(event.by), now, running=S.CANCELLED, others=S.CANCELLED)
+                self._end.begin(RunState.CANCELLED, messages.cancelled_phrase(event.by), now, running=S.CANCELLED, others=S.CANCELLED)
             return
         for record in self._known(event.keys):
             if not record.state.is_finished:
-                self._take_away(record, S.CANCELLED, now, messages.cancelled(event.by))
+                self._end.take_away(record, S.CANCELLED, now, messages.cancelled(event.by))
 
     def _mark_requested(self, event: MarkRequested, now: datetime) -> None:
         if not event.keys:
@@ -403,23 +347,21 @@ class RunMachine:
         if event.state not in _MARKS:
             return
         state_of_task = TaskState(event.state)
-        before = self._outcome()
+        before = self._end.outcome()
         for record in self._known(event.keys):
             if record.state is not state_of_task:
-                self._take_away(record, state_of_task, now, messages.marked(state_of_task, event.by))
+                self._end.take_away(record, state_of_task, now, messages.marked(state_of_task, event.by))
         # A finished run that followed its leaves follows them on; one that was ended, or marked itself, keeps its state.
-        if self.run.state is before and not self.run.by_hand and self._outcome() is not before:
-            self._finish(self._outcome(), now, "")
+        if self.run.state is before and not self.run.by_hand and self._end.outcome() is not before:
+            self._end.finish(self._end.outcome(), now, ended_at=self.run.ended_at)
 
     def _mark_run(self, state: RunState, by: str, now: datetime) -> None:
         if self.run.state.is_finished:
-            reason = messages.marked(state, by)
-            self._ledger.change_run(state, now, reason, by_hand=True)
-            self._commands.append(FinishRun(state=state, reason=reason))
+            self._end.finish_as(state, now, messages.marked(state, by), by_hand=True, ended_at=self.run.ended_at)
             return
         running = {RunState.FAILED: S.FAILED, RunState.CANCELLED: S.CANCELLED}.get(state, S.SKIPPED)
         others = S.CANCELLED if state is RunState.CANCELLED else S.SKIPPED
-        self._end_run(state, messages.run_marked(state, by), now, running=running, others=others, by_hand=True)
+        self._end.begin(state, messages.run_marked(state, by), now, running=running, others=others, by_hand=True)
 
     def _clear_requested(self, event: ClearRequested, now: datetime) -> None:
         known = self._known(event.keys)
@@ -428,7 +370,7 @@ class RunMachine:
         reset = {"failures": 0, "losses": 0, "started_at": None, "ended_at": None, "worker": ""}
         for record in known:
             if record.state is not S.PENDING:
-                self._take_away(record, S.PENDING, now, messages.cleared(event.by), **reset)
+                self._end.take_away(record, S.PENDING, now, messages.cleared(event.by), **reset)
         if self.run.state.is_finished or (self.run.state is RunState.RUNNING and self.run.ending):
             # Who clears wants these tasks to run: that also takes back an ending that was under way.
             self._ledger.change_run(RunState.RUNNING, now, "", started_at=now, ended_at=None, ending=None, by_hand=False)
@@ -440,9 +382,8 @@ class RunMachine:
             return
         for record in tuple(self.records.values()):
             if not record.state.is_finished:
-                self._take_away(record, S.CANCELLED, now, messages.sentence(event.reason))
-        self._ledger.change_run(RunState.FAILED, now, event.reason, ending=None, ended_at=now)
-        self._commands.append(FinishRun(state=RunState.FAILED, reason=event.reason))
+                self._end.take_away(record, S.CANCELLED, now, messages.sentence(event.reason))
+        self._end.finish_as(RunState.FAILED, now, event.reason)
 
     # --- invariants ---------------------------------------------------------------------------------------------------
 

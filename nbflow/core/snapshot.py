@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from nbflow.core import messages
-from nbflow.core.ids import TaskKey
+from nbflow.core.ids import TaskId, TaskKey
+from nbflow.core.machine import RunMachine
+from nbflow.core.model import Flow
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.states import RunState, TaskState
 
@@ -64,3 +66,13 @@ def fold(snapshot: RunSnapshot, changes: Iterable[Change]) -> RunSnapshot:
         if change.task is not None:
             tasks[change.task.key] = change.task
     return replace(snapshot, run=run, tasks=tasks, cursor=cursor)
+
+
+def reasons(flow: Flow, snapshot: RunSnapshot, now: datetime, *, held: Collection[TaskId] = ()) -> dict[TaskKey, str]:
+    """The sentence of every instance as of `now`.
+
+    A record keeps the sentence of its last change of state. What a pending task still waits for, and how soon a retry starts, goes on
+    changing after that, so those sentences are made here.
+    """
+    machine = RunMachine(flow, snapshot.run, snapshot.tasks.values(), held=held)
+    return {key: machine.explain(key, now).reason for key in machine.records}

@@ -159,10 +159,11 @@ def test_a_finished_run_follows_a_mark_of_its_leaf():
     world = World(flow_of("a>b"))
     world.succeed("a")
     world.fail("b")
-    world.tell(MarkRequested(state=TaskState.SUCCESS, keys=(world.key("b"),)))
-    assert world.run.state is RunState.SUCCESS
-    assert world.ended is not None
-    assert world.ended.state is RunState.SUCCESS
+    world.now += timedelta(hours=1)
+    step = world.tell(MarkRequested(state=TaskState.SUCCESS, keys=(world.key("b"),)))
+    assert (world.run.state, world.run.ended_at) == (RunState.SUCCESS, START)
+    assert world.ended == FinishRun(state=RunState.SUCCESS, reason="nightly finished in 0 s: 2 succeeded.")
+    assert {change.at for change in step.changes} == {world.now}
 
 
 def test_a_run_marked_by_hand_keeps_its_state_until_it_is_cleared():

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from nbflow.core.events import RunStarted
 from nbflow.core.records import Change
-from nbflow.core.snapshot import RunSnapshot, fold
+from nbflow.core.snapshot import RunSnapshot, fold, reasons
 from nbflow.core.states import RunState, TaskState
 from tests.unit.core.world import START, World, flow_of
 
@@ -68,3 +68,15 @@ def test_a_finished_run_without_a_recorded_sentence_gets_one():
         replace(bare, run=replace(bare.run, state=RunState.CANCELLED)).sentence(START)
         == "nightly was cancelled after 0 s: 1 failed, 1 not run."
     )
+
+
+def test_every_instance_has_its_sentence_as_of_now():
+    world = World(flow_of("a>c b>c c>d", a={"retries": 1, "retry_delay": timedelta(seconds=30)}), held=["d"])
+    world.fail("a")
+    told = reasons(world.flow, world.snapshot, START + timedelta(seconds=10), held=world.held)
+    assert {str(key): reason for key, reason in told.items()} == {
+        "a": "Attempt 2 of 2 starts in 20 s. Attempt 1 failed: KeyError: 'temp_c'.",
+        "c": "Waiting for 2 of 2 upstream tasks: a, b.",
+        "b": "It may run: waiting for a slot.",
+        "d": "Waiting for the cells above it.",
+    }
