@@ -63,9 +63,6 @@ class History:
             raise UserError(f'Task {task} gave no "{name}" in run {run.run_id}; it gave: {", ".join(given) or "nothing"}.')
         chosen = {name: given[name]} if name else dict(given)
         values = self._launcher.kernel.decode(chosen, self._workspace.artifacts)
-        for value in values.values():
-            if isinstance(value, NbflowError):
-                raise value
         return next(iter(values.values())) if len(values) == 1 else values
 
     def runs(self, asked: Asked) -> None:

@@ -15,6 +15,7 @@ from nbflow.core.protocols import ArtifactStore
 from nbflow.notebook import namespace
 from nbflow.notebook.process import Baseline, process_state
 from nbflow.notebook.session import Executed, Session
+from nbflow.notebook.travel import decode_each, encode_all
 
 
 class Kernel:
@@ -53,10 +54,11 @@ class Kernel:
     def _capturer(self, artifacts: ArtifactStore) -> namespace.Capturer:
         plain = ((CellRef(number=self._session.number_of(cell.key), id=cell.key), self._python(cell.source)) for cell in self._plain())
         statements = namespace.Statements(by_name=namespace.statements_of(plain), reads=self._reads)
+        definitions = [name for name in statements.by_name if namespace.is_definition(self._shell.user_ns.get(name))]
         return namespace.Capturer(
             namespace=self._shell.user_ns,
             statements=statements,
-            encode=lambda values: _encode(values, artifacts),
+            encode=lambda values: encode_all(values, definitions, artifacts),
             hidden=self._shell.user_ns_hidden,
         )
 
@@ -85,11 +87,22 @@ class Kernel:
 
     def take_back(self, values: Mapping[str, ValueRef], artifacts: ArtifactStore) -> list[str]:
         """Bind these values here. Returns a sentence for each that cannot be."""
-        return namespace.give_back(values, self._shell.user_ns, lambda refs: self.decode(refs, artifacts))
+        troubles = []
+        for name, value in decode_each(values, artifacts, self._shell.user_ns):
+            if isinstance(value, NbflowError):
+                troubles.append(f"`{name}` could not be brought back: {value}")
+            else:
+                self._shell.user_ns[name] = value
+        return troubles
 
-    def decode(self, refs: Mapping[str, ValueRef], artifacts: ArtifactStore) -> dict[str, Any | NbflowError]:
-        """The values, or why they cannot be had here."""
-        return _decode(refs, artifacts, self._shell.user_ns)
+    def decode(self, values: Mapping[str, ValueRef], artifacts: ArtifactStore) -> dict[str, Any]:
+        """The values, without binding them. Raises UserError or SetupError for one that cannot be had here."""
+        decoded = {}
+        for name, value in decode_each(values, artifacts, self._shell.user_ns):
+            if isinstance(value, NbflowError):
+                raise value
+            decoded[name] = value
+        return decoded
 
 
 def _body(source: str) -> str:

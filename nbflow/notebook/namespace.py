@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from nbflow.core.errors import NbflowError, UserError
+from nbflow.core.errors import UserError
 from nbflow.core.ids import TaskId
 from nbflow.core.job import Capture, CaptureKind, CaptureSet, ProcessState, ValueRef
 from nbflow.core.model import CellRef, Flow
@@ -135,7 +135,7 @@ class Capturer:
             )
         encoded = self.encode(values)
         for name, value in values.items():
-            found[name] = _of_value(name, value, encoded[name])
+            found[name] = _of_value(name, encoded[name])
             missing = [need for need in found[name].needs if need not in found]
             if missing:
                 found.update({need: capture for need, capture in self.capture(missing).items() if need not in found})
@@ -151,7 +151,7 @@ class Capturer:
         statement = self.statements.by_name.get(name)
         if isinstance(value, types.ModuleType):
             return self._module(name, value, statement)
-        if _is_definition(value):
+        if is_definition(value):
             if statement is None or statement.imported[0] or statement.submodules:
                 return None
             needs = tuple(
@@ -176,7 +176,7 @@ class Capturer:
         return Capture(name=name, kind=CaptureKind.MODULE, module=module, needs=deeper, hash=_hash("module", module, *deeper))
 
 
-def _is_definition(value: Any) -> bool:
+def is_definition(value: Any) -> bool:
     """Whether this is a function or class that the notebook wrote (a decorated one too)."""
     own = getattr(value, "__dict__", None)
     is_code = isinstance(value, type | types.FunctionType) or (own is not None and "__wrapped__" in own)
@@ -193,24 +193,17 @@ def _importable(name: str, value: Any, statement: Statement | None) -> Capture |
             )
     if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
         module, attribute = getattr(value, "__module__", None) or "", getattr(value, "__qualname__", "")
-        found: Any = sys.modules.get(module)
-        for part in attribute.split("."):
-            found = getattr(found, part, None)
-        if found is value and module != "__main__":
+        if module != "__main__" and getattr(sys.modules.get(module), attribute, None) is value:
             return Capture(
                 name=name, kind=CaptureKind.ATTRIBUTE, module=module, attribute=attribute, hash=_hash("attribute", module, attribute)
             )
     return None
 
 
-def _of_value(name: str, value: Any, encoded: ValueRef | str) -> Capture:
+def _of_value(name: str, encoded: ValueRef | str) -> Capture:
     if isinstance(encoded, ValueRef):
         return Capture(name=name, kind=CaptureKind.VALUE, value=encoded, needs=encoded.needs, hash=encoded.hash)
-    kind = type(value)
-    full = kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
-    return Capture(
-        name=name, kind=CaptureKind.UNSENDABLE, reason=f"it is a {full}. Create it inside the task, or hand over what it is made from."
-    )
+    return Capture(name=name, kind=CaptureKind.UNSENDABLE, reason=encoded)
 
 
 def _spread_unsendable(found: dict[str, Capture]) -> dict[str, Capture]:
@@ -265,16 +258,3 @@ def refuse_unsendable(flow: Flow, captures: CaptureSet, tasks: Iterable[TaskId])
             capture = early.get(read.name) or captures.names.get(read.name)
             if read.plain and not read.writers and capture is not None and capture.kind is CaptureKind.UNSENDABLE:
                 raise UserError(f"Task {task.id} uses `{read.name}`, which cannot be sent to a worker: {capture.reason}")
-
-
-def give_back(
-    values: Mapping[str, ValueRef], namespace: dict[str, Any], decode: Callable[[Mapping[str, ValueRef]], Mapping[str, Any | NbflowError]]
-) -> list[str]:
-    """Bind the values of a run in the kernel's namespace; returns a sentence for each that could not be decoded here."""
-    troubles = []
-    for name, value in decode(values).items():
-        if isinstance(value, NbflowError):
-            troubles.append(f"`{name}` could not be brought back: {value}")
-        else:
-            namespace[name] = value
-    return troubles
