@@ -333,11 +333,11 @@ def _quieten() -> None:
 
 def _check_cluster(client: Any, address: str) -> None:
     """Raises SetupError when scheduler or workers have other versions, or no nbflow at all."""
-    found = client.get_versions(packages=["nbflow"])
+    found = client.get_versions(packages=["jupyter-nbflow"])
     parties = {f"the Dask scheduler at {address}": found["scheduler"]}
     parties |= {f"the Dask worker {name}": facts for name, facts in found["workers"].items()}
     for where, facts in parties.items():
-        theirs = {**facts["packages"], "python": ".".join(facts["packages"]["python"].split(".")[:2])}
+        theirs = {**facts["packages"], "nbflow": facts["packages"]["jupyter-nbflow"], "python": ".".join(facts["packages"]["python"].split(".")[:2])}
         cluster.check_versions(theirs, where, "use one environment for all of them")
 
 
