@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import URL, BigInteger, Connection, Executable, Table, create_engine, event
@@ -23,7 +24,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from nbflow.store.troubles import explained
 
-#: Seconds a writer waits for another one. Transactions are short, so a longer wait means that somebody else holds the file.
+#: Seconds a writer waits for another one (`?timeout=` in the URL). Transactions are short: a longer wait means that somebody holds the file.
 BUSY_SECONDS: Final = 15.0
 
 
@@ -81,9 +82,10 @@ class Database:
         self._open: dict[tuple[int, int], tuple[threading.Thread, Connection]] = {}
         self.is_sqlite = url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            arguments: dict[str, Any] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+            busy = float(str(url.query.get("timeout", BUSY_SECONDS)))
+            arguments: dict[str, Any] = {"timeout": busy, "check_same_thread": False}
             self._engine = create_engine(url, connect_args=arguments, poolclass=NullPool)
-            event.listen(self._engine, "connect", _set_up_sqlite)
+            event.listen(self._engine, "connect", partial(_set_up_sqlite, busy))
         else:
             self._engine = create_engine(url, connect_args={"connect_timeout": 10}, poolclass=NullPool)
         self.dialect = self._engine.dialect
@@ -176,16 +178,16 @@ def place(url: URL) -> str:
     return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
 
-def _set_up_sqlite(connection: Any, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+def _set_up_sqlite(busy: float, connection: Any, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
     connection.isolation_level = None  # the driver must not open transactions by itself
-    connection.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
-    _use_write_ahead_log(connection)
+    connection.execute(f"PRAGMA busy_timeout={int(busy * 1000)}")
+    _use_write_ahead_log(connection, busy)
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def _use_write_ahead_log(connection: Any) -> None:
+def _use_write_ahead_log(connection: Any, busy: float) -> None:
     """SQLite does not wait by itself when two processes switch a new file at the same instant."""
-    until = time.monotonic() + BUSY_SECONDS
+    until = time.monotonic() + busy
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")

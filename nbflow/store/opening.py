@@ -15,7 +15,7 @@ from nbflow.core.errors import SetupError
 from nbflow.core.protocols import Store
 from nbflow.store.database import Database, place
 from nbflow.store.memory import MemoryStore
-from nbflow.store.schema import HEAD
+from nbflow.store.schema import HEAD, VERSION_TABLE, metadata
 from nbflow.store.sql import SqlStore
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -77,6 +77,10 @@ def _prepare_folder(url: URL) -> None:
         if error.errno == errno.ENOSPC:
             raise SetupError(f"There is no space left for the database {file}: free some, or choose another home.") from error
         raise SetupError(f"The folder of the database {file} cannot be made ({error.strerror}): choose another home.") from error
+    if not os.access(file.absolute().parent, os.W_OK) or (file.exists() and not os.access(file, os.W_OK)):
+        raise SetupError(
+            f"The database {file} cannot be written: change the permissions of the file and of its folder, or choose another home."
+        )
     kind = network_file_system(file.absolute(), _mounts())
     if kind:
         raise SetupError(
@@ -122,9 +126,9 @@ def _bring_up_to_date(database: Database) -> None:
 
 def _revision(connection: Connection) -> str | None:
     """The migration the database is at, None for an empty one."""
-    if not inspect(connection).has_table("alembic_version"):
+    if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    found: str | None = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one_or_none()  # noqa: S608 - a constant
     return found
 
 
@@ -138,9 +142,23 @@ def _migrate(connection: Connection, database: Database) -> None:
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     stored = _revision(connection)
+    if stored is None:
+        _refuse_a_foreign_one(connection, database)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if stored is not None and stored not in known:
         raise SetupError(
             f"The database {place(database.url)} was made by a newer nbflow (schema {stored}, this one knows {HEAD}): install that version here too."
         )
     command.upgrade(config, "head")
+
+
+def _refuse_a_foreign_one(connection: Connection, database: Database) -> None:
+    """A SQLite file with any table belongs to another program. A PostgreSQL database may be shared, but not the names of our tables."""
+    found = set(inspect(connection).get_table_names())
+    if not (found if database.is_sqlite else found & metadata.tables.keys()):
+        return
+    if database.is_sqlite:
+        raise SetupError(f"{database.place} is not a database of nbflow: move that file away, or set database_url to another one.")
+    raise SetupError(
+        f"{database.place} holds tables of another program that are called as nbflow's: set database_url to a database of its own."
+    )

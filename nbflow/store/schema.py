@@ -9,6 +9,8 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData
 
 #: The newest migration, so that opening an up-to-date database needs no Alembic.
 HEAD: Final = "0001"
+#: Where the database says which migration it is at. A name of our own, since a PostgreSQL database may be shared with another Alembic.
+VERSION_TABLE: Final = "nbflow_version"
 
 metadata: Final = MetaData(
     naming_convention={

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -11,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from nbflow.core.errors import SetupError
 
-#: A part of the driver's message, in lower case -> the sentence. Order matters only for the last, general ones.
+#: What the driver's message contains, in lower case -> the sentence; the first that fits.
 _SENTENCES: Final = (
     (
         "readonly database",
@@ -19,8 +20,7 @@ _SENTENCES: Final = (
     ),
     ("database or disk is full", "There is no space left for the database {place}: free some, or choose another home."),
     ("no space left on device", "There is no space left for the database {place}: free some on its server."),
-    ("database is locked", "The database {place} is locked by another program: close whatever else has it open, and try again."),
-    ("database table is locked", "The database {place} is locked by another program: close whatever else has it open, and try again."),
+    ("database (table )?is locked", "The database {place} is locked by another program: close whatever else has it open, and try again."),
     ("not a database", "{place} is not a database of nbflow: move that file away, or set database_url to another one."),
     ("malformed", "The database {place} is damaged: restore it from a backup, or move it away to begin with an empty one."),
     (
@@ -28,8 +28,11 @@ _SENTENCES: Final = (
         "The database {place} cannot be opened: check that its folder exists and may be written, or choose another home.",
     ),
     ("disk i/o error", "The disk of the database {place} reports an error: check the disk, or choose another home."),
-    ("password authentication failed", "PostgreSQL refuses the user or the password of {place}: correct database_url."),
-    ("does not exist", "PostgreSQL does not know what {place} names ({line}): create it there, or correct database_url."),
+    (
+        "password authentication failed|no password supplied",
+        "PostgreSQL refuses the user or the password of {place}: correct database_url.",
+    ),
+    ("fatal:.* does not exist", "PostgreSQL does not know what {place} names ({line}): create it there, or correct database_url."),
     ("permission denied", "PostgreSQL does not let this user work in {place} ({line}): grant the rights, or correct database_url."),
 )
 
@@ -49,9 +52,9 @@ def explained(place: str) -> Iterator[None]:
 def _sentence(error: DBAPIError, place: str) -> str | None:
     said = " ".join(str(error.orig).split())
     lowered = said.lower()
-    for part, sentence in _SENTENCES:
-        if part in lowered:
+    for pattern, sentence in _SENTENCES:
+        if re.search(pattern, lowered):
             return sentence.format(place=place, line=said.rpartition("FATAL:")[2].strip())
-    if error.connection_invalidated or any(part in lowered for part in ("connection failed", "connection is bad", "connection timeout")):
+    if error.connection_invalidated or re.search("connection (failed|is bad|timeout)|failed to resolve host", lowered):
         return f"PostgreSQL cannot be reached at {place}: start it, or correct database_url ({said.rpartition(': ')[2][:200]})."
     return None

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from alembic import context
 
-from nbflow.store.schema import metadata
+from nbflow.store.schema import VERSION_TABLE, metadata
 
 
 def run() -> None:
     """Migrate on the caller's connection."""
     connection = context.config.attributes["connection"]
-    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+    context.configure(connection=connection, target_metadata=metadata, version_table=VERSION_TABLE, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()
 

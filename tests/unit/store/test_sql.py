@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What only a real database can show: several processes on it, a failure inside a transaction, a lost connection."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from nbflow.core.errors import SetupError
+from nbflow.core.ids import RunId, TaskId, TaskKey
+from nbflow.core.records import Change, RunRecord, TaskRecord
+from nbflow.core.states import TaskState
+from nbflow.store.opening import open_store
+
+pytest_plugins = ["tests.unit.store.databases"]
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+KEY = TaskKey(TaskId("a"))
+RUNS = tuple(f"run-{number}" for number in range(12))
+COMMITS = 10
+
+
+def a_run(run_id):
+    return RunRecord(run_id=RunId(run_id), flow="f", created_at=NOW)
+
+
+def moved(reason=""):
+    state = TaskState.SCHEDULED
+    return Change(at=NOW, key=KEY, before="pending", after=state, reason=reason, task=TaskRecord(key=KEY, state=state))
+
+
+@pytest.fixture
+def opened(database_url):
+    store = open_store(database_url)
+    yield store
+    store.close()
+
+
+def drive(url, owner, together, won):
+    """A process that takes every run it can get and commits to it."""
+    store = open_store(url)
+    together.wait(60)
+    mine = [lease for run_id in RUNS if (lease := store.claim(run_id, owner, 60))]
+    for _ in range(COMMITS):
+        for lease in mine:
+            store.commit(lease, [moved(owner), moved(owner)])
+    won.put((owner, [lease.run_id for lease in mine]))
+    store.close()
+
+
+def test_two_processes_share_the_runs_of_one_database(opened, database_url):
+    for run_id in RUNS:
+        opened.create_run(a_run(run_id), [TaskRecord(key=KEY)])
+    context = multiprocessing.get_context("spawn")
+    together, won = context.Barrier(2), context.Queue()
+    processes = [context.Process(target=drive, args=(database_url, owner, together, won)) for owner in ("one", "two")]
+    for process in processes:
+        process.start()
+    shares = dict(won.get(timeout=60) for _ in processes)
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert sorted(shares["one"] + shares["two"]) == sorted(RUNS)
+    for owner, run_ids in shares.items():
+        for run_id in run_ids:
+            changes = opened.changes(run_id)
+            assert [change.cursor for change in changes] == list(range(1, 2 * COMMITS + 1))
+            assert {change.reason for change in changes} == {owner}
+
+
+def open_and_tell(url, together, told):
+    together.wait(60)
+    try:
+        open_store(url).close()
+    except SetupError as error:
+        told.put(str(error))
+    else:
+        told.put("opened")
+
+
+def test_processes_that_open_a_new_database_at_one_instant_do_not_collide(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    together, told = context.Barrier(3), context.Queue()
+    url = f"sqlite:///{tmp_path / 'home' / 'nbflow.db'}"
+    processes = [context.Process(target=open_and_tell, args=(url, together, told)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    assert [told.get(timeout=60) for _ in processes] == ["opened"] * 3
+    for process in processes:
+        process.join()
+
+
+def test_a_failure_inside_the_transaction_takes_everything_back(opened):
+    opened.create_run(a_run("r"), [TaskRecord(key=KEY)])
+    lease = opened.claim("r", "me", 60)
+    with pytest.raises(DBAPIError):
+        opened.commit(lease, [moved()], done_requests=[object()])
+    assert opened.changes("r") == ()
+    assert opened.task_records("r")[0].state is TaskState.PENDING
+    assert opened.commit(lease, [moved()]) == 1
+
+
+def test_the_connection_of_a_thread_that_ended_is_closed(opened):
+    for _ in range(5):
+        thread = threading.Thread(target=opened.lapsed_runs)
+        thread.start()
+        thread.join()
+    assert len(opened._database._open) <= 2
+
+
+def test_a_store_may_be_closed_twice_and_used_again(opened):
+    opened.close()
+    opened.close()
+    assert opened.lapsed_runs() == ()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_opens_its_own_connection(opened):
+    opened.create_run(a_run("r"), [])
+    child = multiprocessing.get_context("fork").Process(target=opened.claim, args=("r", "child", 60))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert opened.claim("r", "parent", 60) is None
+
+
+def test_after_a_lost_connection_the_next_call_connects_again(postgresql_url):
+    store = open_store(postgresql_url)
+    store.create_run(a_run("r"), [])
+    server = create_engine(postgresql_url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        connection.execute(text(others))
+    server.dispose()
+    with pytest.raises(SetupError, match="PostgreSQL cannot be reached at postgresql"):
+        store.run("r")
+    assert store.run("r").run_id == "r"
+    store.close()
