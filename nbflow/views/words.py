@@ -14,7 +14,8 @@ from nbflow.core.durations import say_duration
 from nbflow.core.ids import TaskKey
 from nbflow.core.model import Flow, Task
 from nbflow.core.records import RunRecord, TaskRecord
-from nbflow.core.states import RunState, TaskState
+from nbflow.core.snapshot import RunSnapshot
+from nbflow.core.states import TaskState
 from nbflow.views.glyphs import is_cached, record_view
 
 S = TaskState
@@ -50,14 +51,9 @@ def node_line(task: Task, record: TaskRecord | None, now: datetime) -> str:
         return _understood(task)
     if is_cached(record):
         return "from cache"
-    time = took(record, now)
+    if record.state in _TIMED - {S.SKIPPED, S.UP_FOR_RETRY}:
+        return _timed(task, record, now)
     match record.state:
-        case S.FAILED:
-            return _joined(time, f"{record.attempt} attempts" if record.attempt > 1 else "failed")
-        case S.RUNNING:
-            return _joined(time or "running", attempt_words(task, record))
-        case S.SUCCESS:
-            return _joined(time or "succeeded", f"{record.attempt} attempts" if record.attempt > 1 else "")
         case S.SKIPPED:
             return "not chosen" if _BRANCH.match(record.reason) else _after_colon(record.reason, "Skipped: ") or "skipped"
         case S.UPSTREAM_FAILED:
@@ -68,10 +64,21 @@ def node_line(task: Task, record: TaskRecord | None, now: datetime) -> str:
             return f"{coming} {starts[1]}" if starts else f"attempt {coming} to come"
         case S.PENDING:
             return _waits(record.reason) or "not started"
+        case _:
+            return record_view(record).word
+
+
+def _timed(task: Task, record: TaskRecord, now: datetime) -> str:
+    time, many = took(record, now), f"{record.attempt} attempts" if record.attempt > 1 else ""
+    match record.state:
+        case S.FAILED:
+            return _joined(time, many or "failed")
+        case S.RUNNING:
+            return _joined(time or "running", attempt_words(task, record))
         case S.CANCELLED:
             return _joined(time, "cancelled")
         case _:
-            return record_view(record).word
+            return _joined(time or "succeeded", many)
 
 
 def _joined(*parts: str) -> str:
@@ -153,18 +160,4 @@ def graph_sentence(flow: Flow, records: Mapping[TaskKey, TaskRecord], run: RunRe
         if not records:
             return f"{flow.name}: {flow_sentence(flow)}"
         return f"{flow.name}: {messages.tally(states_of(flow, records))}."
-    if run.state.is_finished and run.reason:
-        return run.reason
-    seconds = max(0.0, ((run.ended_at or now) - (run.started_at or run.created_at)).total_seconds())
-    counts = Counter(record.state for record in records.values())
-    match run.state:
-        case RunState.QUEUED:
-            return messages.run_queued(run.flow)
-        case RunState.RUNNING:
-            return messages.run_running(run.flow, seconds, counts)
-        case RunState.SUCCESS:
-            return messages.run_succeeded(run.flow, seconds, counts)
-        case RunState.CANCELLED:
-            return messages.run_cancelled(run.flow, seconds, counts, "")
-        case RunState.FAILED:
-            return messages.run_failed(run.flow, seconds, [str(key) for key, record in records.items() if record.state is S.FAILED])
+    return RunSnapshot(run=run, tasks=records).sentence(now)
