@@ -57,7 +57,7 @@ class HostServer:
         self._folder = tempfile.mkdtemp(prefix="nbflow-")  # mode 0700: only this person can connect
         if len(os.fsencode(self._folder)) > _LONGEST_ADDRESS:
             os.rmdir(self._folder)  # noqa: PTH106 - as it was made
-            self._folder = tempfile.mkdtemp(prefix="nbflow-", dir="/tmp")  # noqa: S108 - private folder; the usual place's name is too long
+            self._folder = tempfile.mkdtemp(prefix="nbflow-", dir="/tmp")  # private too; the usual place's name is too long
         return "AF_UNIX", f"{self._folder}/host"
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class HostServer:
         except NbflowError as error:
             kind = next((name for name, found in _KINDS.items() if isinstance(error, found)), "SetupError")
             answer = ("error", kind, str(error))
-        except Exception as error:  # the kernel must get an answer whatever the host's code did
+        except Exception as error:  # noqa: BLE001 - the kernel must get an answer whatever the host's code did
             _log.exception("the host failed to advance the run")
             answer = ("error", "SetupError", f"The process that drives this run failed: {type(error).__name__}: {error}")
         with contextlib.suppress(OSError):  # the kernel is gone: its connection's thread notices

@@ -280,7 +280,7 @@ async def _reply(client: Any, request: str) -> dict[str, Any]:
 async def _shut_down(kernel: Kernel, *, now: bool) -> None:
     try:
         await kernel.manager.shutdown_kernel(now=now)
-    except Exception:  # the kernel may be in any condition, and nobody waits for this
+    except Exception:  # noqa: BLE001 - the kernel may be in any condition, and nobody waits for this
         _log.exception("kernel %s did not shut down in order", kernel.name)
     finally:
         await _discard(kernel.manager, kernel.folder)
@@ -311,6 +311,8 @@ def _last_lines(path: Path, limit: int = 3) -> str:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    return " | ".join(line.strip() for line in lines if line.strip())[-600:] if len(lines) <= limit else " | ".join(
-        line.strip() for line in lines[-limit:] if line.strip()
+    return (
+        " | ".join(line.strip() for line in lines if line.strip())[-600:]
+        if len(lines) <= limit
+        else " | ".join(line.strip() for line in lines[-limit:] if line.strip())
     )

@@ -191,4 +191,6 @@ def find_host() -> NotebookHost:
     for entry in entry_points(group=HOST_GROUP):
         host: NotebookHost = entry.load()()
         return host
-    raise SetupError("nbflow is not completely installed (it registers no host for notebooks): type pip install --force-reinstall jupyter-nbflow.")
+    raise SetupError(
+        "nbflow is not completely installed (it registers no host for notebooks): type pip install --force-reinstall jupyter-nbflow."
+    )

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""papermill's engine "nbflow": a notebook's cells run in order in one kernel, its tasks are driven by a host in this process.
+
+`papermill in.ipynb out.ipynb --engine nbflow`, `papermill.execute_notebook(..., engine_name="nbflow")` and `nbflow run` all come through here.
+The seam to whoever records runs is `notebook_host.py`; the function for callers inside nbflow is `notebook_run.execute_notebook`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Final
+
+import nbformat
+from papermill.engines import Engine
+from papermill.iorw import papermill_io
+
+from nbflow.core.errors import NbflowError, RunFailed
+from nbflow.operators.kernels import KernelPool, default_pool
+from nbflow.operators.notebook_execution import Execution
+from nbflow.operators.notebook_host import NotebookHost, NotebookInfo, RunInfo, find_host
+from nbflow.operators.notebook_marks import mentions_nbflow
+
+_log = logging.getLogger("nbflow.operators")
+#: Seconds between two looks at whether somebody interrupts (where waiting itself cannot be interrupted).
+_TICK: Final = 0.5
+#: Seconds an interrupted execution has to end in order.
+_GRACE: Final = 30.0
+
+
+class NbflowEngine(Engine):  # type: ignore[misc] # papermill has no types
+    """Besides papermill's own options: `host` (a NotebookHost), `pool` (a KernelPool), `working_dir` (of the kernel), `ended` (told the RunInfo)."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls,
+        nb_man: Any,
+        kernel_name: str,
+        *,
+        host: NotebookHost | None = None,
+        pool: KernelPool | None = None,
+        working_dir: str | os.PathLike[str] | None = None,
+        input_path: str | None = None,
+        start_timeout: float = 60,
+        execution_timeout: float | None = None,
+        ended: Any = None,
+        **options: Any,
+    ) -> None:
+        """Execute the notebook and keep `nb_man.nb` as papermill expects it.
+
+        A failed cell or task is left in the notebook for papermill to raise. Raises RunFailed when the run failed and no cell is to blame,
+        UserError or SetupError when nothing could be run, KeyboardInterrupt after the run was cancelled in order.
+        """
+        path = _absolute(input_path)
+        info = NotebookInfo(
+            path=path,
+            output=_absolute(nb_man.output_path),
+            working_dir=str(working_dir or _working_dir(path)),
+            kernel_name=kernel_name,
+            params=dict(nb_man.nb.metadata.get("papermill", {}).get("parameters", {})),
+            is_flow=mentions_nbflow(nb_man.nb.cells),
+            source=nbformat.writes(nb_man.nb),
+        )
+        options |= {
+            "timeout": execution_timeout or options.get("timeout"),
+            "startup_timeout": int(start_timeout),
+            "kernel_name": kernel_name,
+        }
+        execution = Execution(nb_man, info, host or find_host(), options)
+        outcome = run_interruptibly(execution.run(pool or default_pool(), float(start_timeout)))
+        if ended is not None:
+            ended(outcome)
+        _raise_unless_told(nb_man.nb, outcome.run, outcome.error)
+
+
+def run_interruptibly(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run `work` in a loop and a thread of its own (this thread may have a loop running) and wait for it.
+
+    KeyboardInterrupt (or whatever a signal handler raises here) cancels it, waits for its orderly end and is raised again.
+    """
+    result: Future[Any] = Future()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work)
+
+    def serve() -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            value = loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            result.cancel()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            result.set_exception(error)
+        else:
+            result.set_result(value)
+        finally:
+            with contextlib.suppress(RuntimeError):
+                loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    thread = threading.Thread(target=serve, name="nbflow-notebook", daemon=True)
+    thread.start()
+    try:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return result.result(_TICK)
+            if result.done():
+                return result.result()
+    except BaseException:
+        if thread.is_alive() and not result.done():
+            loop.call_soon_threadsafe(task.cancel)
+            thread.join(_GRACE)
+        raise
+
+
+def _raise_unless_told(nb: Any, run: RunInfo | None, error: NbflowError | None) -> None:
+    """papermill raises for the failed cell it finds in the notebook; a failure that no cell shows is raised here."""
+    if any(cell.metadata.get("papermill", {}).get("exception") is True for cell in nb.cells):
+        return
+    if error is not None:
+        raise error
+    if run is not None and run.state.is_finished and run.state.value != "success":
+        raise RunFailed(run.sentence or f"Run {run.run_id} ended {run.state.value}.")
+
+
+def _absolute(path: str | os.PathLike[str] | None) -> str:
+    """A local path as papermill means it (its `cwd` option has changed the process's folder, not what relative paths start from); else ""."""
+    if not path or str(path) == "-" or "://" in str(path):
+        return ""
+    return str(Path(_papermill_folder(), path).resolve())
+
+
+def _papermill_folder() -> str:
+    folder = getattr(papermill_io.get_handler("local"), "_cwd", None)
+    return str(folder or Path.cwd())
+
+
+def _working_dir(path: str) -> str:
+    """papermill's `cwd` when it was given (then the process is there while an engine runs), else the notebook's folder."""
+    here = Path.cwd()
+    if not path or here != Path(_papermill_folder()):
+        return str(here)
+    return str(Path(path).parent)

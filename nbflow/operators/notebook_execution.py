@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The execution of one notebook: a kernel is taken, the cells run, tasks advance when the kernel asks, the notebook is kept up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import nbformat
+from nbclient.exceptions import CellExecutionError
+
+from nbflow import __version__
+from nbflow.core.errors import NbflowError, SetupError, UserError
+from nbflow.core.hosting import Advance, Advanced
+from nbflow.core.job import ErrorInfo
+from nbflow.operators.hosting import HostServer
+from nbflow.operators.kernels import Kernel, KernelPool
+from nbflow.operators.notebook_areas import TaskAreas
+from nbflow.operators.notebook_cells import CellRunner, CellStopped
+from nbflow.operators.notebook_host import Ending, EndKind, HostedRun, NotebookHost, NotebookInfo, RunInfo, Shown
+
+#: Seconds after which what tasks have shown is saved.
+_SAVE_AFTER: Final = 1.0
+#: Seconds the rest of a cancelled run may take.
+_CANCEL_GRACE: Final = 20.0
+#: Run in the kernel before the first cell. A warm kernel is brought where a fresh one would have started.
+_PREPARE: Final = """
+import json, os, sys
+plan = json.loads({plan!r})
+os.environ.update(plan["set"])
+for name in plan["delete"]:
+    os.environ.pop(name, None)
+os.chdir(plan["cwd"])
+for folder in plan["path"]:
+    if folder not in sys.path:
+        sys.path.insert(1, folder)
+"""
+_ATTACH: Final = "exec('from nbflow.notebook import hosted; hosted.attach(config)', {{'config': {config!r}}})"
+_FINISH: Final = "exec('from nbflow.notebook import hosted; hosted.finish()', {})"
+_COMPLETE: Final = Ending(kind=EndKind.COMPLETE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How the execution ended. `error`: what went wrong outside of any cell."""
+
+    ending: Ending
+    run: RunInfo | None
+    error: NbflowError | None = None
+
+
+class Execution:
+    """One notebook, once. Everything here happens in one event loop; only `_handle` is called from a thread of the HostServer."""
+
+    def __init__(self, nb_man: Any, info: NotebookInfo, host: NotebookHost, options: Mapping[str, Any]) -> None:
+        self._nb_man, self._info, self._host = nb_man, info, host
+        self._options = dict(options)
+        self._loop: asyncio.AbstractEventLoop
+        self._runner: CellRunner
+        self._areas: TaskAreas
+        self._run: HostedRun
+        #: The cell being executed; None before the first and after the last.
+        self._index: int | None = None
+        #: The last cell that asked for an advance: the run's graph stands there.
+        self._asking: int | None = None
+        self._advancing_since: float | None = None
+        self._advancing_seconds = 0.0
+        #: Cells whose advance ended with failed tasks.
+        self._cells_with_failures: set[int | None] = set()
+        self._stop: asyncio.Future[str]
+        self._save_later: asyncio.TimerHandle | None = None
+
+    async def run(self, pool: KernelPool, start_timeout: float) -> Outcome:
+        """Execute. Raises UserError or SetupError when no cell could be executed."""
+        self._loop = asyncio.get_running_loop()
+        self._stop = self._loop.create_future()
+        _require_folder(self._info.working_dir)
+        self._run = self._host.begin(self._info, self._stop_soon)
+        try:
+            async with pool.take(self._info.kernel_name, self._info.working_dir, start_timeout=start_timeout) as kernel:
+                self._runner = CellRunner(self._nb_man, kernel, **self._options)
+                self._areas = TaskAreas(self._nb_man.nb.cells, self._runner.displays)
+                self._runner.on_output = self._areas.place_graph
+                self._runner.time_out_of_account = self._time_advancing
+                try:
+                    await self._runner.connect()
+                    ending, error = await self._execute(kernel)
+                finally:
+                    await self._runner.disconnect()
+        except asyncio.CancelledError:
+            await self._end_run(Ending(kind=EndKind.INTERRUPTED, reason="Interrupted."))
+            raise
+        except CellStopped as stopped:  # between cells: the kernel died while it was prepared
+            found = SetupError(str(stopped).replace("while this cell ran", "before its first cell"))
+            await self._end_run(Ending(kind=EndKind.CELL_FAILED, reason=str(found)))
+            raise found from None
+        except NbflowError as found:
+            await self._end_run(Ending(kind=EndKind.CELL_FAILED, reason=str(found)))
+            raise
+        return await self._settle(ending, error)
+
+    # --- the order of things ----------------------------------------------------------------------------------------
+
+    async def _execute(self, kernel: Kernel) -> tuple[Ending, NbflowError | None]:
+        """Prepare the kernel, run the cells, advance the rest. An interrupt cancels the run on its way out."""
+        await self._prepare(kernel)
+        server = HostServer(self._handle, self._cancel_run) if self._info.is_flow else None
+        interrupted = self._loop.create_task(self._watch_stop())
+        try:
+            if server is not None:
+                await self._attach(kernel, server)
+            else:
+                await asyncio.to_thread(self._run.plain_notebook)
+            ending = await self._run_cells()
+            error = await self._advance_rest() if server is not None and ending.kind is EndKind.COMPLETE else None
+            if ending.kind is not EndKind.TASKS_FAILED:
+                self._runner.nb.metadata["language_info"] = nbformat.from_dict(dict(kernel.language_info))
+                self._runner.set_widgets_metadata()
+        except asyncio.CancelledError:
+            kernel.is_stuck = True
+            self._mark_interrupted()
+            await asyncio.to_thread(self._cancel_run)
+            raise
+        finally:
+            interrupted.cancel()
+            if server is not None:
+                server.close()
+        return ending, error
+
+    async def _prepare(self, kernel: Kernel) -> None:
+        if kernel.language != "python":
+            if self._info.is_flow:
+                raise UserError(
+                    f'Tasks need a Python kernel, and "{kernel.name}" runs {kernel.language or "another language"}: choose one with --kernel.'
+                )
+            return
+        changed, deleted = kernel.environment_now() if kernel.was_warm else ({}, [])
+        folder = str(Path(self._info.path).parent) if self._info.path else ""
+        plan = {
+            "cwd": self._info.working_dir,
+            "set": changed,
+            "delete": deleted,
+            "path": [folder] if folder and folder != self._info.working_dir else [],
+        }
+        await self._in_kernel(f"exec({_PREPARE.format(plan=json.dumps(plan))!r}, {{}})")
+
+    async def _attach(self, kernel: Kernel, server: HostServer) -> None:
+        config = {
+            "address": server.address,
+            "authkey": server.authkey_hex,
+            "path": self._info.path,
+            "artifacts_url": self._run.artifacts_url,
+            "working_dir": self._info.working_dir,
+        }
+        content = await self._runner.run_silently(_ATTACH.format(config=json.dumps(config)))
+        if content["status"] == "error":
+            if content.get("ename") in {"ModuleNotFoundError", "ImportError"}:
+                raise SetupError(
+                    f'nbflow cannot be imported in the kernel "{kernel.name}" ({content["evalue"]}): '
+                    "install jupyter-nbflow in its environment, or choose another kernel."
+                )
+            raise _as_error(content)
+
+    async def _in_kernel(self, code: str) -> None:
+        content = await self._runner.run_silently(code)
+        if content["status"] == "error":
+            raise _as_error(content)
+
+    async def _run_cells(self) -> Ending:
+        ending = _COMPLETE
+        for index, cell in enumerate(self._nb_man.nb.cells):
+            self._index = index
+            self._nb_man.cell_start(cell, index)
+            try:
+                await self._runner.run_cell(cell, index)
+            except CellExecutionError as error:
+                ending = self._cell_failed(index, cell, error)
+            except CellStopped as error:
+                ending = self._cell_stopped(index, cell, error)
+            finally:
+                self._nb_man.cell_complete(cell, cell_index=index)
+            if ending is not _COMPLETE:
+                break
+        self._index = None
+        return ending
+
+    def _cell_failed(self, index: int, cell: Any, error: CellExecutionError) -> Ending:
+        if index in self._cells_with_failures:
+            return Ending(kind=EndKind.TASKS_FAILED, reason=f"{error.ename}: {error.evalue}", cell=index + 1)
+        self._nb_man.cell_exception(cell, cell_index=index, exception=error)
+        found = [output for output in cell.outputs if output["output_type"] == "error"]
+        lines = tuple(found[-1].get("traceback", ())) if found else ()
+        info = ErrorInfo(ename=error.ename, evalue=error.evalue, traceback=lines)
+        return Ending(kind=EndKind.CELL_FAILED, reason=info.sentence, cell=index + 1, error=info)
+
+    def _cell_stopped(self, index: int, cell: Any, error: CellStopped) -> Ending:
+        info = ErrorInfo(ename=error.ename, evalue=str(error), traceback=(str(error),), timed_out=error.ename == "CellTimeoutError")
+        cell.outputs.append(nbformat.v4.new_output("error", ename=info.ename, evalue=info.evalue, traceback=list(info.traceback)))
+        self._nb_man.cell_exception(cell, cell_index=index, exception=error)
+        kind = EndKind.STOPPED if error.ename == "RunStopped" else EndKind.CELL_FAILED
+        return Ending(kind=kind, reason=str(error), cell=index + 1, error=info)
+
+    def _mark_interrupted(self) -> None:
+        if self._index is not None:
+            self._nb_man.cell_exception(self._nb_man.nb.cells[self._index], cell_index=self._index)
+
+    async def _advance_rest(self) -> NbflowError | None:
+        """The notebook is at its end: the kernel hands over what no `%nbflow run` has released."""
+        try:
+            content = await self._runner.run_silently(_FINISH)
+        except CellStopped as stopped:
+            return SetupError(str(stopped).replace("while this cell ran", "while its last tasks were run"))
+        if content["status"] == "error" and None not in self._cells_with_failures:
+            return _as_error(content)
+        return None
+
+    async def _settle(self, ending: Ending, error: NbflowError | None) -> Outcome:
+        """End the run and write how it ended."""
+        run = await self._end_run(ending if error is None else Ending(kind=EndKind.CELL_FAILED, reason=str(error)))
+        failures = run.failures if run is not None else ()
+        blamed = self._areas.settle(failures)
+        for index in blamed:
+            self._nb_man.cell_exception(self._nb_man.nb.cells[index], cell_index=index)
+        if blamed:
+            self._areas.hand_over_errors(index for index in self._cells_with_failures if index is not None)
+        elif ending.kind is EndKind.TASKS_FAILED:
+            self._nb_man.cell_exception(self._nb_man.nb.cells[ending.cell - 1], cell_index=ending.cell - 1)
+        return Outcome(ending=ending, run=run, error=error)
+
+    async def _end_run(self, ending: Ending) -> RunInfo | None:
+        """Also when this task is being cancelled: the host must be told in any case."""
+        run: RunInfo | None = await _in_spite_of_cancel(asyncio.to_thread(self._run.finish, ending))
+        if self._save_later is not None:
+            self._save_later.cancel()
+        self._write_metadata(run)
+        return run
+
+    # --- advancing --------------------------------------------------------------------------------------------------
+
+    def _handle(self, request: Advance) -> Advanced:
+        """A thread of the server: the kernel asks."""
+        asyncio.run_coroutine_threadsafe(self._begin_advance(request), self._loop).result()
+        advanced: Advanced | None = None
+        try:
+            advanced = self._run.advance(request, self._show_soon)
+        finally:
+            asyncio.run_coroutine_threadsafe(self._end_advance(advanced), self._loop).result()
+        return advanced
+
+    async def _begin_advance(self, request: Advance) -> None:
+        self._advancing_since = monotonic()
+        self._asking = self._index if self._index is not None else self._asking
+        self._areas.know(request.flow)
+
+    async def _end_advance(self, advanced: Advanced | None) -> None:
+        assert self._advancing_since is not None
+        self._advancing_seconds += monotonic() - self._advancing_since
+        self._advancing_since = None
+        if advanced is not None and advanced.failures:
+            self._cells_with_failures.add(self._index)
+        self._save()
+
+    def _time_advancing(self) -> float:
+        """Seconds in which cells waited for tasks: their own time limits are the tasks'."""
+        return self._advancing_seconds + (monotonic() - self._advancing_since if self._advancing_since is not None else 0.0)
+
+    def _show_soon(self, shown: Shown) -> None:
+        self._loop.call_soon_threadsafe(self._show, shown)
+
+    def _show(self, shown: Shown) -> None:
+        added = self._areas.show(shown, self._asking)
+        if added is not None and (self._runner.log_output or self._runner.stdout_file or self._runner.stderr_file):
+            self._runner.log_output_message(added)
+        if self._save_later is None:
+            self._save_later = self._loop.call_later(_SAVE_AFTER, self._save)
+
+    def _save(self) -> None:
+        if self._save_later is not None:
+            self._save_later.cancel()
+            self._save_later = None
+        self._write_metadata(self._run.info())
+        self._nb_man.save()
+
+    def _write_metadata(self, run: RunInfo | None) -> None:
+        if run is None:
+            return
+        tasks = {name: {"state": task.state.value, "attempt": task.attempt, "reason": task.reason} for name, task in run.tasks.items()}
+        found = {
+            "run_id": run.run_id,
+            "flow": run.flow,
+            "version": run.version,
+            "state": run.state.value,
+            "nbflow": __version__,
+            "tasks": tasks,
+        }
+        self._nb_man.nb.metadata["nbflow"] = nbformat.from_dict(found)
+
+    # --- ending early -----------------------------------------------------------------------------------------------
+
+    def _cancel_run(self) -> None:
+        self._run.cancel()
+
+    def _stop_soon(self, sentence: str) -> None:
+        """The host ends the execution; from any thread."""
+        self._loop.call_soon_threadsafe(self._stop_now, sentence)
+
+    def _stop_now(self, sentence: str) -> None:
+        if not self._stop.done():
+            self._stop.set_result(sentence)
+
+    async def _watch_stop(self) -> None:
+        self._runner.stop(await asyncio.shield(self._stop))
+
+
+async def _in_spite_of_cancel(work: Coroutine[Any, Any, Any]) -> Any:
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        try:
+            await asyncio.wait({task}, timeout=_CANCEL_GRACE)
+        except asyncio.CancelledError:
+            continue  # a second Ctrl-C: the first is being dealt with
+    return task.result()
+
+
+def _require_folder(folder: str) -> None:
+    if not Path(folder).is_dir():
+        raise UserError(f"The working directory {folder} does not exist.")
+
+
+def _as_error(content: Mapping[str, Any]) -> NbflowError:
+    """What a silent piece of code raised in the kernel, as the error it would be here."""
+    name, sentence = content.get("ename", ""), content.get("evalue", "")
+    if name == "SetupError":
+        return SetupError(sentence)
+    known = {"UserError", "FlowError", "Mistake", "RunFailed", "RunEnded", "TaskFailed"}
+    return UserError(sentence) if name in known else SetupError(f"The kernel failed outside of any cell: {name}: {sentence}")

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whether a notebook has anything to do with nbflow, read from its text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+_MARK: Final = re.compile(
+    r"^\s*(?:%%(?:task|flow)\b|(?:[\w.]+\s*=\s*)?%nbflow\b|%(?:re)?load_ext\s+nbflow\b|(?:import|from)\s+nbflow\b)",
+    re.MULTILINE,
+)
+
+
+def mentions_nbflow(cells: Iterable[Any]) -> bool:
+    """Whether a code cell uses nbflow's magics or imports it."""
+    return any(cell.cell_type == "code" and _MARK.search(cell.source) for cell in cells)
