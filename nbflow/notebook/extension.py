@@ -9,7 +9,7 @@ from typing import Any
 
 from nbflow.core.errors import NbflowError
 from nbflow.notebook import completer, transform
-from nbflow.notebook.channel import channel_of
+from nbflow.notebook.channel import Channel, channel_of
 from nbflow.notebook.kernel import Kernel
 from nbflow.notebook.launch import Launcher
 from nbflow.notebook.magics import NbflowMagics, make_display
@@ -42,8 +42,8 @@ class Extension:
         self.session.post_run_cell(result)
 
 
-def load(shell: Any) -> Extension:
-    """Load into this shell, once."""
+def load(shell: Any, channel: Channel | None = None) -> Extension:
+    """Load into this shell, once. `channel` is for tests; by default what the shell has."""
     loaded: Extension | None = getattr(shell, _ATTRIBUTE, None)
     if loaded is not None:
         return loaded
@@ -51,7 +51,7 @@ def load(shell: Any) -> Extension:
 
     session = Session(shell)
     session.remember(str(source) for source in shell.history_manager.input_hist_raw[1 : shell.execution_count])
-    channel = channel_of(shell)
+    channel = channel or channel_of(shell)
     kernel = Kernel(shell, session)
     launcher = Launcher(kernel, LiveHost(), make_display(session, channel, set()), channel.write)
     NbflowMagics.task.__doc__ = help_text()

@@ -134,7 +134,7 @@ class Capturer:
                 {module: Capture(name=module, kind=CaptureKind.MODULE, module=module) for module in capture.needs if "." in module}
             )
         encoded = self.encode(values)
-        for name, value in values.items():
+        for name in values:
             found[name] = _of_value(name, encoded[name])
             missing = [need for need in found[name].needs if need not in found]
             if missing:
