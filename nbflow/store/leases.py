@@ -25,7 +25,8 @@ class Leases:
         this = columns.run_id == bindparam("this")
         held = this & (columns.epoch == bindparam("held")) & (columns.owner == bindparam("holder"))
         until = now_micros() + bindparam("micros")
-        free = or_(columns.owner == "", columns.owner == bindparam("holder"), columns.expires_at <= now_micros())
+        # The holder itself is no exception: an owner is a process, and two of its threads must not both drive a run.
+        free = or_(columns.owner == "", columns.expires_at <= now_micros())
         self._insert = database.insert(lease_table)
         self._claim = database.statement(
             lease_table.update()

@@ -80,7 +80,7 @@ class MemoryStore:
             return self._found(run_id).record
 
     def find_runs(self, *, flow: str = "", state: str = "", path: str = "", cursor: str = "", limit: int = 50) -> RunPage:
-        before = read_page_cursor(cursor) if cursor else None
+        before, limit = read_page_cursor(cursor) if cursor else None, max(limit, 1)
         with self._lock:
             records = [each.record for each in self._runs.values()]
         wanted = [
@@ -125,7 +125,7 @@ class MemoryStore:
     def claim(self, run_id: str, owner: str, seconds: float) -> Lease | None:
         with self._lock:
             each = self._runs.get(run_id)
-            if each is None or not (each.owner in ("", owner) or self._has_lapsed(each)):
+            if each is None or (each.owner and not self._has_lapsed(each)):
                 return None
             each.owner, each.epoch = owner, each.epoch + 1
             each.expires_at = self._after(seconds)

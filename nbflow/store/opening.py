@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,8 @@ _NETWORK: Final = frozenset(
 )
 #: Any number, the same for every nbflow: who migrates a PostgreSQL database holds this advisory lock.
 _MIGRATION_LOCK: Final = 0x6E62666C
+#: Alembic keeps the migration that runs in module variables.
+_migrating: Final = threading.Lock()
 
 
 def open_store(database_url: str) -> Store:
@@ -149,7 +152,8 @@ def _migrate(connection: Connection, database: Database) -> None:
         raise SetupError(
             f"The database {place(database.url)} was made by a newer nbflow (schema {stored}, this one knows {HEAD}): install that version here too."
         )
-    command.upgrade(config, "head")
+    with _migrating:
+        command.upgrade(config, "head")
 
 
 def _refuse_a_foreign_one(connection: Connection, database: Database) -> None:

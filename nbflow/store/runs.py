@@ -75,6 +75,7 @@ class Runs:
         return decode(RunRecord, text)
 
     def find(self, *, flow: str, state: str, path: str, cursor: str, limit: int) -> RunPage:
+        limit = max(limit, 1)
         query = _page(cursor, limit)
         for column, value in ((run_table.c.flow, flow), (run_table.c.state, state), (run_table.c.path, column_text(path))):
             if value:

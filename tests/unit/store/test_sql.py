@@ -6,6 +6,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -94,6 +95,24 @@ def test_processes_that_open_a_new_database_at_one_instant_do_not_collide(tmp_pa
     assert [told.get(timeout=60) for _ in processes] == ["opened"] * 3
     for process in processes:
         process.join()
+
+
+def test_threads_that_open_a_new_postgresql_database_at_one_instant_do_not_collide(postgresql_server):
+    server = create_engine(postgresql_server.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text("CREATE DATABASE together"))
+    server.dispose()
+    together = threading.Barrier(3)
+
+    def open_it(_):
+        together.wait()
+        store = open_store(postgresql_server.replace("/postgres?", "/together?"))
+        found = store.lapsed_runs()
+        store.close()
+        return found
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(open_it, range(3))) == [()] * 3
 
 
 def test_a_failure_inside_the_transaction_takes_everything_back(opened):
