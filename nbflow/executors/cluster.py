@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The local Dask cluster of a home: one detached process that holds the scheduler, and one worker under a nanny.
 
-Whoever needs it first starts it; the others find it through `<home>/cluster.json`. It stops when no client was connected for a while.
+Whoever needs it first starts it; the others find it through a file in the home. It stops when no client was connected for a while.
+A home is often shared by several Python environments, whose tasks must not run with each other's packages: each environment has its own cluster.
+A cluster of an older nbflow is left to those who still use it, and a new one takes its place in the file.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import select
@@ -27,7 +30,6 @@ from typing import Any, Final
 import nbflow
 from nbflow.core.errors import SetupError
 
-FILE_NAME: Final = "cluster.json"
 LOG_NAME: Final = "cluster.log"
 #: Attempts at once when nothing else is said: threads only wait for their child, so at least four.
 LEAST_WORKERS: Final = 4
@@ -35,6 +37,8 @@ LEAST_WORKERS: Final = 4
 HOSTED_NOTEBOOKS: Final = 64
 #: Seconds a cluster may take to start.
 START_LIMIT: Final = 60.0
+#: Seconds it may take to stop before it is killed.
+STOP_LIMIT: Final = 10.0
 #: Of the environment of whoever starts it, what would be wrong for everybody else.
 _NOT_INHERITED: Final = ("JPY_", "MPLBACKEND", "DASK_PARENT")
 
@@ -49,6 +53,8 @@ class ClusterFacts:
     python: str
     distributed: str
     nbflow: str
+    #: Changes when nbflow's code does, between releases too.
+    code: str
 
 
 def own_versions() -> dict[str, str]:
@@ -60,15 +66,29 @@ def own_versions() -> dict[str, str]:
 def connect_home_cluster(home: Path, *, workers: int = 0, memory: int | None = None, idle: float = 600.0, runner: str = "") -> ClusterFacts:
     """The home's cluster, started when there is none. `memory`: bytes an attempt may use when its task does not say.
 
-    Raises SetupError when it cannot start or was started by other versions.
+    Raises SetupError when it cannot start.
     """
     home.mkdir(parents=True, exist_ok=True)
     facts = _living(home)
     if facts is None:
         with _only_one(home):
             facts = _living(home) or _start(home, workers=workers, memory=memory, idle=idle, runner=runner)
-    check_versions(asdict(facts), f"the local cluster of {home} (process {facts.pid})", "stop that process, and it is started anew")
     return facts
+
+
+def stop_home_cluster(home: Path) -> None:
+    """End the home's cluster with everything that runs on it; nothing happens when there is none."""
+    facts = read_facts(home)
+    if facts is None or not is_reachable(facts.address):
+        return
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(facts.pid, number)
+        limit = time.monotonic() + STOP_LIMIT
+        while time.monotonic() < limit:
+            if not is_reachable(facts.address):
+                return
+            time.sleep(0.02)
 
 
 def check_versions(theirs: dict[str, Any], where: str, remedy: str) -> None:
@@ -79,17 +99,30 @@ def check_versions(theirs: dict[str, Any], where: str, remedy: str) -> None:
             raise SetupError(f"{name} is {mine} here and {other} in {where}: {remedy}.")
 
 
+def cluster_file(home: Path) -> Path:
+    """Where the cluster of this home and this Python environment is written down."""
+    return home / f"cluster-{hashlib.sha256(sys.prefix.encode()).hexdigest()[:8]}.json"
+
+
 def read_facts(home: Path) -> ClusterFacts | None:
     """What the file says; None when there is none that can be read."""
     try:
-        return ClusterFacts(**json.loads((home / FILE_NAME).read_text(encoding="utf-8")))
+        return ClusterFacts(**json.loads(cluster_file(home).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
 def _living(home: Path) -> ClusterFacts | None:
     facts = read_facts(home)
-    return facts if facts is not None and is_reachable(facts.address) else None
+    mine = {**own_versions(), "code": _code()}
+    is_mine = facts is not None and mine.items() <= asdict(facts).items()
+    return facts if is_mine and facts is not None and is_reachable(facts.address) else None
+
+
+def _code() -> str:
+    """When the code of this installation changed last."""
+    folder = Path(__file__).parent
+    return str(max(path.stat().st_mtime_ns for path in [*folder.glob("*.py"), *(folder.parent / "core").glob("*.py")]))
 
 
 def is_reachable(address: str, seconds: float = 1.0) -> bool:
@@ -218,16 +251,17 @@ async def _until_idle(scheduler: Any, stop: asyncio.Event, idle: float) -> None:
 
 
 def _write_facts(home: Path, address: str, slots: int) -> None:
-    facts = ClusterFacts(address=address, pid=os.getpid(), slots=slots, **own_versions())
-    aside = home / f"{FILE_NAME}.{os.getpid()}"
+    facts = ClusterFacts(address=address, pid=os.getpid(), slots=slots, code=_code(), **own_versions())
+    file = cluster_file(home)
+    aside = file.with_name(f"{file.name}.{os.getpid()}")
     aside.write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
-    aside.replace(home / FILE_NAME)
+    aside.replace(file)
 
 
 def _remove_facts(home: Path) -> None:
     facts = read_facts(home)
     if facts is not None and facts.pid == os.getpid():
-        (home / FILE_NAME).unlink(missing_ok=True)
+        cluster_file(home).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ class DaskExecutor:
             except SetupError:
                 _close_quietly(client)
                 raise
-        client.scheduler_comm.interval = 0.001  # stock 10 ms: half of a short task's round trip
+        client.scheduler_comm.interval = 0  # stock 10 ms: half of a short task's round trip
         client.subscribe_topic(_topic(client), self._on_event)
         return client
 
@@ -337,7 +337,11 @@ def _check_cluster(client: Any, address: str) -> None:
     parties = {f"the Dask scheduler at {address}": found["scheduler"]}
     parties |= {f"the Dask worker {name}": facts for name, facts in found["workers"].items()}
     for where, facts in parties.items():
-        theirs = {**facts["packages"], "nbflow": facts["packages"]["jupyter-nbflow"], "python": ".".join(facts["packages"]["python"].split(".")[:2])}
+        theirs = {
+            **facts["packages"],
+            "nbflow": facts["packages"]["jupyter-nbflow"],
+            "python": ".".join(facts["packages"]["python"].split(".")[:2]),
+        }
         cluster.check_versions(theirs, where, "use one environment for all of them")
 
 
