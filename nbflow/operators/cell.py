@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The `cell` operator: a notebook cell, run as a kernel runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from nbflow.core.context import FailTask
+from nbflow.operators.attempt import Attempt, Ending
+from nbflow.operators.errors import ending_of
+from nbflow.operators.plain import is_exact_in_json
+from nbflow.operators.shell import CellShell, current, new_shell
+
+
+def run_cell(attempt: Attempt) -> Ending:
+    """Run the body in a fresh shell over the attempt's `__main__`."""
+    return run_source(attempt, attempt.job.source)
+
+
+def run_source(attempt: Attempt, source: str) -> Ending:
+    """Run this text as the attempt's cell."""
+    shell = new_shell(attempt)
+    with current(shell):
+        result = _run(shell, source)
+    error = result.error_before_exec or result.error_in_exec
+    if error is not None and not (isinstance(error, SystemExit) and error.code in (None, 0)):
+        return ending_of(error, filename=shell.filename, shown=tuple(shell.shown_traceback))
+    if not attempt.job.wants_decision:
+        return Ending()
+    try:
+        return Ending(decision=as_decision(result.result))
+    except FailTask as refused:
+        return ending_of(refused)
+
+
+def _run(shell: CellShell, source: str) -> Any:
+    """In an event loop, as in a kernel: `asyncio.create_task` works in any cell, top-level `await` too."""
+    if _is_in_loop():
+        return shell.run_cell(source, store_history=True)
+    with asyncio.Runner() as runner:
+        return runner.run(shell.run_in_loop(source))
+
+
+def _is_in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def as_decision(value: Any) -> Any:
+    """What a branch decided, as JSON: names, a truth value, or nothing. Raises FailTask for anything else."""
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value, key=str)
+    if isinstance(value, (tuple, list)):
+        return [as_decision(item) for item in value]
+    if isinstance(value, str):
+        return str(value)
+    if type(value).__module__ == "numpy" and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        value = value.item()
+    if is_exact_in_json(value):
+        return json.loads(json.dumps(value))
+    kind = type(value).__name__
+    raise FailTask(f"the last expression of a branch is a {kind}, but it must be a task's name or a list of names: end the cell with one")
+
+
+__all__ = ["as_decision", "run_cell", "run_source"]

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The way into the worker side: runs one job once, in this process, and always comes back with a Report."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from nbflow.core.context import ctx
+from nbflow.core.errors import NbflowError
+from nbflow.core.job import AttemptBegan, ErrorInfo, ExecutorEvent, Job, Outcome, OutputMade, OutputsRef, ProgressMade, Report
+from nbflow.core.protocols import ArtifactStore
+from nbflow.operators.attempt import Attempt, Ending
+from nbflow.operators.errors import ending_of, error_info
+from nbflow.operators.giving import Given, Inputs, give
+from nbflow.operators.outputs import Output, Outputs, keep_outputs
+from nbflow.operators.process_state import fresh_main, isolated
+from nbflow.operators.registry import find_operator
+from nbflow.operators.streams import captured
+from nbflow.operators.usage import Usage
+from nbflow.operators.values import install_captures
+
+#: Seconds between two progress messages.
+_PROGRESS: Final = 0.05
+
+Tell = Callable[[ExecutorEvent], None]
+
+
+def run_job(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = "") -> Report:
+    """Run the job, unless it was started before: user code of one token runs at most once.
+
+    Every way user code can end is a Report. Raises only when the artifact store is not there (SetupError).
+    """
+    if not artifacts.mark(f"{job.token}.started", worker.encode()):
+        return _started_before(job, artifacts, worker)
+    started_at = datetime.now(UTC)
+    usage = Usage()
+    hint = _guarded(tell)
+    hint(AttemptBegan(token=job.token, at=started_at, worker=worker))
+    ending, given, outputs = _attempt(job, artifacts, hint)
+    report = Report(
+        token=job.token,
+        outcome=ending.outcome,
+        worker=worker,
+        started_at=started_at,
+        ended_at=datetime.now(UTC),
+        reason=ending.reason,
+        error=ending.error,
+        values=given.values,
+        left_out=given.left_out,
+        outputs=outputs,
+        decision=ending.decision,
+        warnings=tuple(dict.fromkeys(given.warnings)),
+        peak_bytes=usage.peak_bytes,
+        cpu_seconds=usage.cpu_seconds,
+    )
+    artifacts.write_mark(f"{job.token}.manifest", pickle.dumps(report))
+    return report
+
+
+def _started_before(job: Job, artifacts: ArtifactStore, worker: str) -> Report:
+    manifest = artifacts.read_mark(f"{job.token}.manifest")
+    if manifest is not None:
+        report: Report = pickle.loads(manifest)  # noqa: S301  written by run_job into the run's own artifacts
+        return report
+    now = datetime.now(UTC)
+    reason = "this attempt was already started once and left no result: its worker was lost on the way"
+    return Report(token=job.token, outcome=Outcome.LOST, worker=worker, started_at=now, ended_at=now, reason=reason)
+
+
+def _guarded(tell: Tell) -> Tell:
+    """Live messages are hints: a listener that is gone does not end the attempt."""
+
+    def hint(event: ExecutorEvent) -> None:
+        with contextlib.suppress(Exception):
+            tell(event)
+
+    return hint
+
+
+def _attempt(job: Job, artifacts: ArtifactStore, tell: Tell) -> tuple[Ending, Given, OutputsRef]:
+    outputs = Outputs(lambda output: tell(OutputMade(token=job.token, output=output)))
+    given = Given()
+    try:
+        with captured(outputs):
+            ending = _run(job, artifacts, tell, outputs, given)
+    except BaseException as error:  # noqa: BLE001  an interrupt may arrive anywhere, and every ending is a Report
+        ending = ending_of(error)
+    if ending.outcome is not Outcome.SUCCESS:
+        given.values.clear()
+    try:
+        shown = outputs.close()
+        _show_error(shown, ending)
+        return ending, given, keep_outputs(shown, artifacts)
+    except Exception as error:  # noqa: BLE001  outputs that cannot be stored must not turn a success into a lost attempt
+        given.warnings.append(f"the outputs could not be stored ({error})")
+        return ending, given, OutputsRef()
+
+
+def _show_error(shown: list[Output], ending: Ending) -> None:
+    """The error stands among the outputs, like a cell's, also when nothing of IPython ran."""
+    error = ending.error
+    if error is not None and not any(output["output_type"] == "error" for output in shown):
+        shown.append({"output_type": "error", "ename": error.ename, "evalue": error.evalue, "traceback": list(error.traceback)})
+
+
+def _run(job: Job, artifacts: ArtifactStore, tell: Tell, outputs: Outputs, given: Given) -> Ending:
+    main = fresh_main()
+    with isolated(job.process, main) as problems, ctx.during(job.context, _progress(job, tell)):
+        try:
+            operator = find_operator(job.operator)
+            inputs = Inputs(job, artifacts)
+            install_captures(job.captures, main.__dict__, artifacts, inputs.decode)
+            inputs.bind(main.__dict__)
+        except NbflowError as error:
+            return _refused(error)
+        except Exception as error:  # noqa: BLE001  definitions and decoding run user code
+            return ending_of(error)
+        ending = operator(Attempt(job=job, main=main, outputs=outputs))
+        given.warnings += problems
+        if ending.outcome is Outcome.SUCCESS:
+            try:
+                give(job, main.__dict__, inputs, artifacts, given)
+            except NbflowError as error:
+                return _refused(error)
+    return ending
+
+
+def _refused(error: NbflowError) -> Ending:
+    info: ErrorInfo = replace(error_info(error), traceback=(str(error),))
+    return Ending(outcome=Outcome.FAILED, reason=str(error), error=info)
+
+
+def _progress(job: Job, tell: Tell) -> Callable[[float | None, str], None]:
+    told_at = 0.0
+
+    def report(fraction: float | None, text: str) -> None:
+        nonlocal told_at
+        now = time.monotonic()
+        if now - told_at >= _PROGRESS or fraction == 1.0:
+            told_at = now
+            tell(ProgressMade(token=job.token, fraction=fraction, text=text))
+
+    return report

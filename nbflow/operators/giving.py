@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What an attempt takes in as private copies, and what it gives: demanded names without fail, offered ones within bounds."""
+
+from __future__ import annotations
+
+import sys
+import types
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from nbflow.core.errors import UserError
+from nbflow.core.job import CaptureKind, Job, ValueRef
+from nbflow.core.protocols import ArtifactStore
+from nbflow.operators.definitions import DefinitionTable
+from nbflow.operators.values import Decoder, TooLarge, UnstorableValue, encode_parts, is_mutable, store
+
+#: Formats in which equal values have equal bytes, so that the input's own hash tells whether it changed.
+_CANONICAL: Final = frozenset({"json", "text", "bytes", "npy"})
+
+
+@dataclass(kw_only=True)
+class Given:
+    """What came of it, filled while it is encoded."""
+
+    values: dict[str, ValueRef] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+class _Handle:
+    """Knows an object again without keeping a large one alive: what cannot be referred to weakly (lists, dicts) is held."""
+
+    def __init__(self, thing: Any) -> None:
+        self._find: Callable[[], Any]
+        try:
+            self._find = weakref.ref(thing)
+        except TypeError:
+            self._find = lambda: thing
+
+    def is_handle_of(self, thing: Any) -> bool:
+        return self._find() is thing
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Taken:
+    ref: ValueRef
+    handle: _Handle
+    #: What the unchanged value hashes to now.
+    fingerprint: str
+
+
+class Inputs:
+    """The attempt's private copies, and what is remembered of them to see what the body did."""
+
+    def __init__(self, job: Job, artifacts: ArtifactStore) -> None:
+        self.decode = Decoder(artifacts)
+        self.definitions = DefinitionTable.from_captures(job.captures)
+        self._job = job
+        self._taken: dict[str, _Taken] = {}
+
+    def bind(self, namespace: dict[str, Any]) -> None:
+        """Decode every input under its name; captured values are watched as well."""
+        captured = {
+            name: capture.value
+            for name, capture in self._job.captures.items()
+            if capture.kind is CaptureKind.VALUE and capture.value is not None
+        }
+        for name, ref in self._job.inputs.items():
+            namespace[name] = self.decode(ref)
+        for name, ref in {**captured, **self._job.inputs}.items():
+            value = namespace[name]
+            if is_mutable(value):
+                self._taken[name] = _Taken(ref=ref, handle=_Handle(value), fingerprint=self._first_fingerprint(value, ref))
+
+    def alias_of(self, value: Any) -> str:
+        """The alias of the input this very object came from; "" when it is a new one."""
+        return next((taken.ref.alias for taken in self._taken.values() if taken.ref.alias and taken.handle.is_handle_of(value)), "")
+
+    def changed(self, namespace: Mapping[str, Any]) -> list[str]:
+        """Inputs that were changed in place although the analysis of the cell had not seen it."""
+        expected = {*self._job.mutates, *self._job.demands, *self._job.offers}
+        return [
+            name
+            for name, taken in self._taken.items()
+            if name not in expected
+            and taken.fingerprint
+            and name in namespace
+            and taken.handle.is_handle_of(namespace[name])
+            and self._fingerprint(namespace[name], taken.ref) != taken.fingerprint
+        ]
+
+    def _first_fingerprint(self, value: Any, ref: ValueRef) -> str:
+        return ref.hash if ref.format in _CANONICAL else self._fingerprint(value, ref)
+
+    def _fingerprint(self, value: Any, ref: ValueRef) -> str:
+        try:
+            return encode_parts(value, definitions=self.definitions, as_pickle=ref.format not in _CANONICAL).hash
+        except UnstorableValue:
+            return "unstorable now"
+
+
+def give(job: Job, namespace: Mapping[str, Any], inputs: Inputs, artifacts: ArtifactStore, given: Given) -> None:
+    """Encode and store what the body gives. Raises UserError naming a demanded name that is missing or cannot be stored."""
+    for name in inputs.changed(namespace):
+        given.warnings.append(
+            f"`{name}` was changed in place, which nbflow had not seen, so later tasks get it unchanged: add --writes {name} to the task"
+        )
+    aliases: dict[int, str] = {}
+    for name in job.demands:
+        if name not in namespace:
+            raise UserError(f"`{name}` was not bound by {job.context.key}, although it must give it: bind it, or take it out of --writes and the cells below.")  # fmt: skip
+        try:
+            given.values[name] = _store(name, namespace[name], None, job, inputs, artifacts, aliases)
+        except UnstorableValue as error:
+            raise UserError(f"`{name}` is {error.what}, which cannot be stored: {error.remedy}.") from error
+    for name in job.offers:
+        if name in namespace and name not in given.values:
+            try:
+                _refuse_large(namespace[name], job.keep_limit)
+                given.values[name] = _store(name, namespace[name], job.keep_limit, job, inputs, artifacts, aliases)
+            except UnstorableValue as error:
+                given.left_out[name] = f"left it out: {error}"
+            except TooLarge as error:
+                given.left_out[name] = f"left it out: it {error}, and no cell reads it (--writes {name} keeps it)"
+
+
+def _store(
+    name: str, value: Any, limit: int | None, job: Job, inputs: Inputs, artifacts: ArtifactStore, aliases: dict[int, str]
+) -> ValueRef:
+    alias = ""
+    if is_mutable(value) and not isinstance(value, (types.ModuleType, type, types.FunctionType)):
+        alias = aliases.setdefault(id(value), inputs.alias_of(value) or f"{job.token}/{name}")
+    return store(value, artifacts, definitions=inputs.definitions, alias=alias, limit=limit)
+
+
+def _refuse_large(value: Any, limit: int) -> None:
+    """Arrays and frames say how large they are before they are encoded."""
+    size = getattr(value, "nbytes", 0) if type(value).__module__.partition(".")[0] == "numpy" else 0
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(value, getattr(pandas, "DataFrame", ())):
+        size = int(value.memory_usage(index=True).sum()) // 8  # Parquet may be that much smaller
+    if isinstance(size, int) and size > limit:
+        raise TooLarge(limit)

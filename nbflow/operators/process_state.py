@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One process runs many attempts: each starts from what the notebook's plain cells had set, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import contextlib
+import decimal
+import getpass
+import importlib
+import logging
+import os
+import pickle
+import random
+import signal
+import sys
+import sysconfig
+import threading
+import types
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nbflow.core.job import ProcessState
+from nbflow.operators.libraries import Libraries
+
+
+def fresh_main() -> types.ModuleType:
+    """An empty `__main__` for one attempt."""
+    main = types.ModuleType("__main__")
+    main.__dict__["__builtins__"] = builtins
+    return main
+
+
+@contextlib.contextmanager
+def isolated(state: ProcessState, main: types.ModuleType) -> Iterator[list[str]]:
+    """Inside the block the process is as the notebook's plain cells left theirs, with `main` as `__main__`; afterwards it is as before.
+
+    Yields the warnings: what could not be restored, as sentences.
+    """
+    problems: list[str] = []
+    with contextlib.ExitStack() as stack:
+        for part in (_modules, _interpreter, _folder, _logging, _signals, _event_loop):
+            stack.enter_context(part())
+        stack.enter_context(warnings.catch_warnings())
+        stack.enter_context(decimal.localcontext())
+        sys.modules["__main__"] = main
+        libraries = stack.enter_context(Libraries())
+        _restore(state, problems)
+        libraries.apply(state.settings, problems)
+        seed_afresh()
+        yield problems
+
+
+def seed_afresh() -> None:
+    """Random generators start from the system's own randomness in every attempt."""
+    random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and "numpy.random" in sys.modules:
+        numpy.random.seed()
+
+
+def _restore(state: ProcessState, problems: list[str]) -> None:
+    for name, value in state.environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    if state.cwd:
+        try:
+            os.chdir(state.cwd)
+        except OSError as error:
+            problems.append(f"the notebook's working directory {state.cwd} cannot be entered on this worker ({error.strerror}): paths are relative to {Path.cwd()}")  # fmt: skip
+    sys.path[:0] = [folder for folder in state.sys_path if folder not in sys.path]
+    importlib.invalidate_caches()
+    if state.warning_filters is None:
+        return
+    try:
+        filters = pickle.loads(state.warning_filters)  # noqa: S301  our own bytes, from this run's captures
+    except Exception as error:  # noqa: BLE001  a filter may name a warning class that only the notebook's environment has
+        problems.append(f"the notebook's warning filters could not be restored ({error})")
+    else:
+        warnings.resetwarnings()
+        for action, message, category, module, line in reversed(filters):
+            warnings.filterwarnings(action, _pattern(message), category, _pattern(module), line)
+
+
+def _pattern(text: Any) -> str:
+    return "" if text is None else getattr(text, "pattern", str(text))
+
+
+@contextlib.contextmanager
+def _modules() -> Iterator[None]:
+    """Helper modules beside the notebook are imported anew by each attempt; installed packages stay loaded."""
+    before = set(sys.modules)
+    main = sys.modules.get("__main__")
+    installed = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+    own = str(Path(__file__).resolve().parents[1])
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and not file.startswith((*installed, own)):
+                del sys.modules[name]
+        if main is not None:
+            sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def _interpreter() -> Iterator[None]:
+    """sys.path, environment, arguments, hooks, and what programs replace in builtins."""
+    path, argv, environment = list(sys.path), list(sys.argv), dict(os.environ)
+    meta_path, path_hooks = list(sys.meta_path), list(sys.path_hooks)
+    hooks = {name: getattr(sys, name) for name in ("excepthook", "displayhook", "unraisablehook", "stdin", "stdout", "stderr")}
+    thread_hook, recursion = threading.excepthook, sys.getrecursionlimit()
+    own = dict(builtins.__dict__)
+    ask = getpass.getpass
+    try:
+        sys.argv = ["nbflow"]
+        with Path(os.devnull).open() as nothing:
+            sys.stdin = nothing
+            yield
+    finally:
+        sys.path[:], sys.argv = path, argv
+        sys.meta_path[:], sys.path_hooks[:] = meta_path, path_hooks
+        for name in set(os.environ) - set(environment):
+            del os.environ[name]
+        for name, value in environment.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
+        for name, hook in hooks.items():
+            setattr(sys, name, hook)
+        threading.excepthook = thread_hook
+        sys.setrecursionlimit(recursion)
+        for name in set(builtins.__dict__) - set(own):
+            del builtins.__dict__[name]
+        builtins.__dict__.update(own)
+        getpass.getpass = ask
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[None]:
+    try:
+        before: str | None = os.getcwd()  # noqa: PTH109  the text is what chdir wants back
+    except FileNotFoundError:  # somebody removed it
+        before = None
+    mask = os.umask(0o022)
+    os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(mask)
+        if before is not None:
+            with contextlib.suppress(OSError):
+                os.chdir(before)
+
+
+@contextlib.contextmanager
+def _logging() -> Iterator[None]:
+    """A kernel starts with a root logger that has no handlers, so `logging.basicConfig` works."""
+    root, manager = logging.getLogger(), logging.Logger.manager
+    known: dict[str, tuple[Any, ...]] = {
+        name: (logger.level, list(logger.handlers), list(logger.filters), logger.propagate, logger.disabled)
+        for name, logger in _loggers(manager).items()
+    }
+    root_state = root.level, list(root.handlers), list(root.filters), manager.disable
+    root.handlers[:], root.level = [], logging.WARNING
+    _forget_levels(manager)
+    try:
+        yield
+    finally:
+        root.level, root.handlers[:], root.filters[:], manager.disable = root_state
+        for name, logger in _loggers(manager).items():
+            level, handlers, filters, propagate, disabled = known.get(name, (logging.NOTSET, [], [], True, False))
+            logger.level, logger.handlers[:], logger.filters[:] = level, handlers, filters
+            logger.propagate, logger.disabled = propagate, disabled
+        _forget_levels(manager)
+
+
+def _loggers(manager: logging.Manager) -> dict[str, logging.Logger]:
+    return {name: logger for name, logger in list(manager.loggerDict.items()) if isinstance(logger, logging.Logger)}
+
+
+def _forget_levels(manager: logging.Manager) -> None:
+    """Loggers remember which levels are on; setting one through `setLevel` makes all of them look again."""
+    logging.Logger.root.setLevel(logging.Logger.root.level)
+    for logger in _loggers(manager).values():
+        logger.setLevel(logger.level)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """Handlers and the alarm clock; only the main thread may set them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for kind, handler in before.items():
+            if handler is not None and signal.getsignal(kind) is not handler:
+                signal.signal(kind, handler)
+
+
+@contextlib.contextmanager
+def _event_loop() -> Iterator[None]:
+    """An attempt's event loop and policy are its own."""
+    policy = asyncio.get_event_loop_policy()
+    try:
+        yield
+    finally:
+        if asyncio.get_event_loop_policy() is not policy:
+            asyncio.set_event_loop_policy(policy)

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The IPython shell a task's cell runs in: a kernel's, without its sockets. A new one for each attempt, so that nothing leaks (3 ms)."""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import contextlib
+import getpass
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from IPython.core.compilerop import CachingCompiler
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from nbflow.core.context import SkipTask
+from nbflow.operators.attempt import Attempt
+from nbflow.operators.definitions import file_name
+from nbflow.operators.errors import text_of
+from nbflow.operators.outputs import Outputs
+
+_NO_INPUT = "a task runs unattended, so input() cannot ask anybody: read a parameter, a file or an environment variable instead"
+
+
+class CellCompiler(CachingCompiler):  # type: ignore[misc]  # IPython is not typed
+    """Names the body after its cell, so that tracebacks say where the person has to look."""
+
+    filename = ""
+    label = ""
+
+    def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
+        """The first code compiled is the body; what magics compile besides keeps IPython's names."""
+        if self.filename and self.filename not in self._filename_map:
+            return self.filename
+        return str(super().get_code_name(raw_code, transformed_code, number))
+
+    def format_code_name(self, name: str) -> tuple[str, str] | None:
+        if name.startswith("<cell ") and name.endswith(">"):
+            number, _, task = name[6:-1].partition(" ")
+            return ("Cell", f"{number} ({task})") if task else ("Task", number)
+        return None
+
+
+class CellDisplayHook(DisplayHook):  # type: ignore[misc]  # IPython is not typed
+    """The last expression becomes an `execute_result`; a branch's decision is taken even when a semicolon hides it."""
+
+    outputs: Outputs
+
+    def __call__(self, result: Any = None) -> None:
+        self.fill_exec_result(result)
+        super().__call__(result)
+
+    def write_output_prompt(self) -> None:
+        """No `Out[3]:` in the text: the output's kind says it."""
+
+    def write_format_data(self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None) -> None:
+        self.outputs.result(format_dict_of(format_dict), md_dict or {})
+
+    def finish_displayhook(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._is_active = False
+
+
+class CellDisplayPublisher(DisplayPublisher):  # type: ignore[misc]  # IPython is not typed
+    """`display(...)`, `update_display(...)` and `clear_output()`."""
+
+    outputs: Outputs
+
+    def publish(self, data: Any, metadata: Any = None, *_source: Any, transient: Any = None, update: bool = False, **_more: Any) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        display_id = (transient or {}).get("display_id", "") or ""
+        bundle = format_dict_of(data)
+        if update and display_id:
+            self.outputs.update(bundle, metadata or {}, display_id)
+        else:
+            self.outputs.display(bundle, metadata or {}, display_id=display_id)
+
+    def clear_output(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002  IPython's signature
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.outputs.clear(wait=wait)
+
+
+def format_dict_of(data: dict[str, Any]) -> dict[str, Any]:
+    """A MIME bundle as JSON: bytes of images become base64, as in a kernel."""
+    import base64  # noqa: PLC0415  only images need it
+
+    return {mime: base64.b64encode(part).decode() if isinstance(part, bytes) else part for mime, part in data.items()}
+
+
+class CellShell(InteractiveShell):  # type: ignore[misc]  # IPython is not typed
+    """What a kernel's shell does, with its outputs collected instead of sent."""
+
+    outputs: Outputs
+    compiler_class = CellCompiler
+    #: Lines of the cell above the body.
+    offset = 0
+    #: What tracebacks call the body.
+    filename = ""
+    unbound: dict[str, str]
+    #: The traceback of the error that ended the cell, as shown.
+    shown_traceback: tuple[str, ...] | list[str] = ()
+    _is_body_transformed = False
+
+    def transform_cell(self, raw_cell: str) -> str:
+        """The body's first line is line 1 + offset of its cell, in tracebacks too."""
+        transformed = str(super().transform_cell(raw_cell))
+        if self._is_body_transformed:
+            return transformed
+        self._is_body_transformed = True
+        return "\n" * self.offset + transformed
+
+    async def run_in_loop(self, source: str) -> Any:
+        """What `run_cell` does, from within a running event loop."""
+        failed: Any = None
+        transformed = source
+        try:
+            transformed = self.transform_cell(source)
+        except Exception:  # noqa: BLE001  whatever an input transformer raises is shown like an error of the cell
+            failed = sys.exc_info()
+        result: Any = None
+        try:
+            result = await self.run_cell_async(source, store_history=True, transformed_cell=transformed, preprocessing_exc_tuple=failed)
+        finally:
+            self.events.trigger("post_execute")
+            self.events.trigger("post_run_cell", result)
+        return result
+
+    def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
+        kind, error, trace = exc_tuple or sys.exc_info()
+        if isinstance(error, SkipTask):
+            return
+        if isinstance(error, SystemExit) and error.code in (None, 0):
+            return
+        if isinstance(error, NameError) and error.name in self.unbound:
+            error.args = (self.unbound[error.name],)
+        super().showtraceback((kind, error, trace) if exc_tuple else None, *args, **kwargs)
+        if error is not None and not self.shown_traceback and not isinstance(error, UsageError):
+            import traceback  # noqa: PLC0415  only groups of exceptions, which IPython prints as text, come here
+
+            self.shown_traceback = "".join(traceback.format_exception_only(error)).splitlines()
+
+    def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.shown_traceback = list(stb)
+        self.outputs.error(etype.__name__, text_of(evalue), list(stb))
+
+    def enable_gui(self, gui: Any = None) -> None:
+        """Figures are drawn inline; there is no window to open where a task runs."""
+        if gui not in (None, "inline"):
+            raise UsageError(f"A task has no screen, so the GUI {gui!r} cannot be used in it: write %matplotlib inline.")
+
+    def ask_exit(self) -> None:
+        """`exit` and `quit` end the cell, as `sys.exit()` does."""
+        raise SystemExit
+
+    def init_virtualenv(self) -> None:
+        """The worker's environment is the right one already."""
+
+
+def new_shell(attempt: Attempt) -> CellShell:
+    """A fresh shell over the attempt's `__main__`."""
+    job = attempt.job
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.HistoryManager.hist_file = ":memory:"
+    shell = CellShell(config=config, user_module=attempt.main, display_pub_class=CellDisplayPublisher, displayhook_class=CellDisplayHook)
+    atexit.unregister(shell.atexit_operations)
+    shell.outputs = shell.display_pub.outputs = shell.displayhook.outputs = attempt.outputs
+    shell.offset = job.cell.offset
+    shell.unbound = dict(job.unbound)
+    shell.filename = shell.compile.filename = file_name(job.context.key.task_id, job.cell)
+    return shell
+
+
+@contextlib.contextmanager
+def current(shell: CellShell) -> Iterator[None]:
+    """`get_ipython()` is this shell inside the block, `input()` is refused and figures are drawn inline."""
+    kinds = [kind for kind in type(shell).__mro__ if issubclass(kind, InteractiveShell)]
+    before = {kind: kind.__dict__.get("_instance") for kind in kinds}
+    asking: list[tuple[Any, str, Callable[..., str]]] = [(builtins, "input", builtins.input), (getpass, "getpass", getpass.getpass)]
+    for kind in kinds:
+        kind._instance = shell  # noqa: SLF001  how traitlets keeps its singletons; there is no public way to have two in turn
+    for module, name, _function in asking:
+        setattr(module, name, _refuse_input)
+    try:
+        _draw_inline()
+        yield
+    finally:
+        for module, name, function in asking:
+            setattr(module, name, function)
+        for kind, instance in before.items():
+            kind._instance = instance  # noqa: SLF001  see above
+        shell.history_manager.end_session()
+        shell.restore_sys_module_state()
+
+
+def _refuse_input(*_args: Any, **_kwargs: Any) -> str:
+    __tracebackhide__ = True  # IPython leaves such frames out of tracebacks
+    raise RuntimeError(_NO_INPUT)
+
+
+def _draw_inline() -> None:
+    """A process that drew figures for an earlier attempt has the backend loaded already: tie it to this attempt's shell."""
+    backend = sys.modules.get("matplotlib_inline.backend_inline")
+    if backend is None:
+        return
+    backend.InlineBackend.clear_instance()
+    backend.configure_inline_support.current_backend = "unset"
+    backend._enable_matplotlib_integration()  # noqa: SLF001  what importing it for the first time does
