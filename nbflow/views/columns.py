@@ -296,7 +296,7 @@ class Columns:
         return median(wishes), 8.0 if element in self.lane_of else 1.0
 
     def _straighten(self) -> None:
-        """A line that would jog by a few pixels is drawn straight instead, by moving its port on a box within the box's side."""
+        """A line that would jog by a few pixels is drawn straight instead: its port moves along the box's side, its lanes with it."""
         for joint in self.joints:
             if len(joint.lefts) != 1 or len(joint.rights) != 1:
                 continue
@@ -306,7 +306,29 @@ class Columns:
             if len(starts) == len(ends) == 1:
                 jog = round(self.y[left] + starts[0] - self.y[right] - ends[0])
                 if 0 < abs(jog) <= PORT_STEP:
-                    _ = self._move(right, joint.bundle, jog, incoming=True) or self._move(left, joint.bundle, -jog, incoming=False)
+                    _ = self._move(right, joint.bundle, jog, incoming=True) or self._move_back(left, joint.bundle, -jog)
+
+    def _move_back(self, element: int, bundle: int, by: int) -> bool:
+        """Move the port a line comes from, and the lanes in between; nothing moves when one of them cannot."""
+        lanes: list[int] = []
+        while element in self.lane_of:
+            lanes.append(element)
+            joint = self._lefts[element][0]
+            if len(joint.lefts) != 1 or len(joint.rights) != 1 or not self._has_room(element, by):
+                return False
+            element = joint.lefts[0]
+        if not self._move(element, bundle, by, incoming=False):
+            return False
+        for lane in lanes:
+            self.y[lane] += by
+        return True
+
+    def _has_room(self, lane: int, by: int) -> bool:
+        column = self.columns[self.column_of[lane]]
+        spot = column.index(lane)
+        if by < 0:
+            return spot == 0 or self.y[lane] + by - self.y[column[spot - 1]] >= self._apart(column[spot - 1], lane)
+        return spot == len(column) - 1 or self.y[column[spot + 1]] - self.y[lane] - by >= self._apart(lane, column[spot + 1])
 
     def _move(self, element: int, bundle: int, by: int, *, incoming: bool) -> bool:
         if (element, bundle, incoming) not in self.ports:

@@ -100,15 +100,15 @@ def layout(flow: Flow, folded: Collection[str] = ()) -> Layout:
 
 
 def text_width(text: str, size: float = 13.0) -> float:
-    """About how wide `text` is in a medium sans serif, on the wide side."""
-    return sum(_ADVANCE.get(character, 0.62) for character in text) * size
+    """About how wide `text` is in a sans serif; fonts differ by a tenth, which the margins hold."""
+    return sum(_ADVANCE.get(character, 0.57) for character in text) * size
 
 
 _ADVANCE: Final = {
-    **dict.fromkeys("ijl.,:;|!'I", 0.29),
-    **dict.fromkeys("frt()[]/- ", 0.4),
-    **dict.fromkeys("mwMW%@—", 0.92),
-    **dict.fromkeys("ABCDEFGHKLNOPQRSTUVXYZ_", 0.7),
+    **dict.fromkeys("ijl.,:;|!'I ", 0.28),
+    **dict.fromkeys("frt()[]/-", 0.38),
+    **dict.fromkeys("mwMW%@—", 0.86),
+    **dict.fromkeys("ABCDEFGHKLNOPQRSTUVXYZ", 0.68),
 }
 
 

@@ -176,15 +176,33 @@ def bundles(items: Sequence[str], links: Iterable[Link]) -> list[Bundle]:
 
 
 def _shares(edges: Sequence[EdgeKey]) -> list[tuple[list[str], list[str]]]:
-    targets: dict[str, list[str]] = {}
-    for source, target in edges:
-        targets.setdefault(source, []).append(target)
-    meshes: dict[frozenset[str], list[str]] = {}
-    for source, below in targets.items():
-        meshes.setdefault(frozenset(below), []).append(source)
-    shared = [(sources, targets[sources[0]]) for below, sources in meshes.items() if len(sources) > 1 and len(below) > 1]
-    taken = {source for sources, _ in shared for source in sources}
-    return shared + _stars([edge for edge in edges if edge[0] not in taken])
+    """Sources and targets of each trunk; every source is joined with every target, and every edge is in one trunk."""
+    left = dict.fromkeys(edges)
+    shared: list[tuple[list[str], list[str]]] = []
+    for sources, targets in sorted(_meshes(edges), key=lambda mesh: -len(mesh[0]) * len(mesh[1])):
+        mesh = [(source, target) for source in sources for target in targets]
+        if all(edge in left for edge in mesh):
+            shared.append((sources, targets))
+            for edge in mesh:
+                del left[edge]
+    return shared + _stars(list(left))
+
+
+def _meshes(edges: Sequence[EdgeKey]) -> list[tuple[list[str], list[str]]]:
+    """Sources that have the same targets, and targets that have the same sources, at least two by two."""
+    found: list[tuple[list[str], list[str]]] = []
+    for side in (0, 1):
+        others: dict[str, list[str]] = {}
+        for edge in edges:
+            others.setdefault(edge[side], []).append(edge[1 - side])
+        alike: dict[frozenset[str], list[str]] = {}
+        for leaf, far in others.items():
+            alike.setdefault(frozenset(far), []).append(leaf)
+        for far_set, near in alike.items():
+            if len(near) > 1 and len(far_set) > 1:
+                far = others[near[0]]
+                found.append((near, far) if side == 0 else (far, near))
+    return found
 
 
 def _stars(edges: Sequence[EdgeKey]) -> list[tuple[list[str], list[str]]]:

@@ -167,15 +167,18 @@ class _Picture:
                 f'<path transform="translate({node.width - 20} 26)" d="{_BRANCH}" fill="none" stroke="{WORDS_INK}" '
                 'stroke-width="1.1" stroke-linecap="round" stroke-linejoin="round"/>'
             )
-        line = fit(node_line(task, record, self._now), node.width - NAME_LEFT - (24 if mark else 8), 11)
+        line = node_line(task, record, self._now)
         return self._box(node, view, title=self._tooltip(task, record), line=line, quiet=off, more=mark)
 
     def _tooltip(self, task: Task, record: TaskRecord | None) -> str:
         return " ".join(part for part in (f"{task.id}.", record.reason if record else "", task.doc) if part)
 
     def _box(self, node: Node, view: StateView, *, title: str, line: str, quiet: bool = False, more: str = "") -> str:
-        name = fit(node.label, node.width - NAME_LEFT - NAME_RIGHT, 13, middle=True)
-        border = f'stroke="{view.ink}" stroke-opacity=".75"' if self._records and not view.dashed and not quiet else f'stroke="{GREY}"'
+        room = node.width - NAME_LEFT
+        name, name_length = _fitted(node.label, room - NAME_RIGHT, 13, middle=True)
+        words, words_length = _fitted(line, room - (24 if more else 6), 11)
+        lively = self._records and not view.dashed and not quiet
+        border = f'stroke="{view.ink if lively else GREY}" stroke-opacity=".8"'
         dash = ' stroke-dasharray="3 2.5"' if view.dashed and self._records else ""
         box = f'x=".5" y=".5" width="{node.width - 1}" height="{node.height - 1}" rx="4"'
         tint = f'<rect {box} fill="{view.ink}" fill-opacity=".09"/>' if view.tinted else ""
@@ -184,8 +187,8 @@ class _Picture:
             f'<g transform="translate({node.x:g} {node.y:g})"><title>{escape(title)}</title>'
             f'<rect {box} fill="#fff"/>{tint}<rect {box} fill="none" {border}{dash}/>'
             f'<g transform="translate(12 14)">{glyph_paths(view)}</g>'
-            f'<text x="{NAME_LEFT}" y="19" font-weight="{weight}" fill="{ink}">{escape(name)}</text>'
-            f'<text x="{NAME_LEFT}" y="34" font-size="11" fill="{WORDS_INK}">{escape(line)}</text>{more}</g>'
+            f'<text x="{NAME_LEFT}" y="19" font-weight="{weight}" fill="{ink}"{name_length}>{escape(name)}</text>'
+            f'<text x="{NAME_LEFT}" y="34" font-size="11" fill="{WORDS_INK}"{words_length}>{escape(words)}</text>{more}</g>'
         )
 
     def _folded(self, node: Node) -> str:
@@ -216,6 +219,14 @@ class _Picture:
                 parts.append(f'<rect x="{x:.1f}" y="{node.height - 5}" width="{wide:.1f}" height="3" fill="{STATE_VIEWS[name].ink}"/>')
                 x += wide
         return "".join(parts)
+
+
+def _fitted(text: str, room: float, size: float, *, middle: bool = False) -> tuple[str, str]:
+    """`text` as it fits, and the attribute that holds it there when the reader's font is wider than thought."""
+    shown = fit(text, room, size, middle=middle)
+    wide = text_width(shown, size)
+    tight = wide > 0.86 * room
+    return shown, f' textLength="{min(wide, room):.0f}" lengthAdjust="spacingAndGlyphs"' if tight else ""
 
 
 def fit(text: str, room: float, size: float, *, middle: bool = False) -> str:

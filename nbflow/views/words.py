@@ -21,7 +21,7 @@ from nbflow.views.glyphs import is_cached, record_view
 S = TaskState
 #: States in which an attempt's start and end mean a duration.
 _TIMED: Final = frozenset({S.RUNNING, S.SUCCESS, S.FAILED, S.CANCELLED, S.SKIPPED, S.UP_FOR_RETRY})
-_STARTS: Final = re.compile(r"(starts (?:now|in [^.]+?))\.(?:\s|$)")
+_STARTS: Final = re.compile(r"starts (now|in \d[^A-Z]*?)\.(?:\s|$)")
 _BRANCH: Final = re.compile(r"^Skipped: \S+ chose ")
 
 
@@ -87,7 +87,7 @@ def _joined(*parts: str) -> str:
 
 def _understood(task: Task) -> str:
     """Before any run: what the task gives, since that is what the edges carry."""
-    return messages.name_list(task.demands) if task.demands else "not started"
+    return f"gives {', '.join(task.demands)}" if task.demands else "not started"
 
 
 def _after_colon(reason: str, start: str) -> str:
