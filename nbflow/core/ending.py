@@ -33,7 +33,6 @@ class RunEnd:
                 continue
             after = running if record.state is S.RUNNING else others
             self.take_away(record, after, now, messages.ended_with_run(after, why))
-        ledger.touch(ledger.teardowns)
         if run.ending is None:
             ledger.change_run(run.state, now, messages.capital(why), ending=state, **fields)
 

@@ -133,9 +133,8 @@ class Ledger:
         found = []
         while self._wakes and self._wakes[0][0] <= now:
             at, _, key = heapq.heappop(self._wakes)
-            record = self.records[key]
-            if record.state is TaskState.UP_FOR_RETRY and record.wake_at == at:
-                found.append(record)
+            if self.records[key].wake_at == at:
+                found.append(self.records[key])
         return found
 
     # --- changing -----------------------------------------------------------------------------------------------------

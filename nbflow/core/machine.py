@@ -173,9 +173,7 @@ class RunMachine:
         rule = ledger.tasks[id].options.trigger_rule
         return Situation(
             run_state=self.run.state,
-            ending=self.run.ending,
             held=id in ledger.held,
-            teardown=id in ledger.teardowns,
             trigger_rule=rule,
             counts=ledger.upstream[id],
             names=self._names(id, rule) if names else None,
@@ -291,7 +289,8 @@ class RunMachine:
 
     def _failed(self, record: TaskRecord, now: datetime, reason: str, **fields: Any) -> None:
         self._ledger.move(record, S.FAILED, now, reason, token=None, **fields)
-        if self._ledger.flow.options.fail_fast and self.run.ending is None:
+        counts = record.key.task_id not in self._ledger.teardowns
+        if self._ledger.flow.options.fail_fast and counts and self.run.ending is None:
             why = messages.fail_fast(self._ledger.key_name(record.key))
             self._end.begin(RunState.FAILED, why, now, running=S.FAILED, others=S.SKIPPED)
 
@@ -374,7 +373,6 @@ class RunMachine:
         if self.run.state.is_finished or (self.run.state is RunState.RUNNING and self.run.ending):
             # Who clears wants these tasks to run: that also takes back an ending that was under way.
             self._ledger.change_run(RunState.RUNNING, now, "", started_at=now, ended_at=None, ending=None, by_hand=False)
-            self._ledger.touch(self._ledger.graph.order)
             self._wake_at_deadline()
 
     def _run_abandoned(self, event: RunAbandoned, now: datetime) -> None:
@@ -395,7 +393,9 @@ class RunMachine:
         assert None not in tokens, "an instance was handed over without a token"
         assert len(tokens) == len(set(tokens)), "one token is in force for two instances"
         assert all(record.attempt > 0 for record in records if record.state in OCCUPYING), "an attempt without a number"
-        assert all(record.wake_at for record in records if record.state is S.UP_FOR_RETRY), "a retry without an instant"
+        assert all((record.state is S.UP_FOR_RETRY) == bool(record.wake_at) for record in records), (
+            "only a retry has an instant, and each has"
+        )
         if self.run.state.is_finished:
             assert not self._ledger.unfinished, "the run has ended and a task has not"
             assert self.run.ending is None, "the run has ended and is still ending"

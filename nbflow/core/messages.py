@@ -93,12 +93,6 @@ def _comma_list(names: Sequence[str]) -> str:
     return name_list(names) if len(names) > NAMES_SHOWN else ", ".join(names)
 
 
-def run_is_ending(state: RunState) -> str:
-    return (
-        "Does not start: the run is being cancelled." if state is RunState.CANCELLED else f"Does not start: the run is ending as {state}."
-    )
-
-
 def retry_starts(*, attempt: int, attempts: int, wait: timedelta, error: str) -> str:
     """`Attempt 2 of 3 starts in 18 s. Attempt 1 failed: KeyError: 'temp_c'.` `attempt` is the coming one."""
     seconds = max(0.0, wait.total_seconds())

@@ -40,10 +40,7 @@ class Situation:
     """All that decides about one pending task instance, as plain values."""
 
     run_state: RunState
-    #: What the run is being ended as.
-    ending: RunState | None
     held: bool
-    teardown: bool
     trigger_rule: TriggerRule
     counts: UpstreamCounts
     #: None where only the decision matters: finding names costs a look at every upstream task.
@@ -56,13 +53,6 @@ Rule = Callable[[Situation], Verdict | None]
 
 def run_has_not_started(situation: Situation) -> Verdict | None:
     return Verdict(Decision.WAIT, messages.RUN_NOT_STARTED) if situation.run_state is RunState.QUEUED else None
-
-
-def run_is_ending(situation: Situation) -> Verdict | None:
-    """While a run is being ended only its teardowns still start."""
-    if situation.ending is None or situation.teardown:
-        return None
-    return Verdict(Decision.WAIT, messages.run_is_ending(situation.ending))
 
 
 def cells_above_have_not_run(situation: Situation) -> Verdict | None:
@@ -86,7 +76,6 @@ def trigger_rule_is_not_met(situation: Situation) -> Verdict | None:
 #: Asked in this order; the first objection counts.
 RULES: Final[tuple[Rule, ...]] = (
     run_has_not_started,
-    run_is_ending,
     cells_above_have_not_run,
     branch_chose_others,
     trigger_rule_is_not_met,

@@ -118,6 +118,16 @@ def test_the_next_attempt_starts_at_its_instant_and_not_before():
     assert world.reason("join_weather") == "Running on w-1, attempt 2 of 3."
 
 
+def test_the_instants_and_the_worker_are_those_of_the_newest_attempt():
+    world = one(**RETRIES)
+    world.fail("join_weather")
+    assert world.record("join_weather").ended_at == START
+    world.after(18)
+    world.grant("join_weather")
+    record = world.record("join_weather")
+    assert (record.started_at, record.ended_at, record.worker, record.wake_at) == (None, None, "", None)
+
+
 def test_the_last_failure_says_what_where_and_after_how_many_attempts():
     world = one(**RETRIES)
     for _ in range(3):

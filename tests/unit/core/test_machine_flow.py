@@ -85,6 +85,12 @@ def test_a_branch_decides_against_its_children_whatever_their_rule():
     assert world.state("b") == "skipped"
 
 
+def test_a_task_that_was_not_chosen_is_skipped_at_once_whatever_else_it_waits_for():
+    world = World(flow_of("check>a check>b slow>b", check=BRANCH))
+    world.succeed("check", decision="a")
+    assert (world.state("slow"), world.state("b")) == ("scheduled", "skipped")
+
+
 def test_a_group_stands_for_its_roots():
     flow = flow_of("check>etl.a check>etl.b etl.a>etl.c check>other", check=BRANCH)
     world = World(flow)

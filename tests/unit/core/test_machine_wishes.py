@@ -144,6 +144,13 @@ def test_fail_fast_waits_for_the_last_attempt():
     assert world.run.state is RunState.RUNNING
 
 
+def test_a_failed_teardown_is_no_first_failure():
+    world = World(flow_of("work>down", alone="work down other", down=TEARDOWN, options={"fail_fast": True}))
+    world.succeed("work")
+    world.fail("down")
+    assert world.state("other") == "scheduled"
+
+
 # --- mark -------------------------------------------------------------------------------------------------------------
 
 
@@ -176,6 +183,14 @@ def test_a_run_marked_by_hand_keeps_its_state_until_it_is_cleared():
     world.tell(ClearRequested(keys=(world.key("b"),)))
     world.succeed("b")
     assert (world.run.state, world.run.by_hand) == (RunState.SUCCESS, False)
+
+
+def test_a_run_marked_as_what_it_was_does_not_follow_its_leaves_any_more():
+    world = World(flow_of(alone="a"))
+    world.fail("a")
+    world.tell(MarkRequested(state=RunState.FAILED))
+    world.tell(MarkRequested(state=TaskState.SUCCESS, keys=(world.key("a"),)))
+    assert world.run.state is RunState.FAILED
 
 
 def test_a_running_run_marked_as_failed_stops_what_runs():
