@@ -108,22 +108,19 @@ class RunMachine:
         return self._go_on(now)
 
     def resume(self, now: datetime) -> Step:
-        """Everything that is due, and all commands once more: they are never stored, the states say them."""
-        step = self._go_on(now)
+        """All commands once more: they are never stored, the states say them. Changes nothing; what is due comes with the first Woke."""
         commands: list[Command] = []
         for record in self.records.values():
             if record.token and record.state is S.QUEUED:
                 commands.append(Submit(key=record.key, token=record.token, attempt=record.attempt))
             elif record.token and record.state is not S.RUNNING:
                 commands.append(Cancel(key=record.key, token=record.token))
-            if record.state is S.UP_FOR_RETRY and record.wake_at:
-                commands.append(WakeAt(at=record.wake_at))
-        deadline = self._deadline()
-        if deadline and self.run.state is RunState.RUNNING:
-            commands.append(WakeAt(at=deadline))
+        if self.run.state is RunState.RUNNING:
+            instants = {now, self._deadline(), *(record.wake_at for record in self.records.values())}
+            commands += [WakeAt(at=instant) for instant in sorted(instant for instant in instants if instant)]
         if self.run.state.is_finished:
             commands.append(FinishRun(state=self.run.state, reason=self.run.reason))
-        return Step(changes=step.changes, commands=tuple(commands))
+        return Step(commands=tuple(commands))
 
     def _go_on(self, now: datetime) -> Step:
         self._wake_due(now)

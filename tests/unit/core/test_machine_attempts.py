@@ -7,7 +7,18 @@ from datetime import timedelta
 
 import pytest
 
-from nbflow.core.events import AttemptFailed, AttemptStarted, AttemptSucceeded, Cancel, CancelRequested, SlotGranted, Submit, WakeAt
+from nbflow.core.events import (
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    Cancel,
+    CancelRequested,
+    FinishRun,
+    SlotGranted,
+    Submit,
+    WakeAt,
+    Woke,
+)
 from nbflow.core.ids import Token
 from tests.unit.core.world import START, World, error, flow_of
 
@@ -221,21 +232,27 @@ def test_a_resume_submits_what_is_queued_and_wakes_what_sleeps():
     token = world.grant("a")
     world.fail("b")
     world.begin("c")
-    step = world.crash()
-    assert step.changes == ()
-    assert step.commands == (
+    assert world.crash().commands == (
         Submit(key=world.key("a"), token=token, attempt=1),
+        WakeAt(at=START),
         WakeAt(at=START + timedelta(seconds=18)),
         WakeAt(at=START + timedelta(hours=1)),
     )
 
 
-def test_a_resume_does_what_came_due_meanwhile():
+def test_what_came_due_meanwhile_is_done_with_the_first_wake():
     world = one(**RETRIES)
     world.fail("join_weather")
     world.now += timedelta(minutes=5)
-    world.crash()
+    assert world.crash().changes == ()
+    world.tell(Woke())
     assert world.state("join_weather") == "scheduled"
+
+
+def test_a_resume_of_a_finished_run_says_that_it_has_finished():
+    world = one()
+    world.succeed("join_weather")
+    assert world.crash().commands == (FinishRun(state=world.run.state, reason=world.run.reason),)
 
 
 def test_a_resume_cancels_again_what_a_person_ended():
@@ -243,4 +260,4 @@ def test_a_resume_cancels_again_what_a_person_ended():
     world.begin("a")
     token = world.token("a")
     world.tell(CancelRequested(keys=(world.key("a"),)))
-    assert world.crash().commands == (Cancel(key=world.key("a"), token=token),)
+    assert world.crash().commands == (Cancel(key=world.key("a"), token=token), WakeAt(at=START))

@@ -238,7 +238,7 @@ def test_clearing_a_running_task_cancels_its_attempt():
     old = world.token("a")
     assert cancels(world.tell(ClearRequested(keys=(world.key("a"),)))) == ["a"]
     assert world.state("a") == "scheduled"
-    assert world.crash().commands == (Cancel(key=world.key("a"), token=old),)
+    assert Cancel(key=world.key("a"), token=old) in world.crash().commands
     world.begin("a")
     assert world.token("a") != old
     assert world.record("a").attempt == 2
