@@ -63,11 +63,11 @@ class Bench:
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
         self.heard = Heard()
-        self._own = uuid.uuid4().hex
+        self._own = uuid.uuid4()
         executor.start(self.heard)
 
     def token(self, name: str) -> Token:
-        return Token(f"{self._own} {name}")
+        return Token(uuid.uuid5(self._own, name).hex)
 
     def submit(self, name: str, source: str, **facts: Any) -> None:
         self.executor.submit([job(source, token=self.token(name), **facts)])
