@@ -135,7 +135,8 @@ class RemoteArtifacts:
 
         self.url = url.rstrip("/")
         try:
-            self._files, root = fsspec.core.url_to_fs(self.url)
+            # A listing that was kept would hide what other processes have stored since.
+            self._files, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
         except (ValueError, ImportError) as error:
             raise SetupError(f'artifacts_url "{self.url}" cannot be used: {_line(error)}') from error
         self._root = root.rstrip("/")

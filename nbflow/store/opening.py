@@ -7,17 +7,20 @@ import errno
 import os
 import threading
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import URL, Connection, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError
 
 from nbflow.core.errors import SetupError
 from nbflow.core.protocols import Store
-from nbflow.store.database import Database, place
+from nbflow.store.database import Database
 from nbflow.store.memory import MemoryStore
 from nbflow.store.schema import HEAD, VERSION_TABLE, metadata
 from nbflow.store.sql import SqlStore
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 #: File systems whose locks SQLite cannot rely on.
@@ -137,23 +140,30 @@ def _revision(connection: Connection) -> str | None:
 
 def _migrate(connection: Connection, database: Database) -> None:
     from alembic import command  # noqa: PLC0415 - only a new or an older database pays for it
-    from alembic.config import Config  # noqa: PLC0415 - as above
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
+
+    stored = _revision(connection)
+    if stored is None:
+        _refuse_a_foreign_one(connection, database)
+    config = migrations(connection)
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if stored is not None and stored not in known:
+        raise SetupError(
+            f"The database {database.place} was made by a newer nbflow (schema {stored}, this one knows {HEAD}): install that version here too."
+        )
+    with _migrating:
+        command.upgrade(config, "head")
+
+
+def migrations(connection: Connection) -> Config:
+    """What Alembic's commands need to work in the transaction of `connection`."""
+    from alembic.config import Config  # noqa: PLC0415 - as above
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    stored = _revision(connection)
-    if stored is None:
-        _refuse_a_foreign_one(connection, database)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if stored is not None and stored not in known:
-        raise SetupError(
-            f"The database {place(database.url)} was made by a newer nbflow (schema {stored}, this one knows {HEAD}): install that version here too."
-        )
-    with _migrating:
-        command.upgrade(config, "head")
+    return config
 
 
 def _refuse_a_foreign_one(connection: Connection, database: Database) -> None:

@@ -11,16 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 
 from nbflow.core.errors import SetupError
 from nbflow.core.ids import RunId
 from nbflow.core.records import RunRecord
 from nbflow.store.memory import MemoryStore
-from nbflow.store.opening import network_file_system, open_store
+from nbflow.store.opening import migrations, network_file_system, open_store
 from nbflow.store.schema import HEAD, VERSION_TABLE, metadata
 
 pytest_plugins = ["tests.unit.store.databases"]
@@ -72,6 +73,15 @@ def test_the_migrations_make_the_tables_of_the_schema(database_url):
     engine = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), metadata) == []
+    engine.dispose()
+
+
+def test_the_migrations_can_be_taken_back(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'nbflow.db'}")
+    open_store(str(engine.url)).close()
+    with engine.begin() as connection:
+        command.downgrade(migrations(connection), "base")
+        assert inspect(connection).get_table_names() == [VERSION_TABLE]
     engine.dispose()
 
 
