@@ -20,10 +20,7 @@ MAY_RUN: Final = "It may run: waiting for a slot."
 QUEUED: Final = "Queued: waiting for a free worker."
 SUCCEEDED: Final = "Succeeded."
 EMPTY_TASK: Final = "Succeeded: it has no body."
-REMOVED: Final = "No longer in the flow."
 DEADLOCK: Final = "Nothing can run any more: what is left waits for tasks that will never end."
-DEFERRED: Final = "Asleep until its trigger fires."
-AWAITING_INPUT: Final = "Waiting for an answer."
 
 _WORDS: Final[Mapping[TaskState, str]] = {
     TaskState.SUCCESS: "succeeded",
@@ -105,10 +102,6 @@ def _about(seconds: float) -> str:
     if seconds < 0.95:
         return say_duration(seconds)
     return f"{round(seconds)} s" if round(seconds) < 60 else say_duration(round(seconds))
-
-
-def looks_again(wait: timedelta) -> str:
-    return f"Looks again in {_about(max(0.0, wait.total_seconds()))}."
 
 
 def restarted(*, losses: int, allowed: int) -> str:
@@ -238,9 +231,9 @@ def run_failed(flow: str, seconds: float, names: Sequence[str]) -> str:
     return f"{flow} failed{at} after {_took(seconds)}."
 
 
-def run_cancelled(flow: str, seconds: float, counts: Mapping[TaskState, int], by: str = "") -> str:
-    """`monitor_errors was cancelled by Ann after 12 s: 3 succeeded, 13 cancelled.`"""
-    return f"{flow} was cancelled{' by ' + by if by else ''} after {_took(seconds)}: {tally(counts)}."
+def run_cancelled(flow: str, seconds: float, counts: Mapping[TaskState, int]) -> str:
+    """`monitor_errors was cancelled after 12 s: 3 succeeded, 13 cancelled.`"""
+    return f"{flow} was cancelled after {_took(seconds)}: {tally(counts)}."
 
 
 def run_ended(flow: str, state: RunState, seconds: float, counts: Mapping[TaskState, int], *, failed: Sequence[str], why: str) -> str:
