@@ -23,6 +23,10 @@ class NbflowError(Exception):
 
     exit_code = 3
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the sentence in red, never a stack."""
+        return [f"\x1b[31m{line}\x1b[0m" for line in str(self).splitlines()]
+
 
 class UserError(NbflowError):
     """Something the person typed cannot be done; the sentence says what to type instead."""
