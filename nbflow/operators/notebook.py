@@ -26,6 +26,7 @@ from nbflow.operators.kernels import KernelPool, default_pool
 from nbflow.operators.notebook_execution import Execution
 from nbflow.operators.notebook_host import NotebookHost, NotebookInfo, RunInfo, find_host
 from nbflow.operators.notebook_marks import mentions_nbflow
+from nbflow.operators.notebook_saving import SteadyManager
 
 _log = logging.getLogger("nbflow.operators")
 #: Seconds between two looks at whether somebody interrupts (where waiting itself cannot be interrupted).
@@ -36,6 +37,33 @@ _GRACE: Final = 30.0
 
 class NbflowEngine(Engine):  # type: ignore[misc] # papermill has no types
     """Besides papermill's own options: `host` (a NotebookHost), `pool` (a KernelPool), `working_dir` (of the kernel), `ended` (told the RunInfo)."""
+
+    @classmethod
+    def execute_notebook(  # noqa: PLR0917 - papermill's signature
+        cls,
+        nb: Any,
+        kernel_name: str,
+        output_path: str | None = None,
+        progress_bar: bool | dict[str, Any] = True,  # noqa: FBT001, FBT002 - as above
+        log_output: bool = False,  # noqa: FBT001, FBT002 - as above
+        autosave_cell_every: int = 30,
+        **kwargs: Any,
+    ) -> Any:
+        """As papermill's, with a manager that saves atomically."""
+        nb_man = SteadyManager(
+            nb,
+            output_path=_absolute(output_path) or output_path,
+            progress_bar=progress_bar,
+            log_output=log_output,
+            autosave_cell_every=autosave_cell_every,
+        )
+        nb_man.notebook_start()
+        try:
+            cls.execute_managed_notebook(nb_man, kernel_name, log_output=log_output, **kwargs)
+        finally:
+            nb_man.call_later = None
+            nb_man.notebook_complete()
+        return nb_man.nb
 
     @classmethod
     def execute_managed_notebook(

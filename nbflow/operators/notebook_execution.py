@@ -24,8 +24,6 @@ from nbflow.operators.notebook_areas import TaskAreas
 from nbflow.operators.notebook_cells import CellRunner, CellStopped
 from nbflow.operators.notebook_host import Ending, EndKind, HostedRun, NotebookHost, NotebookInfo, RunInfo, Shown
 
-#: Seconds after which what tasks have shown is saved.
-_SAVE_AFTER: Final = 1.0
 #: Seconds the rest of a cancelled run may take.
 _CANCEL_GRACE: Final = 20.0
 #: Run in the kernel before the first cell. A warm kernel is brought where a fresh one would have started.
@@ -73,14 +71,15 @@ class Execution:
         #: Cells whose advance ended with failed tasks.
         self._cells_with_failures: set[int | None] = set()
         self._stop: asyncio.Future[str]
-        self._save_later: asyncio.TimerHandle | None = None
 
     async def run(self, pool: KernelPool, start_timeout: float) -> Outcome:
         """Execute. Raises UserError or SetupError when no cell could be executed."""
         self._loop = asyncio.get_running_loop()
         self._stop = self._loop.create_future()
         _require_folder(self._info.working_dir)
-        self._run = self._host.begin(self._info, self._stop_soon)
+        self._run = await asyncio.to_thread(self._host.begin, self._info, self._stop_soon)
+        self._nb_man.call_later = self._loop.call_later
+        self._nb_man.before_save = lambda: self._write_metadata(self._run.info())
         try:
             async with pool.take(self._info.kernel_name, self._info.working_dir, start_timeout=start_timeout) as kernel:
                 self._runner = CellRunner(self._nb_man, kernel, **self._options)
@@ -235,8 +234,7 @@ class Execution:
     async def _end_run(self, ending: Ending) -> RunInfo | None:
         """Also when this task is being cancelled: the host must be told in any case."""
         run: RunInfo | None = await _in_spite_of_cancel(asyncio.to_thread(self._run.finish, ending))
-        if self._save_later is not None:
-            self._save_later.cancel()
+        self._nb_man.before_save = None
         self._write_metadata(run)
         return run
 
@@ -263,7 +261,7 @@ class Execution:
         self._advancing_since = None
         if advanced is not None and advanced.failures:
             self._cells_with_failures.add(self._index)
-        self._save()
+        self._nb_man.save()
 
     def _time_advancing(self) -> float:
         """Seconds in which cells waited for tasks: their own time limits are the tasks'."""
@@ -276,14 +274,6 @@ class Execution:
         added = self._areas.show(shown, self._asking)
         if added is not None and (self._runner.log_output or self._runner.stdout_file or self._runner.stderr_file):
             self._runner.log_output_message(added)
-        if self._save_later is None:
-            self._save_later = self._loop.call_later(_SAVE_AFTER, self._save)
-
-    def _save(self) -> None:
-        if self._save_later is not None:
-            self._save_later.cancel()
-            self._save_later = None
-        self._write_metadata(self._run.info())
         self._nb_man.save()
 
     def _write_metadata(self, run: RunInfo | None) -> None:
