@@ -1,25 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Exceptions as IPython shows them: one line for a mistake, the task's own traceback for a failed task. All of them stop "Run all"."""
+"""How a cell that ran the graph fails: with the task's own traceback, or in one line. (Any NbflowError is one line, see core/errors.py.)"""
 
 from __future__ import annotations
 
-from nbflow.core.errors import NbflowError, RunFailed
+from nbflow.core.errors import RunFailed
 from nbflow.core.hosting import Advanced, TaskFailure
 from nbflow.core.states import RunState
 
 _RED, _BOLD, _PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
-
-
-class Mistake(Exception):
-    """What a person typed cannot be done: shown as its sentence, without a stack. Wraps any NbflowError on its way out of a magic."""
-
-    def __init__(self, error: NbflowError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-    def _render_traceback_(self) -> list[str]:
-        """What IPython shows instead of a stack."""
-        return [f"{_RED}{line}{_PLAIN}" for line in str(self).splitlines()]
 
 
 class TaskFailed(RunFailed):
@@ -41,9 +29,6 @@ class TaskFailed(RunFailed):
 
 class RunEnded(RunFailed):
     """The run ended badly without a failed task of its own: cancelled by somebody, timed out."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"{_RED}{self}{_PLAIN}"]
 
 
 class Interrupted(KeyboardInterrupt):

@@ -28,7 +28,8 @@ def attach_to(shell: Any, config: dict[str, str]) -> None:
     from nbflow.store.artifacts import open_artifacts  # noqa: PLC0415 - as above
 
     loaded = extension.load(shell)
-    loaded.session.follow_file(config["path"])
+    if config["path"]:
+        loaded.session.follow_file(config["path"])
     loaded.magics.launcher.host = HostedRuns(HostClient(config["address"], config["authkey"]), open_artifacts(config["artifacts_url"]))
 
 

@@ -8,14 +8,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from nbflow.core.errors import NbflowError, UserError
+from nbflow.core.errors import UserError
 from nbflow.core.hosting import Advanced
 from nbflow.core.ids import TaskId
 from nbflow.core.job import ValueRef
 from nbflow.core.model import Flow
 from nbflow.core.protocols import RunObserver
 from nbflow.core.states import TaskState
-from nbflow.notebook.failures import Interrupted, Mistake, raise_unless_well
+from nbflow.notebook.failures import Interrupted, raise_unless_well
 from nbflow.notebook.kernel import Kernel
 from nbflow.notebook.runs import Host, Running
 
@@ -150,17 +150,14 @@ class Launcher:
         self.last: Launch | None = None
 
     def start(self, flow: Flow, tasks: Sequence[TaskId], params: Mapping[str, Any]) -> Launch:
-        """Start the run and show it. Raises Mistake when there is nothing to run or it cannot start."""
-        try:
-            if not tasks:
-                raise UserError("There is no task above this cell: put %%task NAME on the first line of a cell and execute it.")
-            if self.last is not None and not self.last.is_over():
-                raise UserError(f"Run {self.last.run_id} is still going on: wait for it, or type %nbflow cancel.")
-            captures = self.kernel.hand_over(flow, tasks, self.host.artifacts)
-            display = self._show(flow, self.host)
-            running = self.host.start(flow, captures, tasks, params, (display,))
-        except NbflowError as error:
-            raise Mistake(error) from None
+        """Start the run and show it. Raises UserError or SetupError when there is nothing to run or it cannot start."""
+        if not tasks:
+            raise UserError("There is no task above this cell: put %%task NAME on the first line of a cell and execute it.")
+        if self.last is not None and not self.last.is_over():
+            raise UserError(f"Run {self.last.run_id} is still going on: wait for it, or type %nbflow cancel.")
+        captures = self.kernel.hand_over(flow, tasks, self.host.artifacts)
+        display = self._show(flow, self.host)
+        running = self.host.start(flow, captures, tasks, params, (display,))
         display.follow(running)
         self.last = Launch(flow, running, display, lambda values: self.kernel.take_back(values, self.host.artifacts), self._say)
         return self.last

@@ -4,36 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
 from typing import Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.utils.text import DollarFormatter
 
-from nbflow.core.errors import FlowError, NbflowError, Problem, UserError, nearest
+from nbflow.core.errors import FlowError, Problem, UserError, nearest
 from nbflow.core.ids import TaskId
 from nbflow.core.model import Flow
 from nbflow.notebook import display, verbs
 from nbflow.notebook.channel import Channel
-from nbflow.notebook.failures import Mistake
 from nbflow.notebook.launch import Display, Launch, Launcher
 from nbflow.notebook.runs import Host, LiveHost
 from nbflow.notebook.session import Executed, Session
-
-
-def _as_one_line(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A person's mistake leaves a magic as one readable line."""
-
-    @wraps(method)
-    def guarded(*arguments: Any, **options: Any) -> Any:
-        try:
-            return method(*arguments, **options)
-        except NbflowError as error:
-            if hasattr(error, "_render_traceback_"):
-                raise
-            raise Mistake(error) from None
-
-    return guarded
 
 
 @magics_class
@@ -51,7 +34,6 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
 
     @no_var_expand  # type: ignore[untyped-decorator] # IPython is untyped
     @cell_magic  # type: ignore[untyped-decorator]
-    @_as_one_line
     def flow(self, line: str, cell: str = "") -> None:
         """%%flow NAME: the flow's header. The body is TOML; every key is optional.
 
@@ -71,7 +53,6 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
 
     @no_var_expand  # type: ignore[untyped-decorator] # IPython is untyped
     @cell_magic  # type: ignore[untyped-decorator]
-    @_as_one_line
     def task(self, line: str, cell: str = "") -> None:
         if set(line.split()) & {"-h", "--help"}:
             print(self.task.__doc__)  # noqa: T201 - help is printed
@@ -148,7 +129,6 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
 
     @no_var_expand  # type: ignore[untyped-decorator]
     @line_magic  # type: ignore[untyped-decorator]
-    @_as_one_line
     def nbflow(self, line: str = "") -> Any:
         """%nbflow VERB: the graph, runs and history of this notebook. %nbflow -h lists the verbs."""
         asked = verbs.parse(self._expand(line))
@@ -159,14 +139,11 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
 
     async def run_awaiting(self, arguments: str, *, assigned: bool = False) -> Launch | None:
         """What `%nbflow run` at the top of a cell becomes: the same run, while the kernel goes on serving messages."""
-        try:
-            asked = verbs.parse(f"run {self._expand(arguments)}")
-            if asked.verb == "help":
-                print(verbs.help_text())  # noqa: T201 - help is printed
-                return None
-            launch = self._launch(asked)
-        except NbflowError as error:
-            raise Mistake(error) from None
+        asked = verbs.parse(f"run {self._expand(arguments)}")
+        if asked.verb == "help":
+            print(verbs.help_text())  # noqa: T201 - help is printed
+            return None
+        launch = self._launch(asked)
         try:
             await launch.until_over()
         finally:

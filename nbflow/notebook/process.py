@@ -106,7 +106,12 @@ def _environment_changes(before: Mapping[str, str]) -> dict[str, str | None]:
 def _settings() -> dict[str, dict[str, Any]]:
     """Options of libraries that are loaded and differ from their defaults; what does not pickle stays behind."""
     found = {"matplotlib": _matplotlib(), "pandas": _pandas(), "numpy": _numpy()}
-    return {library: {name: value for name, value in options.items() if _pickles(value)} for library, options in found.items()}
+    return {library: {name: _packed(value) for name, value in options.items() if _pickles(value)} for library, options in found.items()}
+
+
+def _packed(value: Any) -> Any:
+    """A library's own object travels pickled: only a process that has the library can, and need, read it."""
+    return value if isinstance(value, bool | int | float | str | None) else pickle.dumps(value)
 
 
 def _matplotlib() -> dict[str, Any]:

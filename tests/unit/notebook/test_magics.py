@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from nbflow.core.errors import UserError
 from nbflow.notebook import extension
-from nbflow.notebook.failures import Mistake
 from tests.unit.notebook.recording import RecordingChannel
 
 
@@ -131,7 +131,7 @@ def test_an_unknown_parameter_names_those_there_are(execute):
 
 def test_a_call_from_a_function_is_a_mistake_all_the_same(execute):
     result = execute("def go():\n    %nbflow run\ngo()", "a")
-    assert isinstance(result.error_in_exec, Mistake)
+    assert isinstance(result.error_in_exec, UserError)
 
 
 def test_check_says_what_cannot_travel(execute, capsys):

@@ -96,7 +96,7 @@ def test_forgetting_a_task_lasts_until_its_cell_is_executed_again(shell, session
 
 def test_forgetting_an_unknown_task_names_the_nearest(shell, session):
     shell.execute("%%task clean\nx = 1", "a")
-    with pytest.raises(UserError, match='There is no task "claen" to forget. Did you mean "clean"?'):
+    with pytest.raises(UserError, match=r'There is no task "claen" to forget\. Did you mean "clean"\?'):
         session.forget("claen")
 
 
