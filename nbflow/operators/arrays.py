@@ -20,8 +20,8 @@ def npy_parts(value: Any) -> tuple[Bytes, ...] | None:
     if numpy is None or type(value) is not numpy.ndarray or not _is_exact(value.dtype, numpy):
         return None
     header = io.BytesIO()
-    format = numpy.lib.format
-    format.write_array_header_2_0(header, format.header_data_from_array_1_0(value))
+    npy = numpy.lib.format
+    npy.write_array_header_2_0(header, npy.header_data_from_array_1_0(value))
     return header.getvalue(), _bytes_of(value, numpy)
 
 
@@ -30,8 +30,8 @@ def _is_exact(dtype: Any, numpy: Any) -> bool:
         return False
     if dtype.kind != "V":
         return True
-    format = numpy.lib.format
-    again = format.descr_to_dtype(format.dtype_to_descr(dtype))
+    npy = numpy.lib.format
+    again = npy.descr_to_dtype(npy.dtype_to_descr(dtype))
     return bool(again == dtype and again.isalignedstruct == dtype.isalignedstruct)
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import enum
 import pathlib
 import reprlib
@@ -15,7 +15,7 @@ _LIMIT: Final = 200
 _SHORT: Final = 80
 _ATOMS: Final = (bool, int, float, complex, str, bytes, type(None))
 #: Types whose repr is short, quick and says what they are.
-_TELLING: Final = (enum.Enum, BaseException, datetime.date, datetime.time, datetime.timedelta, pathlib.PurePath, range, slice)
+_TELLING: Final = (enum.Enum, BaseException, dt.date, dt.time, dt.timedelta, pathlib.PurePath, range, slice)
 
 
 def describe(value: Any) -> str:

@@ -107,39 +107,54 @@ def give(job: Job, namespace: Mapping[str, Any], inputs: Inputs, artifacts: Arti
         given.warnings.append(
             f"`{name}` was changed in place, which nbflow had not seen, so later tasks get it unchanged: add --writes {name} to the task"
         )
-    aliases: dict[int, str] = {}
+    storing = _Storing(job, inputs, artifacts)
     for name in job.demands:
         if name not in namespace:
-            raise UserError(f"`{name}` was not bound by {job.context.key}, although it must give it: bind it, or take it out of --writes and the cells below.")  # fmt: skip
+            raise UserError(
+                f"`{name}` was not bound by task {job.context.key}, which must give it because a later cell reads it or --writes names it: "
+                "bind it on every path through the cell."
+            )
         try:
-            given.values[name] = _store(name, namespace[name], None, job, inputs, artifacts, aliases)
+            given.values[name] = storing.keep(name, namespace[name])
         except UnstorableValue as error:
             raise UserError(f"`{name}` is {error.what}, which cannot be stored: {error.remedy}.") from error
     for name in job.offers:
         if name in namespace and name not in given.values:
             try:
                 _refuse_large(namespace[name], job.keep_limit)
-                given.values[name] = _store(name, namespace[name], job.keep_limit, job, inputs, artifacts, aliases)
+                given.values[name] = storing.keep(name, namespace[name], job.keep_limit)
             except UnstorableValue as error:
                 given.left_out[name] = f"left it out: {error}"
             except TooLarge as error:
-                given.left_out[name] = f"left it out: it {error}, and no cell reads it (--writes {name} keeps it)"
+                given.left_out[name] = f"left it out: it {error}, and no later cell was seen to read it (--writes {name} keeps it)"
 
 
-def _store(
-    name: str, value: Any, limit: int | None, job: Job, inputs: Inputs, artifacts: ArtifactStore, aliases: dict[int, str]
-) -> ValueRef:
-    alias = ""
-    if is_mutable(value) and not isinstance(value, (types.ModuleType, type, types.FunctionType)):
-        alias = aliases.setdefault(id(value), inputs.alias_of(value) or f"{job.token}/{name}")
-    return store(value, artifacts, definitions=inputs.definitions, alias=alias, limit=limit)
+class _Storing:
+    """Stores one name after the other; names of one object get one alias."""
+
+    def __init__(self, job: Job, inputs: Inputs, artifacts: ArtifactStore) -> None:
+        self._job = job
+        self._inputs = inputs
+        self._artifacts = artifacts
+        self._stored: dict[int, ValueRef] = {}
+
+    def keep(self, name: str, value: Any, limit: int | None = None) -> ValueRef:
+        """Raises UnstorableValue and TooLarge."""
+        stored = self._stored.get(id(value))  # ids are those of objects the namespace holds
+        if stored is not None:
+            return stored
+        is_one_object = is_mutable(value) and not isinstance(value, (types.ModuleType, type, types.FunctionType))
+        alias = (self._inputs.alias_of(value) or f"{self._job.token}/{name}") if is_one_object else ""
+        ref = store(value, self._artifacts, definitions=self._inputs.definitions, alias=alias, limit=limit)
+        self._stored[id(value)] = ref
+        return ref
 
 
 def _refuse_large(value: Any, limit: int) -> None:
     """Arrays and frames say how large they are before they are encoded."""
-    size = getattr(value, "nbytes", 0) if type(value).__module__.partition(".")[0] == "numpy" else 0
-    pandas = sys.modules.get("pandas")
-    if pandas is not None and isinstance(value, getattr(pandas, "DataFrame", ())):
+    size: Any = getattr(value, "nbytes", 0) if type(value).__module__.partition(".")[0] == "numpy" else 0
+    frame: Any = getattr(sys.modules.get("pandas"), "DataFrame", ())
+    if isinstance(value, frame):
         size = int(value.memory_usage(index=True).sum()) // 8  # Parquet may be that much smaller
     if isinstance(size, int) and size > limit:
         raise TooLarge(limit)

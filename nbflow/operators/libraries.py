@@ -82,7 +82,7 @@ class Libraries(importlib.abc.MetaPathFinder):
                 value = pickle.loads(stored) if isinstance(stored, bytes) else stored  # noqa: S301  from this run's captures
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    _LIBRARIES[name].set(sys.modules[name], key, value)
+                    _LIBRARIES[name].assign(sys.modules[name], key, value)
             except Exception as error:  # noqa: BLE001  another version may not know the setting; the attempt can do without
                 self._problems.append(f"the notebook's {name} setting {key} could not be restored ({error})")
 
@@ -94,10 +94,10 @@ class _Library:
         self,
         snapshot: Callable[[Any], Any],
         restore: Callable[[Any, Any], None],
-        set: Callable[[Any, str, Any], None],
+        assign: Callable[[Any, str, Any], None],
         begin: Callable[[Any], None] = lambda _module: None,
     ) -> None:
-        self.snapshot, self.restore, self.set, self.begin = snapshot, restore, set, begin
+        self.snapshot, self.restore, self.assign, self.begin = snapshot, restore, assign, begin
 
 
 def _matplotlib_begin(matplotlib: Any) -> None:

@@ -75,7 +75,7 @@ class Outputs:
             self._clear_if_asked()
             self._add_text(name, text)
             if self._pending and self._pending[-1][0] == name:
-                name, text = name, self._pending.pop()[1] + text
+                text = self._pending.pop()[1] + text
             self._pending.append((name, text))
             if "\n" in text and time.monotonic() - self._told_at >= _BATCH:
                 self._flush()

@@ -72,7 +72,10 @@ def _restore(state: ProcessState, problems: list[str]) -> None:
         try:
             os.chdir(state.cwd)
         except OSError as error:
-            problems.append(f"the notebook's working directory {state.cwd} cannot be entered on this worker ({error.strerror}): paths are relative to {Path.cwd()}")  # fmt: skip
+            problems.append(
+                f"the notebook's working directory {state.cwd} cannot be entered on this worker ({error.strerror}): "
+                f"paths are relative to {Path.cwd()}"
+            )
     sys.path[:0] = [folder for folder in state.sys_path if folder not in sys.path]
     importlib.invalidate_caches()
     if state.warning_filters is None:

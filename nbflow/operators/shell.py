@@ -8,8 +8,10 @@ import builtins
 import contextlib
 import getpass
 import sys
+import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
@@ -24,7 +26,8 @@ from nbflow.operators.definitions import file_name
 from nbflow.operators.errors import text_of
 from nbflow.operators.outputs import Outputs
 
-_NO_INPUT = "a task runs unattended, so input() cannot ask anybody: read a parameter, a file or an environment variable instead"
+_OWN: Final = str(Path(__file__).resolve().parents[1]) + "/"
+_NO_INPUT: Final = "a task runs unattended, so input() cannot ask anybody: read a parameter, a file or an environment variable instead"
 
 
 class CellCompiler(CachingCompiler):  # type: ignore[misc]  # IPython is not typed
@@ -141,6 +144,7 @@ class CellShell(InteractiveShell):  # type: ignore[misc]  # IPython is not typed
             return
         if isinstance(error, NameError) and error.name in self.unbound:
             error.args = (self.unbound[error.name],)
+        _cut_own_frames(trace)
         super().showtraceback((kind, error, trace) if exc_tuple else None, *args, **kwargs)
         if error is not None and not self.shown_traceback and not isinstance(error, UsageError):
             import traceback  # noqa: PLC0415  only groups of exceptions, which IPython prints as text, come here
@@ -166,6 +170,17 @@ class CellShell(InteractiveShell):  # type: ignore[misc]  # IPython is not typed
         """The worker's environment is the right one already."""
 
 
+def _cut_own_frames(trace: types.TracebackType | None) -> None:
+    """A traceback ends where the user's code called nbflow, not inside it."""
+    last = None
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(_OWN):
+            last = trace
+        trace = trace.tb_next
+    if last is not None:
+        last.tb_next = None
+
+
 def new_shell(attempt: Attempt) -> CellShell:
     """A fresh shell over the attempt's `__main__`."""
     job = attempt.job
@@ -184,7 +199,7 @@ def new_shell(attempt: Attempt) -> CellShell:
 @contextlib.contextmanager
 def current(shell: CellShell) -> Iterator[None]:
     """`get_ipython()` is this shell inside the block, `input()` is refused and figures are drawn inline."""
-    kinds = [kind for kind in type(shell).__mro__ if issubclass(kind, InteractiveShell)]
+    kinds: list[Any] = [kind for kind in type(shell).__mro__ if issubclass(kind, InteractiveShell)]
     before = {kind: kind.__dict__.get("_instance") for kind in kinds}
     asking: list[tuple[Any, str, Callable[..., str]]] = [(builtins, "input", builtins.input), (getpass, "getpass", getpass.getpass)]
     for kind in kinds:
@@ -204,7 +219,6 @@ def current(shell: CellShell) -> Iterator[None]:
 
 
 def _refuse_input(*_args: Any, **_kwargs: Any) -> str:
-    __tracebackhide__ = True  # IPython leaves such frames out of tracebacks
     raise RuntimeError(_NO_INPUT)
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from nbflow.core.job import INLINE_LIMIT, Capture, CaptureKind, ValueRef
 from nbflow.core.protocols import ArtifactStore
-from nbflow.operators import arrays, definitions as notebook, frames, plain
-from nbflow.operators.definitions import DefinitionTable
+from nbflow.operators import arrays, frames, plain
+from nbflow.operators.definitions import DefinitionTable, execute_definition, install
 from nbflow.operators.describe import describe
 from nbflow.operators.pickles import Bytes, TooLarge, UnstorableValue, pickle_parts, unpickle
 
@@ -147,7 +147,7 @@ class Decoder:
 
 
 def install_captures(
-    captures: MutableMapping[str, Capture] | Any,
+    captures: Mapping[str, Capture],
     namespace: MutableMapping[str, Any],
     artifacts: ArtifactStore,
     decoder: Callable[[ValueRef], Any] | None = None,
@@ -162,11 +162,11 @@ def install_captures(
             case CaptureKind.ATTRIBUTE:
                 namespace[capture.name] = getattr(_module(capture.module), capture.attribute)
             case CaptureKind.DEFINITION:
-                notebook.execute_definition(capture, namespace)
+                execute_definition(capture, namespace)
             case CaptureKind.VALUE if capture.value is not None:
                 namespace[capture.name] = read(capture.value)
 
-    notebook.install(captures, bind)
+    install(captures, bind)
 
 
 def _module(name: str) -> Any:
