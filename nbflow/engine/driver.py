@@ -221,6 +221,7 @@ class Driver:
             steps.append(self._machine.handle(Woke(), now))
         steps += self._dispatch(now)
         changes = [change for step in steps for change in step.changes]
+        attempts = self._refused(changes, attempts)
         attempts += self._archive(changes, {attempt.token for attempt in attempts})
         if changes or attempts or requests:
             cursor = self._at.store.commit(self._lease, changes, attempts, requests)
@@ -297,6 +298,16 @@ class Driver:
             return []
         keys = grant(waiting, len(self._attempts), parallelism=self._at.parallelism, max_active_tasks=self._flow.options.max_active_tasks)
         return [self._machine.handle(SlotGranted(key=key, token=Token(uuid.uuid4().hex)), now) for key in keys]
+
+    def _refused(self, changes: Sequence[Change], attempts: list[AttemptRecord]) -> list[AttemptRecord]:
+        """Attempts whose body ran well but whose decision the machine could not follow failed; what they gave does not count."""
+        why = {change.key: change.reason for change in changes if change.key is not None and change.after == TaskState.FAILED}
+        for attempt in attempts:
+            if attempt.key in why and attempt.outcome == Outcome.SUCCESS.value:
+                self._values.forget(attempt.key.task_id)
+                self._errors[attempt.key] = ErrorInfo(ename="BranchError", evalue=why[attempt.key], may_retry=False)
+        wrong = {attempt.token for attempt in attempts if attempt.key in why and attempt.outcome == Outcome.SUCCESS.value}
+        return [replace(one, outcome=Outcome.FAILED.value, reason=why[one.key]) if one.token in wrong else one for one in attempts]
 
     def _archive(self, changes: Sequence[Change], reported: set[Token]) -> list[AttemptRecord]:
         """Attempts that ended without a report (cancelled, marked, cleared while they ran) keep what was heard of them."""
