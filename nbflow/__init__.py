@@ -3,6 +3,9 @@
 
 from typing import Any
 
+from nbflow.core.context import FailTask, SkipTask, ctx
+
+__all__ = ["FailTask", "SkipTask", "__version__", "ctx", "load_ipython_extension", "unload_ipython_extension"]
 __version__ = "0.1.0"
 
 
