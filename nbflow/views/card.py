@@ -23,6 +23,8 @@ _LINE: Final = (
 _NAME: Final = "font-weight:600;margin-left:8px;white-space:nowrap"
 _SENTENCE: Final = "margin-left:8px;opacity:.8;min-width:0;overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
 _META: Final = "font-size:11px;opacity:.75;white-space:nowrap"
+#: Gives way before the sentence does.
+_CHIPS_BOX: Final = "flex:0 100 auto;min-width:0;overflow:hidden;white-space:nowrap"
 _CHIP: Final = (
     f"font-family:{_CODE};font-size:11px;line-height:18px;margin-left:4px;padding:0 5px;border-radius:3px;"
     "background:rgba(128,128,128,.18);white-space:nowrap"
@@ -49,7 +51,8 @@ def card_html(flow: Flow, task: Task, record: TaskRecord | None, now: datetime, 
         f'<span style="{_SENTENCE}" title="{escape(sentence)}">{escape(sentence)}</span> ',
     ]
     if record is not None:
-        parts += [_chips("reads", [read.name for read in task.reads]), _chips("gives", gives_of(task))]
+        chips = _chips("reads", [read.name for read in task.reads]) + _chips("gives", gives_of(task))
+        parts.append(f'<span style="{_CHIPS_BOX}">{chips}</span>')
     parts.append(f'<span style="{_META};margin-left:auto;padding-left:12px">{escape(right)}</span>')
     return f'<div style="{_line_style(view)}">{"".join(parts)}</div>'
 

@@ -179,13 +179,15 @@ class _Picture:
         words, words_length = _fitted(line, room - (24 if more else 6), 11)
         lively = self._records and not view.dashed and not quiet
         border = f'stroke="{view.ink if lively else GREY}" stroke-opacity=".8"'
-        dash = ' stroke-dasharray="3 2.5"' if view.dashed and self._records else ""
         box = f'x=".5" y=".5" width="{node.width - 1}" height="{node.height - 1}" rx="4"'
+        line_box, dash = box, ""
+        if view.dashed and self._records:  # inside the white ground, so that the dashes show on a dark page too
+            line_box, dash = f'x="2" y="2" width="{node.width - 4}" height="{node.height - 4}" rx="3"', ' stroke-dasharray="3 2.5"'
         tint = f'<rect {box} fill="{view.ink}" fill-opacity=".09"/>' if view.tinted else ""
         weight, ink = ("400", WORDS_INK) if quiet else ("500", NAME_INK)
         return (
             f'<g transform="translate({node.x:g} {node.y:g})"><title>{escape(title)}</title>'
-            f'<rect {box} fill="#fff"/>{tint}<rect {box} fill="none" {border}{dash}/>'
+            f'<rect {box} fill="#fff"/>{tint}<rect {line_box} fill="none" {border}{dash}/>'
             f'<g transform="translate(12 14)">{glyph_paths(view)}</g>'
             f'<text x="{NAME_LEFT}" y="19" font-weight="{weight}" fill="{ink}"{name_length}>{escape(name)}</text>'
             f'<text x="{NAME_LEFT}" y="34" font-size="11" fill="{WORDS_INK}"{words_length}>{escape(words)}</text>{more}</g>'

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from nbflow.core import messages
@@ -15,6 +14,7 @@ from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.model import Flow, Task
 from nbflow.core.options import TaskKind
 from nbflow.core.records import TaskRecord
+from nbflow.core.states import TaskState
 from nbflow.views.glyphs import record_view
 from nbflow.views.payloads import graph_json, run_json, run_row
 from nbflow.views.words import attempt_words, node_line, states_of, took, waits_for
@@ -24,85 +24,98 @@ __all__ = ["graph_json", "graph_text", "mermaid", "run_json", "run_row"]
 #: Width of a terminal when nobody knows better.
 WIDTH: Final = 100
 _NAME_LIMIT: Final = 40
+#: States whose reason is worth a few words.
+_EXPLAINED: Final = frozenset({TaskState.SKIPPED, TaskState.UPSTREAM_FAILED, TaskState.UP_FOR_RETRY})
+_NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def graph_text(flow: Flow, records: Mapping[TaskKey, TaskRecord], now: datetime | None = None, width: int = WIDTH) -> str:
-    """The tasks in layers from top to bottom, each after all it waits for, with state and what it waits for.
+    """The tasks from top to bottom, each below one it waits for (the last of them to be reached), with state and times, or the names it takes.
 
-    Lines are at most `width` columns. Without records the states are left out.
+    Tasks of a group that wait for the same stand together. Lines are at most `width` columns. Raises CycleError.
     """
     title = f"{flow.name}: {messages.tally(states_of(flow, records)) if records else messages.plural(len(flow.tasks), 'task')}"
     if not flow.tasks:
         return title
-    rows = [row for block in _blocks(flow) for row in _rows(flow, block, records, now)]
-    column = min(max(len(left) for left, _ in rows), max(12, width // 2))
-    lines = [_line(left, right, column, width) for left, right in rows]
-    return "\n".join([_cut(title, width), *lines])
+    rows = _Tree(flow, records, now).rows()
+    column = min(max(len(left) for left, _ in rows), max(12, width * 3 // 5))
+    return "\n".join([_cut(title, width), *(_line(left, right, column, width) for left, right in rows)])
 
 
-def _blocks(flow: Flow) -> list[tuple[int, list[Task]]]:
-    """Tasks in topological layers, as (layer, tasks): one block for each group met in a layer, single tasks by themselves."""
-    layers = _layers(flow)
-    by_id = {task.id: task for task in flow.tasks}
-    blocks: list[tuple[int, list[Task]]] = []
-    for layer, ids in itertools.groupby(sorted(layers, key=lambda id: layers[id]), key=lambda id: layers[id]):
-        tasks = [by_id[id] for id in ids]
-        groups: dict[str, list[Task]] = {}
-        for task in tasks:
-            groups.setdefault(task.group or task.id + "\0", []).append(task)
-        blocks += [(layer, members) for members in groups.values()]
-    return blocks
+class _Tree:
+    """The flow as a tree of units: a unit is a task, or several tasks of one group with the same upstream."""
 
+    def __init__(self, flow: Flow, records: Mapping[TaskKey, TaskRecord], now: datetime | None) -> None:
+        self._flow, self._records, self._now = flow, records, now
+        graph = Graph.of(flow)
+        by_id = {task.id: task for task in flow.tasks}
+        layer: dict[TaskId, int] = {}
+        units: dict[tuple[str, tuple[TaskId, ...]], list[Task]] = {}
+        home: dict[TaskId, list[Task]] = {}
+        for id in graph.order:
+            above = graph.upstream(id)
+            layer[id] = 1 + max((layer[other] for other in above), default=-1)
+            unit = units.setdefault((by_id[id].group or f"\0{id}", above), [])
+            unit.append(by_id[id])
+            home[id] = unit
+        self._roots: list[list[Task]] = []
+        self._below: dict[TaskId, list[list[Task]]] = {}
+        for (_, above), unit in units.items():
+            unit.sort(key=lambda task: graph.position[task.id])
+            if above:
+                parent = home[max(above, key=lambda other: (layer[other], graph.position[other]))]
+                self._below.setdefault(parent[0].id, []).append(unit)
+            else:
+                self._roots.append(unit)
 
-def _layers(flow: Flow) -> dict[TaskId, int]:
-    graph = Graph.of(flow)
-    layers: dict[TaskId, int] = {}
-    for id in graph.order:
-        layers[id] = 1 + max((layers[above] for above in graph.upstream(id)), default=-1)
-    return {id: layers[id] for id in graph.ids}
+    def rows(self) -> list[tuple[str, str]]:
+        """Left: the drawing; right: the words."""
+        rows: list[tuple[str, str]] = []
+        todo: list[tuple[list[Task], str, str, list[Task]]] = [(unit, "", "", []) for unit in reversed(self._roots)]
+        while todo:
+            unit, first, rest, parent = todo.pop()
+            below = self._below.get(unit[0].id, [])
+            rows += self._unit(unit, first, rest + ("│ " if len(below) > 1 else "  "), parent)
+            if len(below) == 1:
+                todo.append((below[0], rest + "↓ ", rest, unit))
+                continue
+            for place in range(len(below) - 1, -1, -1):
+                last = place == len(below) - 1
+                todo.append((below[place], rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "), unit))
+        return rows
 
+    def _unit(self, unit: Sequence[Task], first: str, rest: str, parent: Sequence[Task]) -> Iterable[tuple[str, str]]:
+        obvious = set(self._flow.upstream(unit[0].id)) == {task.id for task in parent}
+        waits = "" if obvious else _lower(waits_for(self._flow, unit[0]))
+        if len(unit) == 1:
+            return [(first + _name(unit[0].id, unit[0], self._records), self._notes(unit[0], waits))]
+        head = (f"{first}{unit[0].group}/", _joined(messages.plural(len(unit), "task"), waits))
+        return [head, *((rest + _name(task.label, task, self._records), self._notes(task, "")) for task in unit)]
 
-def _rows(
-    flow: Flow, block: tuple[int, list[Task]], records: Mapping[TaskKey, TaskRecord], now: datetime | None
-) -> Iterable[tuple[str, str]]:
-    layer, tasks = block
-    indent = "  " * min(layer, 12)
-    arrow = "└ " if layer else ""
-    if not tasks[0].group:
-        return [(f"{indent}{arrow}{_name(tasks[0].id, tasks[0], records)}", _notes(flow, tasks[0], records, now))]
-    shared = {waits_for(flow, task) for task in tasks}
-    common = shared.pop() if len(shared) == 1 else None
-    rows = [(f"{indent}{arrow}{tasks[0].group}/", _lower(common or ""))]
-    hang = indent + " " * len(arrow)
-    for place, task in enumerate(tasks):
-        branch = "└─ " if place == len(tasks) - 1 else "├─ "
-        rows.append((f"{hang}{branch}{_name(task.label, task, records)}", _notes(flow, task, records, now, waits=common is None)))
-    return rows
+    def _notes(self, task: Task, waits: str) -> str:
+        """During a run the state in words, its times and why; before it, what the task waits for and takes."""
+        kind = "branch" if task.options.as_ is TaskKind.BRANCH else ""
+        record = self._records.get(TaskKey(task.id))
+        if record is None:
+            names = dict.fromkeys(name for edge in self._flow.edges if edge.downstream == task.id for name in edge.names)
+            return _joined(kind, waits, f"reads {', '.join(names)}" if names else "")
+        at = self._now or record.ended_at or record.started_at
+        time = took(record, at) if at else ""
+        return _joined(
+            record_view(record).word.partition(",")[0], time, attempt_words(task, record), kind, self._why(task, record, at) or waits
+        )
+
+    @staticmethod
+    def _why(task: Task, record: TaskRecord, at: datetime | None) -> str:
+        if record.state not in _EXPLAINED:
+            return ""
+        line = node_line(task, record, at or _NO_TIME)
+        return "" if record_view(record).word.startswith(line) else f"({line})"
 
 
 def _name(name: str, task: Task, records: Mapping[TaskKey, TaskRecord]) -> str:
     shown = cut_middle(name, _NAME_LIMIT)
     return f"{record_view(records.get(TaskKey(task.id))).glyph} {shown}" if records else shown
-
-
-def _notes(flow: Flow, task: Task, records: Mapping[TaskKey, TaskRecord], now: datetime | None, *, waits: bool = True) -> str:
-    """What stands at the right: the state in words and its times during a run, else what the task waits for and takes from it."""
-    kind = "branch" if task.options.as_ is TaskKind.BRANCH else ""
-    record = records.get(TaskKey(task.id))
-    above = _lower(waits_for(flow, task)) if waits else ""
-    if record is None:
-        return _joined(kind, above, _names(flow, task) if waits else "")
-    at = now or record.ended_at or record.started_at
-    state = record_view(record).word if at is None else _joined(record_view(record).word, took(record, at), attempt_words(task, record))
-    if record.state.is_finished or at is None:
-        detail = node_line(task, record, at) if at and record.state.value in {"skipped", "upstream_failed"} else ""
-        return _joined(state if detail in {"", state} else f"{state} ({detail})", kind)
-    return _joined(state, kind, above)
-
-
-def _names(flow: Flow, task: Task) -> str:
-    names = dict.fromkeys(name for edge in flow.edges if edge.downstream == task.id for name in edge.names)
-    return f"({', '.join(names)})" if names else ""
 
 
 def _lower(text: str) -> str:
