@@ -41,7 +41,7 @@ class Completer:
 
 def _before_cursor(event: Any) -> str:
     """The line up to the cursor."""
-    return str(event.line).rpartition("\n")[2]
+    return str(event.text_until_cursor)
 
 
 def install(shell: Any, completer: Completer) -> None:

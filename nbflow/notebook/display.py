@@ -14,11 +14,10 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from typing import Any, Final
 
 from nbflow.core.ids import TaskId, TaskKey
-from nbflow.core.job import ExecutorEvent, OutputMade, OutputsRef, ProgressMade, Report
+from nbflow.core.job import ErrorInfo, ExecutorEvent, OutputMade, OutputsRef, ProgressMade, Report
 from nbflow.core.model import Flow, Task
 from nbflow.core.records import Change, TaskRecord
 from nbflow.core.snapshot import RunSnapshot
@@ -45,12 +44,11 @@ def next_graph_id() -> str:
     return f"nbflow-graph-{next(_numbers)}"
 
 
-def card(flow: Flow, task: Task, record: TaskRecord | None = None) -> Bundle:
+def card(flow: Flow, task: Task, record: TaskRecord | None = None, note: str = "") -> Bundle:
     """A task's card as a MIME bundle."""
     from nbflow.views.bundles import task_bundle  # noqa: PLC0415 - loading the extension stays quick
 
-    bundle: Bundle = task_bundle(flow, task, record, datetime.now(UTC))
-    return bundle
+    return task_bundle(flow, task, record, datetime.now(UTC), note=note)
 
 
 def graph(flow: Flow, snapshot: RunSnapshot | None = None) -> Bundle:
@@ -58,28 +56,14 @@ def graph(flow: Flow, snapshot: RunSnapshot | None = None) -> Bundle:
     from nbflow.views.bundles import graph_bundle  # noqa: PLC0415 - as above
 
     records = snapshot.tasks if snapshot else {}
-    bundle: Bundle = graph_bundle(flow, records, snapshot.run if snapshot else None, datetime.now(UTC))
-    return bundle
+    return graph_bundle(flow, records, snapshot.run if snapshot else None, datetime.now(UTC))
 
 
-def with_note(bundle: Bundle, note: str) -> Bundle:
-    """The bundle with a sentence under it."""
-    if not note:
-        return bundle
-    noted = dict(bundle)
-    noted["text/plain"] = f"{bundle.get('text/plain', '')}\n{note}".lstrip()
-    if "text/html" in noted:
-        noted["text/html"] = f'{noted["text/html"]}<div style="font-size:11px;opacity:.7">{escape(note)}</div>'
-    return noted
+def header(flow: Flow) -> Bundle:
+    """The line under the `%%flow` cell."""
+    from nbflow.views.bundles import header_bundle  # noqa: PLC0415 - as above
 
-
-def flow_card(flow: Flow) -> Bundle:
-    """The header, as understood: one line."""
-    count = len(flow.tasks)
-    parts = [f"{count} task{'' if count == 1 else 's'} so far." if count else "No tasks yet.", flow.options.description]
-    said = " ".join(part for part in parts if part)
-    html = f'<div style="padding:4px 0;font:13px system-ui,sans-serif"><b>{escape(flow.name)}</b>&ensp;{escape(said)}</div>'
-    return {"text/plain": f"{flow.name}: {said}", "text/html": html}
+    return header_bundle(flow)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,9 +192,9 @@ class LiveDisplay:
         match said.event:
             case OutputMade(output=output):
                 area.add(output, self._card(said.key.task_id))
-            case Report(outputs=outputs):
+            case Report() as report:
                 area.flush()
-                area.settle(self._outputs(outputs), self._card(said.key.task_id))
+                area.settle(_complete(self._outputs(report.outputs), report.error), self._card(said.key.task_id))
             case ProgressMade():
                 changed[said.key.task_id] = None
             case _:
@@ -219,6 +203,14 @@ class LiveDisplay:
     def _card(self, task: TaskId) -> Bundle:
         record = self._snapshot().tasks.get(TaskKey(task))
         return card(self._flow, self._tasks[task], record)
+
+
+def _complete(outputs: list[dict[str, Any]], error: ErrorInfo | None) -> list[dict[str, Any]]:
+    """The outputs with the error: an attempt that was ended from outside (its time, its memory) could not show it itself."""
+    if error is None or any(output["output_type"] == "error" for output in outputs):
+        return outputs
+    traceback = list(error.traceback) or [error.sentence]
+    return [*outputs, {"output_type": "error", "ename": error.ename, "evalue": error.evalue, "traceback": traceback}]
 
 
 class TerminalDisplay:

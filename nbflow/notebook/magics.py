@@ -47,7 +47,7 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
         self._refuse_own_mistakes(executed)
         flow = self._draft_or_none()
         if flow is not None:
-            self.channel.show(display.flow_card(flow), "nbflow-flow")
+            self.channel.show(display.header(flow), "nbflow-flow")
 
     # --- %%task -------------------------------------------------------------------------------------------------------
 
@@ -72,7 +72,7 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
             if self.session.path and not self.session.number_of(executed.key)
             else ""
         )
-        self.channel.show(display.with_note(display.card(flow, flow.task(name)), note), display.card_id(name))
+        self.channel.show(display.card(flow, flow.task(name), note=note), display.card_id(name))
         host = self.launcher.host
         if isinstance(host, LiveHost) and not self._warmed:
             self._warmed = True

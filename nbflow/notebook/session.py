@@ -11,18 +11,27 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from nbflow.authoring.magic_line import read_task_line
 from nbflow.authoring.notebook_file import CellSource, read_notebook
 from nbflow.core.errors import NbflowError, UserError, nearest
 from nbflow.core.ids import FlowName, TaskId, slug
 from nbflow.core.model import Flow
 
-_TASK = re.compile(r"\A\s*%%task[ \t]+(?P<name>[^\s-][^\s]*)")
+_TASK = re.compile(r"\A\s*(?P<line>%%task\b[^\n]*)")
 _FLOW = re.compile(r"\A\s*%%flow\b")
 #: Keys of plain cells without an id.
 _TURN = "turn:"
+
+
+@lru_cache(maxsize=10_000)
+def task_name(source: str) -> str:
+    """The name on the `%%task` line of a cell; "" when it has none."""
+    found = _TASK.match(source)
+    return str(read_task_line(found["line"]).id or "") if found else ""
 
 
 @dataclass(frozen=True)
@@ -44,8 +53,7 @@ class Executed:
     @property
     def task(self) -> str:
         """The name on its `%%task` line, "" for any other cell."""
-        found = _TASK.match(self.source)
-        return found["name"] if found else ""
+        return task_name(self.source)
 
 
 class Session:
@@ -229,7 +237,7 @@ class Session:
     def saved_task_names(self) -> tuple[str, ...]:
         """The tasks of the saved file, executed or not."""
         self._refresh()
-        return tuple(found["name"] for cell in self._file.cells if (found := _TASK.match(cell.source)))
+        return tuple(name for cell in self._file.cells if (name := task_name(cell.source)))
 
     def _refresh(self) -> None:
         """Read the file again when it changed; what was in it and no longer is was deleted."""
@@ -283,7 +291,7 @@ class _NotebookFile:
 
 def _key_without_id(source: str, count: int) -> str:
     """A key for a cell of a front end without cell ids: a task is known by its name, the header as such, any other cell by its turn."""
-    found = _TASK.match(source)
-    if found:
-        return f"task:{found['name']}"
+    name = task_name(source)
+    if name:
+        return f"task:{name}"
     return "flow:" if _FLOW.match(source) else f"{_TURN}{count}"

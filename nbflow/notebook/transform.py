@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A blocking `%nbflow run` becomes an `await`, so that the kernel goes on serving messages (a panel's buttons, completion) while the run lasts.
+"""What nbflow changes in a cell's text: above all, a blocking `%nbflow run` becomes an `await`, so that the kernel goes on serving messages (a panel's buttons, completion) while the run lasts.
 
 Only a statement at the top level of a cell is rewritten: inside a function, an indented block or a string it is left as it is and blocks.
 Tokens tell these apart, as in IPython's own transformers.
@@ -65,14 +65,28 @@ def _is_run(tokens: Sequence[Token]) -> bool:
     return len(tokens) > 2 and tokens[1].string == "nbflow" and tokens[2].string == "run"
 
 
+def allow_empty_body(lines: list[str]) -> list[str]:
+    """A `%%task` or `%%flow` line alone in its cell: IPython refuses a cell magic without a body, but a task may be empty and a header short."""
+    written = [line for line in lines if line.strip()]
+    if len(written) == 1 and written[0].split()[0] in {"%%task", "%%flow"}:
+        return [written[0].rstrip("\n") + "\n", "\n"]
+    return lines
+
+
 def install(shell: Any) -> None:
-    """Rewrite from now on in this shell. Does nothing in a shell that cannot await."""
+    """Rewrite from now on in this shell; what it cannot await, it runs as an ordinary call."""
+    cleanup = shell.input_transformer_manager.cleanup_transforms
+    if allow_empty_body not in cleanup:
+        cleanup.insert(0, allow_empty_body)
     if shell.autoawait and AwaitRun not in shell.input_transformer_manager.token_transformers:
         shell.input_transformer_manager.token_transformers.insert(0, AwaitRun)
 
 
 def uninstall(shell: Any) -> None:
     """Stop rewriting."""
+    cleanup = shell.input_transformer_manager.cleanup_transforms
+    if allow_empty_body in cleanup:
+        cleanup.remove(allow_empty_body)
     transformers = shell.input_transformer_manager.token_transformers
     if AwaitRun in transformers:
         transformers.remove(AwaitRun)

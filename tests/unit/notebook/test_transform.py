@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from nbflow.notebook.transform import AwaitRun
+from nbflow.notebook.transform import AwaitRun, allow_empty_body
 
 
 @pytest.fixture
@@ -58,3 +58,10 @@ def test_everything_else_is_left_alone(transform, cell):
 
 def test_a_run_in_a_function_is_an_ordinary_call(transform):
     assert "run_line_magic('nbflow', 'run')" in transform("def f():\n    %nbflow run")
+
+
+@pytest.mark.parametrize("cell", ["%%task gate", "%%task gate\n", "\n%%flow sales --x\n\n"])
+def test_a_magic_line_alone_gets_a_body(cell):
+    manager = TransformerManager()
+    manager.cleanup_transforms.insert(0, allow_empty_body)
+    assert manager.transform_cell(cell).endswith("'\\n')\n")
