@@ -30,6 +30,8 @@ from nbflow.executors.user_modules import UserModules
 GROWTH_LIMIT: Final = 1 << 30
 #: Imported before the first job when an earlier child had loaded them.
 HEAVY: Final = ("numpy", "pandas", "matplotlib", "pyarrow", "scipy", "sklearn", "polars")
+#: What nearly every first job would import.
+_FIRST_USED: Final = ("nbflow.operators.cell", "nbflow.operators.shell", "nbflow.store.artifacts")
 #: Signals a job may have changed; the next one finds them as Python sets them.
 _SIGNALS: Final[dict[signal.Signals, Any]] = {
     signal.SIGINT: signal.default_int_handler,
@@ -71,7 +73,7 @@ class ChildLoop:
     def __init__(self, sock: socket.socket, runner: str, preload: Sequence[str]) -> None:
         module, _, name = runner.partition(":")
         self._run_job = getattr(importlib.import_module(module), name)
-        for library in preload:
+        for library in (*_FIRST_USED, *preload):
             _import_quietly(library)
         self._sock = sock
         self._sending = threading.Lock()

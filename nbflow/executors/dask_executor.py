@@ -47,7 +47,7 @@ class _Sent:
 class DaskExecutor:
     """`spec` is `local` (the home's cluster, started when there is none), an address, or `scheduler_file:PATH`.
 
-    `artifacts` is asked for the started mark of an attempt whose worker died before it could say that it had begun.
+    `artifacts` is asked about an attempt whose worker died: its manifest says how it had ended, its started mark that it had begun.
     """
 
     def __init__(
@@ -260,9 +260,19 @@ class DaskExecutor:
         return endings.unusable(endings.Facts(token=token), f"the Dask worker could not run it: {type(error).__name__}: {error}")
 
     def _lost(self, token: Token, sent: _Sent, reason: str) -> Report:
+        """Nothing came back: perhaps the attempt had ended and its manifest says how, else it is lost."""
+        report = self._manifest(token)
+        if report is not None:
+            return report
         began = sent.began
         started_at = began.at if began else self._started_mark(token)
         return endings.lost(endings.Facts(token=token, worker=began.worker if began else "", started_at=started_at), reason)
+
+    def _manifest(self, token: Token) -> Report | None:
+        """The report as it was written down where the values are, before it was sent."""
+        data = self._artifacts.read_mark(f"{token}.manifest") if self._artifacts is not None else None
+        report: Report | None = pickle.loads(data) if data is not None else None  # noqa: S301 - written by our own workers
+        return report
 
     def _started_mark(self, token: Token) -> datetime | None:
         """When user code began, by the mark that stands in the artifact store; its text is an ISO instant, or anything."""

@@ -8,8 +8,12 @@ import sys
 import sysconfig
 from collections.abc import Iterable
 from types import ModuleType
+from typing import Final
 
 from nbflow.executors.frames import FileStamp
+
+#: A file's time is that of the kernel's last tick, which may lie this much in the past.
+_COARSE_NS: Final = 20_000_000
 
 
 class UserModules:
@@ -32,7 +36,7 @@ class UserModules:
             stamp = stamp_of(path) if path else None
             if stamp:
                 self._stamps[path] = stamp
-                if stamp.mtime_ns > since_ns:
+                if stamp.mtime_ns > since_ns - _COARSE_NS:
                     stale = path
         return stale
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import socket
 import threading
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from nbflow.core.errors import SetupError
-from nbflow.core.job import Outcome
+from nbflow.core.job import Outcome, Report
 from nbflow.executors.cluster import (
     LOG_NAME,
     check_versions,
@@ -168,6 +169,30 @@ def test_a_home_cluster_that_was_killed_is_started_again(tmp_path):
     assert bench.report("next").outcome is Outcome.SUCCESS
     bench.executor.close()
     stop_home_cluster(tmp_path)
+
+
+def test_a_cell_runs_on_the_cluster_as_it_would_in_a_kernel(tmp_path):
+    bench = Bench(DaskExecutor("local", home=tmp_path, workers=2, idle=2, artifacts_url=str(tmp_path / "artifacts")))
+    bench.submit("cell", "x = 20\nprint(x)\nx + 1", operator="cell", artifacts_url=str(tmp_path / "artifacts"), offers=("x",))
+    report = bench.report("cell")
+    assert report.outcome is Outcome.SUCCESS
+    assert [output["output_type"] for output in report.outputs.inline] == ["stream", "execute_result"]
+    assert report.values["x"].shown == "20"
+    bench.executor.close()
+    stop_home_cluster(tmp_path)
+
+
+def test_an_attempt_that_had_ended_before_its_worker_died_is_not_lost(home, tmp_path):
+    artifacts = open_artifacts(str(tmp_path))
+    bench = Bench(DaskExecutor("local", home=home, runner=NAME, artifacts=artifacts))
+    bench.submit("ended", FOREVER)
+    began = bench.began("ended")
+    token = bench.token("ended")
+    ended = Report(token=token, outcome=Outcome.SUCCESS, started_at=began.at, ended_at=began.at)
+    artifacts.write_mark(f"{token}.manifest", pickle.dumps(ended))
+    dask_worker(home).kill()
+    assert bench.report("ended") == ended
+    bench.executor.close()
 
 
 def test_resources_and_priority_reach_dask(bench):

@@ -16,7 +16,7 @@ NAME = "tests.unit.executors.runner:run_job"
 
 def job(source: str, *, token: str = "t", **facts) -> Job:
     context = JobContext(flow=FlowName("f"), run_id=RunId("r"), key=TaskKey(TaskId("task")), attempt=1)
-    return Job(token=Token(token), context=context, operator="python", source=source, **facts)
+    return Job(**{"token": Token(token), "context": context, "operator": "python", "source": source, **facts})
 
 
 def run_job(job: Job, artifacts: ArtifactStore | None, tell: Callable[[ExecutorEvent], None], *, worker: str = "") -> Report:
