@@ -20,6 +20,10 @@ from nbflow.operators.values import Decoder, TooLarge, UnstorableValue, encode_p
 _CANONICAL: Final = frozenset({"json", "text", "bytes", "npy"})
 
 
+class NotGiven(UserError):
+    """A demanded name was not bound, or is bound to what cannot be stored."""
+
+
 @dataclass(kw_only=True)
 class Given:
     """What came of it, filled while it is encoded."""
@@ -56,8 +60,8 @@ class Inputs:
 
     def __init__(self, job: Job, artifacts: ArtifactStore) -> None:
         self.decode = Decoder(artifacts)
-        self.definitions = DefinitionTable.from_captures(job.captures)
         self._job = job
+        self._defined: dict[str, Any] = {}
         self._taken: dict[str, _Taken] = {}
 
     def bind(self, namespace: dict[str, Any]) -> None:
@@ -67,12 +71,18 @@ class Inputs:
             for name, capture in self._job.captures.items()
             if capture.kind is CaptureKind.VALUE and capture.value is not None
         }
+        self._defined = {name: namespace.get(name) for name in DefinitionTable.from_captures(self._job.captures)}
         for name, ref in self._job.inputs.items():
             namespace[name] = self.decode(ref)
+        definitions = self.definitions(namespace)
         for name, ref in {**captured, **self._job.inputs}.items():
             value = namespace[name]
             if is_mutable(value):
-                self._taken[name] = _Taken(ref=ref, handle=_Handle(value), fingerprint=self._first_fingerprint(value, ref))
+                self._taken[name] = _Taken(ref=ref, handle=_Handle(value), fingerprint=_first_fingerprint(value, ref, definitions))
+
+    def definitions(self, namespace: Mapping[str, Any]) -> DefinitionTable:
+        """Those that are still the notebook's own: a class the body defines anew under the same name travels by value."""
+        return DefinitionTable.of_names(name for name, thing in self._defined.items() if namespace.get(name) is thing)
 
     def alias_of(self, value: Any) -> str:
         """The alias of the input this very object came from; "" when it is a new one."""
@@ -80,6 +90,7 @@ class Inputs:
 
     def changed(self, namespace: Mapping[str, Any]) -> list[str]:
         """Inputs that were changed in place although the analysis of the cell had not seen it."""
+        definitions = self.definitions(namespace)
         expected = {*self._job.mutates, *self._job.demands, *self._job.offers}
         return [
             name
@@ -88,36 +99,38 @@ class Inputs:
             and taken.fingerprint
             and name in namespace
             and taken.handle.is_handle_of(namespace[name])
-            and self._fingerprint(namespace[name], taken.ref) != taken.fingerprint
+            and _fingerprint(namespace[name], taken.ref, definitions) != taken.fingerprint
         ]
 
-    def _first_fingerprint(self, value: Any, ref: ValueRef) -> str:
-        return ref.hash if ref.format in _CANONICAL else self._fingerprint(value, ref)
 
-    def _fingerprint(self, value: Any, ref: ValueRef) -> str:
-        try:
-            return encode_parts(value, definitions=self.definitions, as_pickle=ref.format not in _CANONICAL).hash
-        except UnstorableValue:
-            return "unstorable now"
+def _first_fingerprint(value: Any, ref: ValueRef, definitions: DefinitionTable) -> str:
+    return ref.hash if ref.format in _CANONICAL else _fingerprint(value, ref, definitions)
+
+
+def _fingerprint(value: Any, ref: ValueRef, definitions: DefinitionTable) -> str:
+    try:
+        return encode_parts(value, definitions=definitions, as_pickle=ref.format not in _CANONICAL).hash
+    except UnstorableValue:
+        return "cannot be stored any more"
 
 
 def give(job: Job, namespace: Mapping[str, Any], inputs: Inputs, artifacts: ArtifactStore, given: Given) -> None:
-    """Encode and store what the body gives. Raises UserError naming a demanded name that is missing or cannot be stored."""
+    """Encode and store what the body gives. Raises NotGiven naming a demanded name that is missing or cannot be stored."""
     for name in inputs.changed(namespace):
         given.warnings.append(
             f"`{name}` was changed in place, which nbflow had not seen, so later tasks get it unchanged: add --writes {name} to the task"
         )
-    storing = _Storing(job, inputs, artifacts)
+    storing = _Storing(job, inputs, artifacts, inputs.definitions(namespace))
     for name in job.demands:
         if name not in namespace:
-            raise UserError(
+            raise NotGiven(
                 f"`{name}` was not bound by task {job.context.key}, which must give it because a later cell reads it or --writes names it: "
                 "bind it on every path through the cell."
             )
         try:
             given.values[name] = storing.keep(name, namespace[name])
         except UnstorableValue as error:
-            raise UserError(f"`{name}` is {error.what}, which cannot be stored: {error.remedy}.") from error
+            raise NotGiven(f"`{name}` is {error.what}, which cannot be stored: {error.remedy}.") from error
     for name in job.offers:
         if name in namespace and name not in given.values:
             try:
@@ -132,8 +145,9 @@ def give(job: Job, namespace: Mapping[str, Any], inputs: Inputs, artifacts: Arti
 class _Storing:
     """Stores one name after the other; names of one object get one alias."""
 
-    def __init__(self, job: Job, inputs: Inputs, artifacts: ArtifactStore) -> None:
+    def __init__(self, job: Job, inputs: Inputs, artifacts: ArtifactStore, definitions: DefinitionTable) -> None:
         self._job = job
+        self._definitions = definitions
         self._inputs = inputs
         self._artifacts = artifacts
         self._stored: dict[int, ValueRef] = {}
@@ -145,7 +159,7 @@ class _Storing:
             return stored
         is_one_object = is_mutable(value) and not isinstance(value, (types.ModuleType, type, types.FunctionType))
         alias = (self._inputs.alias_of(value) or f"{self._job.token}/{name}") if is_one_object else ""
-        ref = store(value, self._artifacts, definitions=self._inputs.definitions, alias=alias, limit=limit)
+        ref = store(value, self._artifacts, definitions=self._definitions, alias=alias, limit=limit)
         self._stored[id(value)] = ref
         return ref
 

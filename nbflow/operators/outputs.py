@@ -157,24 +157,31 @@ class Outputs:
             self._tell({**output, "transient": {"display_id": display_id}} if display_id else output)
 
     def _add_text(self, name: str, text: str) -> None:
-        last = self._tail[-1] if self._tail else (self._head[-1] if self._head else None)
-        in_tail = bool(self._tail)
-        full = (in_tail and last is not None and last.size >= _PIECE) or (not in_tail and self._head_size >= self._half)
-        if last is None or last.text is None or last.output["name"] != name or full:
-            last = _Entry({"output_type": "stream", "name": name})
-            self._append(last)
+        position = 0
+        while position < len(text):
+            entry = self._stream_entry(name)
             in_tail = bool(self._tail)
-        room = _PIECE if in_tail else max(self._half - self._head_size, _PIECE)
-        last.text.feed(text[:room])  # type: ignore[union-attr]  # it is a stream: see above
-        grown = last.text.size - last.size  # type: ignore[union-attr]
-        last.size += grown
-        if in_tail:
-            self._tail_size += grown
-            self._drop_old()
-        else:
-            self._head_size += grown
-        if len(text) > room:
-            self._add_text(name, text[room:])
+            room = _PIECE if in_tail else max(self._half - self._head_size, _PIECE)
+            assert entry.text is not None
+            entry.text.feed(text[position : position + room])
+            position += room
+            grown = entry.text.size - entry.size
+            entry.size += grown
+            if in_tail:
+                self._tail_size += grown
+                self._drop_old()
+            else:
+                self._head_size += grown
+
+    def _stream_entry(self, name: str) -> _Entry:
+        """Where the next piece of this stream goes: the last output while it is this stream's and has room, else a new one."""
+        last = self._tail[-1] if self._tail else (self._head[-1] if self._head else None)
+        is_full = last is not None and (last.size >= _PIECE if self._tail else self._head_size >= self._half)
+        if last is not None and last.text is not None and last.output["name"] == name and not is_full:
+            return last
+        entry = _Entry({"output_type": "stream", "name": name})
+        self._append(entry)
+        return entry
 
     def _append(self, entry: _Entry) -> None:
         if not self._tail and self._head_size < self._half:
