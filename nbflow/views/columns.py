@@ -132,6 +132,7 @@ class Columns:
             if not fewest:
                 break
             forward = sweep % 2 == 0
+            self.place = self._places()
             for column in range(self.count) if forward else range(self.count - 1, -1, -1):
                 self._sort(column, forward=forward)
             crossings = self._crossings()
@@ -150,21 +151,25 @@ class Columns:
         return places
 
     def _places(self) -> list[float]:
-        places = [0.0] * len(self.half)
+        self.place = [0.0] * len(self.half)
         for column in self.columns:
-            for place, element in enumerate(column):
-                places[element] = (place + 0.5) / len(column)
-        return places
+            self._mark(column)
+        return self.place
+
+    def _mark(self, column: Sequence[int]) -> None:
+        for spot, element in enumerate(column):
+            self.place[element] = (spot + 0.5) / len(column)
 
     def _sort(self, column: int, *, forward: bool) -> None:
-        places = self._places()
+        """Put the elements of a column in the order of the middle of their neighbours; those without any keep their place."""
         joints = self._lefts if forward else self._rights
 
         def wish(element: int) -> float:
-            near = [place for joint in joints[element] for place in (places[other] for other in (joint.lefts if forward else joint.rights))]
-            return sum(near) / len(near) if near else places[element]
+            near = [self.place[other] for joint in joints[element] for other in (joint.lefts if forward else joint.rights)]
+            return sum(near) / len(near) if near else self.place[element]
 
         self.columns[column].sort(key=wish)
+        self._mark(self.columns[column])
 
     def _crossings(self) -> int:
         """How many pairs of lines cross; counted from column to column with a binary indexed tree."""
@@ -298,6 +303,7 @@ class Columns:
     def _straighten(self) -> None:
         """A line that would jog by a few pixels is drawn straight instead: its port moves along the box's side, its lanes with it."""
         for joint in self.joints:
+            self._level_lanes(joint)
             if len(joint.lefts) != 1 or len(joint.rights) != 1:
                 continue
             (left,), (right,) = joint.lefts, joint.rights
@@ -307,6 +313,15 @@ class Columns:
                 jog = round(self.y[left] + starts[0] - self.y[right] - ends[0])
                 if 0 < abs(jog) <= PORT_STEP:
                     _ = self._move(right, joint.bundle, jog, incoming=True) or self._move_back(left, joint.bundle, -jog)
+
+    def _level_lanes(self, joint: Joint) -> None:
+        """Two lanes of one bundle side by side: the right one takes the height of the left one when there is room."""
+        lefts = [element for element in joint.lefts if element in self.lane_of]
+        rights = [element for element in joint.rights if element in self.lane_of]
+        if lefts and rights:
+            jog = round(self.y[lefts[0]] - self.y[rights[0]])
+            if 0 < abs(jog) <= PORT_STEP and self._has_room(rights[0], jog):
+                self.y[rights[0]] += jog
 
     def _move_back(self, element: int, bundle: int, by: int) -> bool:
         """Move the port a line comes from, and the lanes in between; nothing moves when one of them cannot."""

@@ -225,7 +225,7 @@ class _Picture:
 
 def _fitted(text: str, room: float, size: float, *, middle: bool = False) -> tuple[str, str]:
     """`text` as it fits, and the attribute that holds it there when the reader's font is wider than thought."""
-    shown = fit(text, room, size, middle=middle)
+    shown = fit(text, room * 1.1, size, middle=middle)
     wide = text_width(shown, size)
     tight = wide > 0.86 * room
     return shown, f' textLength="{min(wide, room):.0f}" lengthAdjust="spacingAndGlyphs"' if tight else ""

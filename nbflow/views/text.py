@@ -17,13 +17,14 @@ from nbflow.core.records import TaskRecord
 from nbflow.core.states import TaskState
 from nbflow.views.glyphs import record_view
 from nbflow.views.payloads import graph_json, run_json, run_row
-from nbflow.views.words import attempt_words, node_line, states_of, took, waits_for
+from nbflow.views.words import attempt_words, listed, node_line, states_of, took, waits_for
 
 __all__ = ["graph_json", "graph_text", "mermaid", "run_json", "run_row"]
 
 #: Width of a terminal when nobody knows better.
 WIDTH: Final = 100
 _NAME_LIMIT: Final = 40
+_NAMES_SHOWN: Final = 3
 #: States whose reason is worth a few words.
 _EXPLAINED: Final = frozenset({TaskState.SKIPPED, TaskState.UPSTREAM_FAILED, TaskState.UP_FOR_RETRY})
 _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
@@ -98,7 +99,7 @@ class _Tree:
         record = self._records.get(TaskKey(task.id))
         if record is None:
             names = dict.fromkeys(name for edge in self._flow.edges if edge.downstream == task.id for name in edge.names)
-            return _joined(kind, waits, f"reads {', '.join(names)}" if names else "")
+            return _joined(kind, waits, f"reads {listed(list(names), _NAMES_SHOWN)}" if names else "")
         at = self._now or record.ended_at or record.started_at
         time = took(record, at) if at else ""
         return _joined(

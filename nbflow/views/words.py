@@ -121,9 +121,9 @@ def understood(flow: Flow, task: Task) -> str:
     reads, gives = [read.name for read in task.reads], gives_of(task)
     parts = [waits_for(flow, task) or "Waits for nothing."]
     if reads:
-        parts.append(f"Reads {_listed(reads)}.")
+        parts.append(f"Reads {listed(reads)}.")
     if gives:
-        parts.append(f"Gives {_listed(gives)}.")
+        parts.append(f"Gives {listed(gives)}.")
     return " ".join(parts)
 
 
@@ -132,8 +132,8 @@ def gives_of(task: Task) -> list[str]:
     return list(dict.fromkeys([*task.demands, *task.writes]))
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = messages.NAMES_SHOWN
+def listed(names: Sequence[str], shown: int = messages.NAMES_SHOWN) -> str:
+    """`a, b`, or the first few `and 3 more`."""
     return ", ".join(names) if len(names) <= shown else f"{', '.join(names[:shown])} and {len(names) - shown} more"
 
 
@@ -150,7 +150,7 @@ def flow_sentence(flow: Flow) -> str:
     """`8 tasks. Day-ahead load per substation.`: what is known of a flow without running it."""
     parts = [f"{messages.plural(len(flow.tasks), 'task')}.", messages.sentence(flow.options.description)]
     if flow.parameters:
-        parts.append(f"Parameters: {_listed([parameter.name for parameter in flow.parameters])}.")
+        parts.append(f"Parameters: {listed([parameter.name for parameter in flow.parameters])}.")
     return " ".join(part for part in parts if part)
 
 
