@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nbflow.app import RunHandle, SystemClock, Workspace
-from nbflow.core.errors import FlowError, NbflowError, UserError
+from nbflow.core.errors import FlowError, NbflowError, RunFailed, UserError
 from nbflow.core.hosting import Advance, Advanced
 from nbflow.core.ids import RunId, TaskId, TaskKey, Token, manual_run_id, slug
 from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, ExecutorEvent, Job, Outcome, OutputMade, Report
@@ -67,7 +67,7 @@ def run_notebook(
 
     Without `output` the executed notebook goes to the home, in a folder named after the run.
     """
-    from nbflow.operators.notebook import execute_notebook  # noqa: PLC0415 - papermill is loaded when a notebook is to run
+    from nbflow.operators.notebook_run import execute_notebook  # noqa: PLC0415 - papermill is loaded when a notebook is to run
 
     source = Path(path)
     run_id = manual_run_id(workspace.clock.now())
@@ -78,12 +78,16 @@ def run_notebook(
         raise UserError(f"The executed notebook cannot be written to {target}: {error.strerror}.") from None
     workspace.warm()
     host = WorkspaceHost(workspace, run_id=run_id, trigger="cli", observers=observers)
-    info = execute_notebook(source, target, parameters=dict(params or {}), host=host, kernel_name=kernel, cwd=cwd)
-    tracebacks = tuple("\n".join(failure.error.traceback) for failure in info.failures if failure.error.traceback)
+    done = execute_notebook(source, target, parameters=dict(params or {}), host=host, kernel_name=kernel, cwd=cwd)
+    if done.run is None:
+        raise RunFailed(done.error.sentence if done.error else "The notebook failed before there was a run.")
+    tracebacks = tuple("\n".join(failure.error.traceback) for failure in done.run.failures if failure.error.traceback)
+    if done.error is not None and not tracebacks:
+        tracebacks = ("\n".join(done.error.traceback) or done.error.sentence,)
     return NotebookOutcome(
-        run_id=info.run_id,
-        succeeded=info.state is RunState.SUCCESS,
-        sentence=info.sentence,
+        run_id=done.run.run_id,
+        succeeded=done.succeeded and done.run.state is RunState.SUCCESS,
+        sentence=done.run.sentence,
         output=target.resolve(),
         tracebacks=tracebacks,
     )
