@@ -33,6 +33,8 @@ SAMPLE: Final = 0.1
 START_LIMIT: Final = 60.0
 #: Seconds the supervisor has to end everything before this side does it.
 END_LIMIT: Final = 3.0
+#: Set by a nanny or by our own cluster for the worker; a cluster that user code makes itself must not inherit it.
+_OF_DASK: Final = frozenset({"DASK_INTERNAL_INHERIT_CONFIG", "DASK_LOGGING__DISTRIBUTED"})
 #: Jobs after which a child is not used again.
 JOB_LIMIT: Final = 500
 
@@ -94,7 +96,7 @@ class ChildProcess:
                 pass_fds=(data.fileno(), control.fileno()),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env={**os.environ, processes.MARK: self.id},
+                env=_environment(self.id),
             )
         self._reader = FrameReader(self._data)
         self._poll = select.poll()
@@ -286,7 +288,7 @@ class ChildProcess:
                 word = self._control.recv(STATUS.size)
             if len(word) == STATUS.size:
                 (self._status,) = STATUS.unpack(word)
-            else:
+            if len(word) < STATUS.size or not processes.TREE_IS_COMPLETE:
                 self._sweep()
             self._process.kill()
             self._process.wait()
@@ -301,6 +303,11 @@ class ChildProcess:
 
     def _wait(self, seconds: float | None) -> set[int]:
         return {fd for fd, _ in self._poll.poll(None if seconds is None else max(0, seconds) * 1000)}
+
+
+def _environment(child_id: str) -> dict[str, str]:
+    """What user code finds: as here, without what tells a Dask worker how to be one."""
+    return {**{name: value for name, value in os.environ.items() if name not in _OF_DASK}, processes.MARK: child_id}
 
 
 def _place(job: Job) -> tuple[str, tuple[str, ...]]:

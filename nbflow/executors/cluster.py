@@ -34,6 +34,7 @@ LOG_NAME: Final = "cluster.log"
 #: Attempts at once when nothing else is said: threads only wait for their child, so at least four.
 LEAST_WORKERS: Final = 4
 #: Headless notebooks hosted at once by one worker; they hold no attempt slot.
+HOST_RESOURCE: Final = "nbflow_host"
 HOSTED_NOTEBOOKS: Final = 64
 #: Seconds a cluster may take to start.
 START_LIMIT: Final = 60.0
@@ -208,7 +209,7 @@ async def _serve(options: argparse.Namespace) -> None:
             nthreads=options.slots,
             host="127.0.0.1",
             memory_limit=0,  # user code is not in the worker but in its children, which have limits of their own
-            resources={"nbflow_host": HOSTED_NOTEBOOKS},
+            resources={HOST_RESOURCE: HOSTED_NOTEBOOKS},
             local_directory=str(options.home / "dask"),
             plugins=(plugin,),
             dashboard=False,
@@ -235,6 +236,8 @@ def _configuration() -> dict[str, Any]:
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
         "distributed.comm.timeouts.connect": "5s",
+        # Else numpy would compute on one core in a task and on all of them in the notebook; None takes a variable away.
+        "distributed.nanny.pre-spawn-environ": dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")),
     }
 
 

@@ -108,6 +108,10 @@ class DaskExecutor:
         with self._lock:
             self._live.update((job.token, _Sent(job.artifacts_url)) for job in jobs)
         for group in _alike(jobs):
+            missing = self._missing(group[0].resources)
+            if missing:
+                self._refuse(group, missing)
+                continue
             futures = client.map(
                 run_attempt,
                 [pickle.dumps(job, protocol=5) for job in group],
@@ -118,7 +122,7 @@ class DaskExecutor:
                 priority=group[0].priority,
                 resources=dict(group[0].resources) or None,
             )
-            self._follow(group, futures)
+            self._follow(client, group, futures)
 
     def cancel(self, tokens: Sequence[Token]) -> None:
         """Forget the tasks and kill what runs; returns when the workers have confirmed it. Callers that come together are served together."""
@@ -186,15 +190,35 @@ class DaskExecutor:
                 client.run_on_scheduler(drop_topic, _topic(client), callback_timeout=CONNECT_LIMIT)
             client.close(timeout=CONNECT_LIMIT)
 
-    # --- what comes back -------------------------------------------------------------------------------------------------
+    # --- what goes out ---------------------------------------------------------------------------------------------------
 
-    def _follow(self, jobs: Sequence[Job], futures: Sequence[Any]) -> None:
+    def _missing(self, resources: Mapping[str, float]) -> str:
+        """A resource that no worker of a local cluster will ever offer; other clusters may grow one."""
+        if self._facts is None:
+            return ""
+        offered = {cluster.HOST_RESOURCE: cluster.HOSTED_NOTEBOOKS}
+        return next((f"{name}={amount:g}" for name, amount in resources.items() if amount > offered.get(name, 0)), "")
+
+    def _refuse(self, jobs: Sequence[Job], missing: str) -> None:
+        reason = f"the local cluster does not offer {missing}: set `dask` to a cluster whose workers do (dask worker --resources)"
+        for job in jobs:
+            self._heard.put(endings.unusable(endings.Facts(token=job.token), reason))
+
+    def _follow(self, client: Any, jobs: Sequence[Job], futures: Sequence[Any]) -> None:
+        cancelled = []
         for job, future in zip(jobs, futures, strict=True):
             with self._lock:
                 sent = self._live.get(job.token)
                 if sent is not None:
                     sent.future = future
-            future.add_done_callback(lambda future, token=job.token: self._ended(token, future))
+            if sent is None:
+                cancelled.append(future)  # or reported already; in both cases nobody waits for it
+            else:
+                future.add_done_callback(lambda future, token=job.token: self._ended(token, future))
+        if cancelled:
+            client.cancel(cancelled, force=True)
+
+    # --- what comes back -------------------------------------------------------------------------------------------------
 
     def _on_event(self, event: tuple[float, Any]) -> None:
         """In the client's event loop: the listener does the work."""

@@ -23,6 +23,8 @@ MARK: Final = "NBFLOW_CHILD"
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _LINUX: Final = sys.platform == "linux"
+#: Whether everything user code starts stays below its supervisor.
+TREE_IS_COMPLETE: Final = _LINUX
 #: How long the kernel may take to remove killed processes; more means a process hangs inside the kernel.
 _GRACE: Final = 5.0
 
@@ -43,6 +45,8 @@ def die_with_parent(parent: int) -> None:
 
 def has_children() -> bool:
     """Whether this process has any child, zombies included: one system call."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13
+        return bool(descendants(os.getpid()))
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:

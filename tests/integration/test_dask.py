@@ -200,6 +200,18 @@ def test_resources_and_priority_reach_dask(bench):
     assert bench.report("hosted").outcome is Outcome.SUCCESS
 
 
+def test_a_resource_the_local_cluster_can_never_offer_is_refused_at_once(bench):
+    bench.submit("gpu", "pass", resources={"GPU": 1.0})
+    report = bench.report("gpu")
+    assert (report.outcome, report.error.may_retry) == (Outcome.FAILED, False)
+    assert report.error.evalue.startswith("the local cluster does not offer GPU=1: set `dask` to a cluster whose workers do")
+
+
+def test_user_code_does_not_inherit_how_the_dask_worker_is_set_up(bench):
+    bench.submit("environment", "import os; answer = sorted(name for name in os.environ if name.startswith(('DASK', 'OMP_')))")
+    assert bench.report("environment").decision == []
+
+
 # --- the cluster of a home ----------------------------------------------------------------------------------------------
 
 
