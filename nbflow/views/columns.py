@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Final
 
 #: Down between two boxes, between a frame and its neighbour, and around a lane.
@@ -291,14 +290,14 @@ class Columns:
         for incoming, wanted in ((True, left), (False, right)):
             joints = self._lefts[element] if incoming else self._rights[element]
             for joint in joints if wanted else ():
-                own = median(self._heights(element, joint.bundle, incoming=incoming))
+                own = _median(self._heights(element, joint.bundle, incoming=incoming))
                 others = joint.lefts if incoming else joint.rights
                 wishes += [
                     self.y[other] + height - own for other in others for height in self._heights(other, joint.bundle, incoming=not incoming)
                 ]
         if not wishes:
             return self.y[element], 0.5
-        return median(wishes), 8.0 if element in self.lane_of else 1.0
+        return _median(wishes), 8.0 if element in self.lane_of else 1.0
 
     def _straighten(self) -> None:
         """A line that would jog by a few pixels is drawn straight instead: its port moves along the box's side, its lanes with it."""
@@ -355,6 +354,12 @@ class Columns:
             return False
         self.ports[element, bundle, incoming] = wanted
         return True
+
+
+def _median(values: Sequence[float]) -> float:
+    """As `statistics.median`, whose import costs more than a drawing."""
+    ordered, half = sorted(values), len(values) // 2
+    return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def _ranks(boxes: Sequence[Box], bundles: Sequence[Bundle]) -> list[int]:

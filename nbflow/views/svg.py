@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
-from xml.sax.saxutils import quoteattr
 
 from nbflow.core import messages
 from nbflow.core.ids import TaskId, TaskKey
@@ -43,8 +42,8 @@ def graph_svg(flow: Flow, records: Mapping[TaskKey, TaskRecord], run: RunRecord 
 def svg_image(svg: str, *, alt: str, width: float, height: float, style: str = "") -> str:
     """An SVG as an HTML image that carries it inside: also where inline SVG is filtered out of a page."""
     data = base64.b64encode(svg.encode()).decode("ascii")
-    styled = f" style={quoteattr(style)}" if style else ""
-    return f'<img src="data:image/svg+xml;base64,{data}" alt={quoteattr(plain(alt))} width="{width:g}" height="{height:g}"{styled}/>'
+    styled = f' style="{escape(style)}"' if style else ""
+    return f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}" width="{width:g}" height="{height:g}"{styled}/>'
 
 
 def glyph_svg(view: StateView, size: int = 16) -> str:
