@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the values of a `%%flow` header may be. Each reader returns the value or raises UserError with the rest of a sentence ("must be ...")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from nbflow.core.durations import parse_duration
+from nbflow.core.errors import UserError, nearest
+
+Reader = Callable[[Any], Any]
+
+_SHORTHANDS: Final = frozenset({"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually", "@once", "@continuous"})
+_CRON: Final = 'a cron of 5 or 6 fields ("0 3 * * *"), @hourly .. @yearly, @once, @continuous or "every 15m"'
+
+
+def text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise UserError(f"must be text in quotation marks, not {_shown(value)}.")
+    return value
+
+
+def flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"must be true or false, not {_shown(value)}.")
+    return value
+
+
+def count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(f"must be a whole number, 1 or more, not {_shown(value)}.")
+    return value
+
+
+def number(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise UserError(f"must be a number, not {_shown(value)}.")
+    return value
+
+
+def duration(value: Any) -> timedelta:
+    """Raises UserError for a duration of nothing as well."""
+    try:
+        found = parse_duration(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else timedelta()
+    except UserError:
+        found = timedelta()
+    if not found:
+        raise UserError(f'must be a duration such as "45m", "2h" or a number of seconds, not {_shown(value)}.')
+    return found
+
+
+def duration_text(value: Any) -> str:
+    """As `duration`, kept as written."""
+    duration(value)
+    return str(value)
+
+
+def names(value: Any) -> tuple[str, ...]:
+    """A list of texts, or one."""
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise UserError(f'must be a list of texts such as ["a", "b"], not {_shown(value)}.')
+    return tuple(words)
+
+
+def choices(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list) or not value:
+        raise UserError(f"must be a list of the values allowed, not {_shown(value)}.")
+    return tuple(value)
+
+
+def one_of(*words: str) -> Reader:
+    """A reader that takes one of these words."""
+
+    def read(value: Any) -> str:
+        if value not in words:
+            raise UserError(f"must be {_or(words)}, not {_shown(value)}.{nearest(str(value), words)}")
+        return str(value)
+
+    return read
+
+
+def catchup(value: Any) -> str | int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    words = ("latest", "all", "none")
+    if value not in words:
+        raise UserError(f"must be {_or(words)} or a number of runs, not {_shown(value)}.{nearest(str(value), words)}")
+    return str(value)
+
+
+def timezone(value: Any) -> str:
+    from zoneinfo import ZoneInfo, available_timezones  # noqa: PLC0415 - only headers with a time zone need it
+
+    try:
+        ZoneInfo(text(value))
+    except (OSError, ValueError, LookupError):
+        hint = nearest(str(value), available_timezones())
+        raise UserError(f"must be a time zone such as Europe/Zurich or UTC, not {_shown(value)}.{hint}") from None
+    return str(value)
+
+
+def instant(value: Any) -> str:
+    """A date or an instant, as ISO text: what TOML knows as a date, or text of that form."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    if not isinstance(found, date):
+        raise UserError(f"must be a date such as 2026-01-01 or 2026-01-01T03:00:00, not {_shown(value)}.")
+    return value if isinstance(value, str) else found.isoformat()
+
+
+def schedule(value: Any) -> str | tuple[str, ...]:
+    """One schedule, or a list of crons."""
+    if isinstance(value, list):
+        if not value:
+            raise UserError("is an empty list: leave the key out for a flow without a schedule.")
+        return tuple(_cron(one, "must be a list of crons, and") for one in value)
+    if not isinstance(value, str):
+        raise UserError(f"must be {_CRON}, not {_shown(value)}.")
+    folded = value.strip()
+    if folded in _SHORTHANDS:
+        return folded
+    if folded.startswith("every "):
+        return _every(folded)
+    return _cron(folded, "must be " + _CRON + ";")
+
+
+def _every(folded: str) -> str:
+    try:
+        is_good = parse_duration(folded.removeprefix("every ")) > timedelta()
+    except UserError:
+        is_good = False
+    if not is_good:
+        raise UserError(f'must be a duration after "every", such as "every 15m", not {_shown(folded)}.')
+    return folded
+
+
+def _cron(value: Any, must: str) -> str:
+    from croniter import croniter  # noqa: PLC0415 - only headers with a schedule need it
+
+    folded = value.strip() if isinstance(value, str) else ""
+    if folded in _SHORTHANDS:
+        return folded
+    if len(folded.split()) not in {5, 6} or not croniter.is_valid(folded):
+        raise UserError(f"{must} {_shown(value)} is none.{nearest(folded, _SHORTHANDS)}")
+    return folded
+
+
+def _or(words: tuple[str, ...]) -> str:
+    quoted = [f'"{word}"' for word in words]
+    return " or ".join([", ".join(quoted[:-1]), quoted[-1]])
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Values of task options, read alike from a `%%task` line, the TOML header and `@task(...)`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from enum import Enum
+from functools import cache
+from typing import Any, Final, get_args, get_type_hints
+
+from nbflow.core.durations import parse_duration
+from nbflow.core.errors import UserError, nearest
+from nbflow.core.options import NOT_DEFAULTS, OptionSpec, Takes, TaskOptions, option_specs
+
+
+def _later(name: str, takes: Takes, *choices: str) -> OptionSpec:
+    return OptionSpec(name=name, flag=name.replace("_", "-"), takes=takes, default=None, help="", metavar="", choices=choices, short="")
+
+
+#: Options of the design whose behaviour comes later: known and validated, so that a header may already say them.
+LATER_OPTIONS: Final = {
+    spec.name: spec
+    for spec in (
+        _later("pool", Takes.TEXT),
+        _later("slots", Takes.INTEGER),
+        _later("weight_rule", Takes.CHOICE, "downstream", "upstream", "absolute"),
+        _later("max_active", Takes.INTEGER),
+        _later("escalate", Takes.RESOURCES),
+        _later("map", Takes.RESOURCES),
+        _later("zip", Takes.FLAG),
+        _later("poke", Takes.DURATION),
+        _later("soft_fail", Takes.FLAG),
+        _later("exponential", Takes.FLAG),
+        _later("depends_on_past", Takes.CHOICE, "wait", "skip", "true", "false"),
+        _later("wait_for_downstream", Takes.FLAG),
+        _later("on_failure", Takes.CHOICE, "fail", "skip", "last-good"),
+        _later("unless_exists", Takes.TEXT),
+        _later("cache", Takes.FLAG),
+        _later("cache_for", Takes.DURATION),
+        _later("conn", Takes.TEXT),
+        _later("outlets", Takes.NAMES),
+        _later("inlets", Takes.NAMES),
+        _later("env", Takes.TEXT),
+        _later("deadline", Takes.DURATION),
+        _later("notify", Takes.NAMES),
+        _later("notify_on", Takes.NAMES),
+        _later("local", Takes.FLAG),
+    )
+}
+#: What an option takes, as a sentence ends with it.
+_TAKES: Final[Mapping[Takes, str]] = {
+    Takes.FLAG: "it takes true or false",
+    Takes.INTEGER: "it takes a whole number, 0 or more",
+    Takes.NUMBER: "it takes a number, 0 or more",
+    Takes.DURATION: "it takes a duration such as 30s, 5m, 1h30m or a number of seconds",
+    Takes.TEXT: "it takes text",
+    Takes.NAMES: "it takes one or more names",
+    Takes.RESOURCES: "it takes pairs such as GPU=1 MEM=4GB",
+}
+_WORD = re.compile(r"[^\s=]+")
+
+
+@cache
+def specs_by_name() -> Mapping[str, OptionSpec]:
+    """The options that do something, by the name TOML and Python use."""
+    return {spec.name: spec for spec in option_specs()}
+
+
+@cache
+def _fields() -> Mapping[str, tuple[str, Any]]:
+    """Option name -> its field in TaskOptions (`as` is `as_`) and the default there."""
+    return {f.name.rstrip("_"): (f.name, f.default) for f in fields(TaskOptions)}
+
+
+def field_of(spec: OptionSpec) -> str:
+    """The option's field in TaskOptions."""
+    return _fields()[spec.name][0]
+
+
+def default_of(spec: OptionSpec) -> Any:
+    """What the option is when nobody says anything."""
+    return _fields()[spec.name][1]
+
+
+@cache
+def _enums() -> Mapping[str, type[Enum]]:
+    """Option name -> the enum its value is one of."""
+    hints = get_type_hints(TaskOptions)
+    found: dict[str, type[Enum]] = {}
+    for name, hint in hints.items():
+        for candidate in (hint, *get_args(hint)):
+            if isinstance(candidate, type) and issubclass(candidate, Enum):
+                found[name.rstrip("_")] = candidate
+    return found
+
+
+def read_option(spec: OptionSpec, value: Any) -> Any:
+    """`value` as TaskOptions has it: durations are timedeltas, names are tuples. Raises UserError saying what the option takes.
+
+    `value` may be text or words as typed on a line, or what TOML and Python have for it. The sentence names the option by `spec.name`.
+    """
+    return read_value(spec, value, called=spec.name)
+
+
+def read_value(spec: OptionSpec, value: Any, *, called: str) -> Any:
+    """As `read_option`; the sentence names the option as `called`: `--retries` on a line."""
+    try:
+        return _read(spec, value)
+    except (ValueError, TypeError, UserError):
+        shown = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        raise UserError(f'{called} cannot be "{shown}": {takes(spec)}.{_hint(spec, value)}') from None
+
+
+def takes(spec: OptionSpec) -> str:
+    """`it takes a whole number, 0 or more`"""
+    if spec.takes is Takes.CHOICE:
+        return f"it takes one of {', '.join(spec.choices)}"
+    return _TAKES[spec.takes]
+
+
+def _hint(spec: OptionSpec, value: Any) -> str:
+    return nearest(str(value), spec.choices) if spec.takes is Takes.CHOICE else ""
+
+
+def _read(spec: OptionSpec, value: Any) -> Any:
+    if spec.takes is Takes.NAMES:
+        return _names(value)
+    if spec.takes is Takes.RESOURCES:
+        return _resources(value)
+    if spec.takes is Takes.DURATION:
+        return parse_duration(value)
+    if spec.takes is Takes.FLAG:
+        return _flag(value)
+    if spec.takes is Takes.CHOICE:
+        return _choice(spec, value)
+    if spec.takes is Takes.TEXT:
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError
+        return value
+    return _number(value, whole=spec.takes is Takes.INTEGER)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    words = [value] if isinstance(value, str) else list(value)
+    if isinstance(value, Mapping) or not all(isinstance(word, str) for word in words):
+        raise TypeError
+    names = [name for word in words for name in re.split(r"[,\s]+", word) if name]
+    if not names:
+        raise ValueError
+    return tuple(dict.fromkeys(names))
+
+
+def _resources(value: Any) -> dict[str, str]:
+    if isinstance(value, Mapping):
+        pairs = [(str(name), str(amount)) for name, amount in value.items()]
+    else:
+        words = value.split() if isinstance(value, str) else list(value)
+        pairs = [(name, amount) for name, _, amount in (word.partition("=") for word in words)]
+    if not pairs or not all(_WORD.fullmatch(name) and _WORD.fullmatch(amount) for name, amount in pairs):
+        raise ValueError
+    return dict(pairs)
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in {"true", "false", "yes", "no"}:
+        return value.lower() in {"true", "yes"}
+    raise ValueError
+
+
+def _choice(spec: OptionSpec, value: Any) -> Any:
+    text = str(value.value if isinstance(value, Enum) else value)
+    text = text.lower() if isinstance(value, bool) else text
+    if text not in spec.choices:
+        raise ValueError
+    enum = _enums().get(spec.name)
+    return enum(text) if enum is not None else text
+
+
+def _number(value: Any, *, whole: bool) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError
+    if whole and not isinstance(value, int) and not (isinstance(value, str) and re.fullmatch(r"\d+", value.strip())):
+        raise ValueError
+    number = int(value) if whole else float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError
+    return number
+
+
+def read_defaults(table: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], list[tuple[str, str, bool]]]:
+    """Options for many tasks, as fields of TaskOptions, and what is wrong: (key, sentence, is only a warning).
+
+    `where` names the table in sentences: `[defaults]`.
+    """
+    chosen: dict[str, Any] = {}
+    wrong: list[tuple[str, str, bool]] = []
+    known = specs_by_name()
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        spec = known.get(name) or LATER_OPTIONS.get(name)
+        if spec is None:
+            wrong.append((key, f'"{key}" is not an option of a task.{nearest(name, default_names())}', False))
+            continue
+        if name in known and field_of(spec) in NOT_DEFAULTS:
+            wrong.append(
+                (key, f'"{key}" belongs to one task, so it cannot stand in {where}: write --{spec.flag} on its %%task line.', False)
+            )
+            continue
+        try:
+            read = read_option(spec, value)
+        except UserError as error:
+            wrong.append((key, str(error), False))
+            continue
+        if name in known:
+            chosen[field_of(spec)] = read
+        else:
+            wrong.append((key, f'"{key}" has no effect in this version of nbflow.', True))
+    return chosen, wrong
+
+
+def default_names() -> Iterable[str]:
+    """The options that may be a default for many tasks."""
+    return [name for name, spec in specs_by_name().items() if field_of(spec) not in NOT_DEFAULTS] + list(LATER_OPTIONS)
