@@ -17,14 +17,14 @@ from nbflow.views.words import attempt_words, flow_sentence, gives_of, took, und
 CHIPS: Final = 2
 _CODE: Final = "Menlo,Consolas,'DejaVu Sans Mono',monospace"
 _LINE: Final = (
-    "display:flex;align-items:center;box-sizing:border-box;max-width:792px;min-height:28px;padding:3px 8px;"
+    "display:flex;align-items:center;box-sizing:border-box;max-width:880px;min-height:28px;padding:3px 8px;"
     f"border:1px solid {{border}};border-radius:4px;background:{{ground}};font-family:{FONT};font-size:13px;line-height:20px"
 )
 _NAME: Final = "font-weight:600;margin-left:8px;white-space:nowrap"
 _SENTENCE: Final = "margin-left:8px;opacity:.8;min-width:0;overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
 _META: Final = "font-size:11px;opacity:.75;white-space:nowrap"
-#: Gives way before the sentence does.
-_CHIPS_BOX: Final = "flex:0 100 auto;min-width:0;overflow:hidden;white-space:nowrap"
+#: Gives way before the sentence does: what does not fit wraps to a second line, which is not seen.
+_CHIPS_BOX: Final = "flex:0 1000000 auto;min-width:0;height:20px;overflow:hidden;white-space:normal"
 _CHIP: Final = (
     f"font-family:{_CODE};font-size:11px;line-height:18px;margin-left:4px;padding:0 5px;border-radius:3px;"
     "background:rgba(128,128,128,.18);white-space:nowrap"
@@ -109,4 +109,4 @@ def _chips(word: str, names: Sequence[str]) -> str:
         if len(names) > CHIPS
         else ""
     )
-    return f'<span style="{_META};margin-left:12px">{word}</span> {shown}{more}'
+    return f'<span style="white-space:nowrap"><span style="{_META};margin-left:12px">{word}</span> {shown}{more}</span> '
