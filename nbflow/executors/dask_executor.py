@@ -7,11 +7,9 @@ A report comes ahead of the task's result as an event of the worker, in the same
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import pickle
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,10 +23,9 @@ from nbflow.core.ids import Token
 from nbflow.core.job import AttemptBegan, ExecutorEvent, Job, Report
 from nbflow.core.protocols import ArtifactStore
 from nbflow.executors import cluster, endings
+from nbflow.executors.dask_client import CONNECT_LIMIT, check_cluster, close_quietly, import_dask, open_client, resolve, topic_of
 
 _log = logging.getLogger(__name__)
-#: Seconds a cluster has to answer.
-CONNECT_LIMIT: Final = 5.0
 #: Seconds a worker has to end what was cancelled; more means that it hangs.
 CANCEL_LIMIT: Final = 10.0
 #: Seconds for which the number of slots of a foreign cluster is believed.
@@ -116,7 +113,7 @@ class DaskExecutor:
                 run_attempt,
                 [pickle.dumps(job, protocol=5) for job in group],
                 key=[KEY_PREFIX + job.token for job in group],
-                topic=_topic(client),
+                topic=topic_of(client),
                 pure=False,
                 retries=0,
                 priority=group[0].priority,
@@ -158,27 +155,30 @@ class DaskExecutor:
                 return self._client
             if self._client is not None:
                 old, self._client = self._client, None
-                threading.Thread(target=_close_quietly, args=(old,), daemon=True).start()
+                threading.Thread(target=close_quietly, args=(old,), daemon=True).start()
             self._client, self._is_broken = self._connect(), False
             return self._client
 
     def _connect(self) -> Any:
         if self._spec == "local":
+            importing = threading.Thread(target=import_dask, name="nbflow-import", daemon=True)
+            importing.start()  # while the cluster does the same
             self._facts = cluster.connect_home_cluster(
                 self._home, workers=self._workers, memory=self._memory, idle=self._idle, runner=self._runner
             )
             address = self._facts.address
+            importing.join()
         else:
             address = resolve(self._spec)
-        client = _open_client(address)
+        client = open_client(address)
         if self._facts is None:
             try:
-                _check_cluster(client, address)
+                check_cluster(client, address)
             except SetupError:
-                _close_quietly(client)
+                close_quietly(client)
                 raise
         client.scheduler_comm.interval = 0  # stock 10 ms: half of a short task's round trip
-        client.subscribe_topic(_topic(client), self._on_event)
+        client.subscribe_topic(topic_of(client), self._on_event)
         return client
 
     def _disconnect(self, client: Any) -> None:
@@ -186,8 +186,8 @@ class DaskExecutor:
 
         with contextlib.suppress(OSError, TimeoutError):
             if client.status == "running":
-                client.unsubscribe_topic(_topic(client))
-                client.run_on_scheduler(drop_topic, _topic(client), callback_timeout=CONNECT_LIMIT)
+                client.unsubscribe_topic(topic_of(client))
+                client.run_on_scheduler(drop_topic, topic_of(client), callback_timeout=CONNECT_LIMIT)
             client.close(timeout=CONNECT_LIMIT)
 
     # --- what goes out ---------------------------------------------------------------------------------------------------
@@ -333,56 +333,6 @@ class DaskExecutor:
             _log.warning("a cancellation was not confirmed by the cluster: %s", error)
 
 
-def resolve(spec: str) -> str:
-    """The address `spec` means. Raises SetupError for a scheduler file that cannot be read and for anything that is no address."""
-    if spec.startswith("scheduler_file:"):
-        path = Path(spec.partition(":")[2]).expanduser()
-        try:
-            return str(json.loads(path.read_text(encoding="utf-8"))["address"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise SetupError(f"The Dask scheduler file {path} cannot be read: start the scheduler with --scheduler-file {path}.") from None
-    if "://" not in spec:
-        raise SetupError(f'dask = "{spec}" means nothing: write local, inline, an address such as tcp://host:8786, or scheduler_file:PATH.')
-    return spec
-
-
-def _open_client(address: str) -> Any:
-    _quieten()
-    try:
-        from distributed import Client  # noqa: PLC0415 - most of a second: only when a cluster is really used
-
-        return Client(address, timeout=CONNECT_LIMIT, set_as_default=False, name="nbflow")
-    except (OSError, TimeoutError, ValueError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SetupError(f"The Dask cluster at {address} cannot be reached ({first}): start it, or change `dask` (NBFLOW_DASK).") from None
-
-
-def _quieten() -> None:
-    """In somebody's kernel, Dask's notes about closed connections do not belong under their cells; they keep what they set up themselves."""
-    if "distributed" not in sys.modules:
-        import dask  # noqa: PLC0415 - as above
-
-        dask.config.set({"logging.distributed": "error"})
-
-
-def _check_cluster(client: Any, address: str) -> None:
-    """Raises SetupError when scheduler or workers have other versions, or no nbflow at all."""
-    found = client.get_versions(packages=["jupyter-nbflow"])
-    parties = {f"the Dask scheduler at {address}": found["scheduler"]}
-    parties |= {f"the Dask worker {name}": facts for name, facts in found["workers"].items()}
-    for where, facts in parties.items():
-        theirs = {
-            **facts["packages"],
-            "nbflow": facts["packages"]["jupyter-nbflow"],
-            "python": ".".join(facts["packages"]["python"].split(".")[:2]),
-        }
-        cluster.check_versions(theirs, where, "use one environment for all of them")
-
-
-def _topic(client: Any) -> str:
-    return f"nbflow-{client.id}"
-
-
 def _alike(jobs: Sequence[Job]) -> list[list[Job]]:
     """Jobs that one call to Dask can carry: same priority, same resources."""
     groups: dict[tuple[int, frozenset[tuple[str, float]]], list[Job]] = {}
@@ -393,8 +343,3 @@ def _alike(jobs: Sequence[Job]) -> list[list[Job]]:
 
 def _frozen(resources: Mapping[str, float]) -> frozenset[tuple[str, float]]:
     return frozenset(resources.items())
-
-
-def _close_quietly(client: Any) -> None:
-    with contextlib.suppress(Exception):  # the connection is broken already: any error says only that
-        client.close(timeout=1)

@@ -28,7 +28,8 @@ from nbflow.executors.cluster import (
     read_facts,
     stop_home_cluster,
 )
-from nbflow.executors.dask_executor import DaskExecutor, resolve
+from nbflow.executors.dask_client import resolve
+from nbflow.executors.dask_executor import DaskExecutor
 from nbflow.store.artifacts import open_artifacts
 from tests.contracts.executors import Bench, is_running
 from tests.unit.executors.runner import NAME
@@ -45,7 +46,7 @@ def home(tmp_path_factory) -> Iterator[Path]:
 
 @pytest.fixture
 def bench(home) -> Iterator[Bench]:
-    bench = Bench(DaskExecutor("local", home=home, workers=4, runner=NAME))
+    bench = Bench(DaskExecutor("local", home=home, workers=4, idle=60, runner=NAME))
     yield bench
     bench.executor.close()
 
@@ -162,9 +163,11 @@ def test_attempts_of_a_client_that_is_gone_are_ended(bench):
 def test_a_home_cluster_that_was_killed_is_started_again(tmp_path):
     bench = Bench(DaskExecutor("local", home=tmp_path, workers=1, idle=2, runner=NAME))
     bench.submit("in flight", FOREVER)
-    bench.began("in flight")
+    process = psutil.Process(int(bench.line("in flight")))
     os.kill(read_facts(tmp_path).pid, signal.SIGKILL)
     assert bench.report("in flight").outcome is Outcome.LOST
+    psutil.wait_procs([process], timeout=20)
+    assert not is_running(process.pid)
     bench.submit("next", "pass")
     assert bench.report("next").outcome is Outcome.SUCCESS
     bench.executor.close()
