@@ -7,7 +7,6 @@ A pickle names them (`__main__.Point`), and whoever decodes has executed the def
 
 from __future__ import annotations
 
-import io
 import linecache
 import pickle
 import re
@@ -75,6 +74,11 @@ class DefinitionTable(Mapping[str, Definition]):
             found = getattr(found, part, None)
         return path if found is thing else None
 
+    def names_by_id(self) -> dict[int, str]:
+        """What the names stand for in `__main__` now: a decorator may have made something there that does not know its name."""
+        namespace = vars(sys.modules["__main__"])
+        return {id(namespace[name]): name for name in self._by_name if name in namespace}
+
 
 class NamingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     """cloudpickle, except that definitions of the notebook are written by name (collected in `needs`) and some types are refused."""
@@ -91,6 +95,7 @@ class NamingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle h
         self.needs: set[str] = set()
         self._definitions = definitions
         self._refuse = refuse
+        self._names = definitions.names_by_id()
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, (type, types.FunctionType)):
@@ -98,16 +103,18 @@ class NamingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle h
             if path is not None:
                 self.needs.add(path.partition(".")[0])
                 return path  # pickle writes it as a global of __main__ and checks that it is found there
-        else:
+        if id(obj) in self._names:
+            name = self._names[id(obj)]
+            self.needs.add(name)
+            return of_main, (name,)
+        if not isinstance(obj, (type, types.FunctionType)):
             self._refuse(obj)
         return super().reducer_override(obj)
 
 
-def referenced(value: Any, definitions: DefinitionTable) -> tuple[str, ...]:
-    """Which definitions a value refers to. Raises whatever pickling it raises."""
-    pickler = NamingPickler(io.BytesIO(), definitions, refuse=lambda _thing: None, buffer_callback=lambda _buffer: False)
-    pickler.dump(value)
-    return tuple(sorted(pickler.needs))
+def of_main(name: str) -> Any:
+    """What stands under `name` in `__main__`: how pickles find again what a decorator made of a definition."""
+    return getattr(sys.modules["__main__"], name)
 
 
 def file_name(name: str, cell: CellRef) -> str:

@@ -51,7 +51,17 @@ def isolated(state: ProcessState, main: types.ModuleType) -> Iterator[list[str]]
         _restore(state, problems)
         libraries.apply(state.settings, problems)
         seed_afresh()
-        yield problems
+        try:
+            yield problems
+        finally:
+            _let_go(main)
+
+
+def _let_go(main: types.ModuleType) -> None:
+    """The attempt's objects are freed now, not when the collector comes by: the next attempt has the memory."""
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        sys.__dict__.pop(name, None)
+    main.__dict__.clear()
 
 
 def seed_afresh() -> None:

@@ -65,8 +65,7 @@ class CellDisplayHook(DisplayHook):  # type: ignore[misc]  # IPython is not type
         self.outputs.result(format_dict_of(format_dict), md_dict or {})
 
     def finish_displayhook(self) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         self._is_active = False
 
 
@@ -76,8 +75,7 @@ class CellDisplayPublisher(DisplayPublisher):  # type: ignore[misc]  # IPython i
     outputs: Outputs
 
     def publish(self, data: Any, metadata: Any = None, *_source: Any, transient: Any = None, update: bool = False, **_more: Any) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         display_id = (transient or {}).get("display_id", "") or ""
         bundle = format_dict_of(data)
         if update and display_id:
@@ -86,8 +84,7 @@ class CellDisplayPublisher(DisplayPublisher):  # type: ignore[misc]  # IPython i
             self.outputs.display(bundle, metadata or {}, display_id=display_id)
 
     def clear_output(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002  IPython's signature
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         self.outputs.clear(wait=wait)
 
 
@@ -152,8 +149,7 @@ class CellShell(InteractiveShell):  # type: ignore[misc]  # IPython is not typed
             self.shown_traceback = "".join(traceback.format_exception_only(error)).splitlines()
 
     def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         self.shown_traceback = list(stb)
         self.outputs.error(etype.__name__, text_of(evalue), list(stb))
 
@@ -168,6 +164,13 @@ class CellShell(InteractiveShell):  # type: ignore[misc]  # IPython is not typed
 
     def init_virtualenv(self) -> None:
         """The worker's environment is the right one already."""
+
+
+def _flush() -> None:
+    """What was printed stands before what is shown next. User code may have put anything in place of the streams."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            stream.flush()
 
 
 def _cut_own_frames(trace: types.TracebackType | None) -> None:

@@ -90,23 +90,30 @@ def _frame(value: Any, limit: int | None) -> Encoded | None:
 
 def encode(value: Any, *, definitions: DefinitionTable = _NOTHING, limit: int | None = None) -> tuple[ValueRef, bytes]:
     """The value's reference (nothing inline, no alias yet) and its bytes. Raises UnstorableValue and TooLarge."""
-    encoded = encode_parts(value, definitions=definitions, limit=limit)
-    data = encoded.data()
-    if encoded.format == "pickle" and len(data) <= _PROVE_LIMIT:
-        unpickle(data)
-    hash = hashlib.sha256(data).hexdigest()
-    return ValueRef(hash=hash, format=encoded.format, size=len(data), shown=describe(value), needs=encoded.needs), data
+    encoded, data = _encoded(value, definitions, limit)
+    return _ref(value, encoded, data, hashlib.sha256(data).hexdigest()), data
 
 
 def store(
     value: Any, artifacts: ArtifactStore, *, definitions: DefinitionTable = _NOTHING, alias: str = "", limit: int | None = None
 ) -> ValueRef:
     """Encode and keep the value: inline when small, else as an artifact. Raises UnstorableValue and TooLarge."""
-    ref, data = encode(value, definitions=definitions, limit=limit)
-    if ref.size <= INLINE_LIMIT:
-        return replace(ref, inline=data, alias=alias)
-    artifacts.put(data)
-    return replace(ref, alias=alias)
+    encoded, data = _encoded(value, definitions, limit)
+    if len(data) <= INLINE_LIMIT:
+        return replace(_ref(value, encoded, data, hashlib.sha256(data).hexdigest()), inline=data, alias=alias)
+    return replace(_ref(value, encoded, data, artifacts.put(data)), alias=alias)
+
+
+def _encoded(value: Any, definitions: DefinitionTable, limit: int | None) -> tuple[Encoded, bytes]:
+    encoded = encode_parts(value, definitions=definitions, limit=limit)
+    data = encoded.data()
+    if encoded.format == "pickle" and len(data) <= _PROVE_LIMIT:
+        unpickle(data)
+    return encoded, data
+
+
+def _ref(value: Any, encoded: Encoded, data: bytes, hash: str) -> ValueRef:
+    return ValueRef(hash=hash, format=encoded.format, size=len(data), shown=describe(value), needs=encoded.needs)
 
 
 def is_mutable(value: Any) -> bool:

@@ -494,8 +494,8 @@ def test_instances_of_notebook_classes_keep_their_identity_across_tasks(child):
         child.job(make, captures=NOTEBOOK, demands=("made",)), child.job(check, captures=NOTEBOOK, inputs={"made": "made"})
     )
     assert [report.outcome for report in reports] == [Outcome.SUCCESS] * 2, reports[-1].error
-    assert set(reports[0].values["made"].needs) == {"Point", "Level", "Pair", "Trouble", "shout"}
-    assert child.run(check, captures=NOTEBOOK, inputs={"made": reports[0].values["made"]}).outcome is Outcome.SUCCESS
+    assert set(reports[0].values["made"].needs) == {"Point", "Level", "Pair", "Trouble", "shout"}  # noqa: PD011  a report, no frame
+    assert child.run(check, captures=NOTEBOOK, inputs={"made": reports[0].values["made"]}).outcome is Outcome.SUCCESS  # noqa: PD011  a report, no frame
 
 
 def test_a_class_defined_in_a_task_travels_with_its_instances(child):
@@ -586,12 +586,9 @@ def test_a_helper_module_beside_the_notebook_is_imported_anew(child):
     folder = child.folder / "notebook"
     folder.mkdir()
     (folder / "my_helper.py").write_text("calls = []\n")
-    job = lambda: child.job(
-        "import my_helper\nmy_helper.calls.append(1)\nn = len(my_helper.calls)",
-        demands=("n",),
-        process=ProcessState(sys_path=(str(folder),)),
-    )  # noqa: E731
-    assert [child.value(report, "n") for report in child.run_all(job(), job())] == [1, 1]
+    source = "import my_helper\nmy_helper.calls.append(1)\nn = len(my_helper.calls)"
+    jobs = [child.job(source, demands=("n",), process=ProcessState(sys_path=(str(folder),))) for _ in range(2)]
+    assert [child.value(report, "n") for report in child.run_all(*jobs)] == [1, 1]
 
 
 @pytest.mark.parametrize("preload", ["", "numpy,pandas,matplotlib.pyplot"])

@@ -260,7 +260,7 @@ def test_an_object_whose_own_pickling_fails_is_refused_with_its_words():
         def __reduce__(self):
             raise ValueError("not me")
 
-    with pytest.raises(UnstorableValue, match="Rude.*not me"):
+    with pytest.raises(UnstorableValue, match=r"Rude.*not me"):
         encode(Rude())
 
 

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`ctx` answers for the attempt inside a run, and for now outside."""
+
+import pickle
+from datetime import UTC, datetime, timedelta
+
+from nbflow.core.context import FailTask, SkipTask, ctx
+from nbflow.core.ids import TaskKey
+from nbflow.core.job import JobContext
+
+JOB = JobContext(
+    flow="sales", run_id="r", key=TaskKey("etl.load", 2), attempt=3, logical_date=datetime(2026, 1, 2, 3, tzinfo=UTC), params={"day": 1}
+)
+
+
+def test_outside_a_run_it_answers_for_now():
+    assert abs(ctx.logical_date - datetime.now(UTC)) < timedelta(minutes=1)
+    assert (ctx.task, ctx.map_index, ctx.attempt, ctx.params) == ("", -1, 1, {})
+    assert ctx.run_id.startswith("manual__")
+    ctx.progress(0.5, "nobody listens")
+
+
+def test_inside_a_run_it_answers_for_the_attempt():
+    with ctx.during(JOB):
+        assert (ctx.flow, ctx.run_id, ctx.task, ctx.map_index, ctx.attempt) == ("sales", "r", "etl.load", 2, 3)
+        assert (ctx.ds, ctx.ts) == ("2026-01-02", "2026-01-02T03:00:00+00:00")
+        assert ctx.data_interval == (JOB.logical_date, JOB.logical_date)
+    assert ctx.task == ""
+
+
+def test_progress_stays_between_nothing_and_all():
+    heard = []
+    with ctx.during(JOB, lambda fraction, text: heard.append((fraction, text))):
+        ctx.progress(7, "done")
+        ctx.progress(text="thinking")
+    assert heard == [(1.0, "done"), (None, "thinking")]
+
+
+def test_parameters_cannot_be_changed_through_it():
+    with ctx.during(JOB):
+        ctx.params["day"] = 2
+        assert ctx.params["day"] == 1
+
+
+def test_it_travels_by_name():
+    assert pickle.loads(pickle.dumps(ctx)) is ctx
+
+
+def test_skip_and_fail_carry_their_reason():
+    assert SkipTask("nothing new").reason == "nothing new"
+    assert pickle.loads(pickle.dumps(FailTask("broken"))).reason == "broken"
