@@ -14,6 +14,7 @@ from nbflow.authoring.infer import Inference
 from nbflow.authoring.magics import plain_cell
 from nbflow.authoring.units import Unit
 from nbflow.core.errors import Problem, nearest
+from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskId
 from nbflow.core.messages import name_list
 from nbflow.core.options import TriggerRule
@@ -80,13 +81,13 @@ class _Advice:
             if unit.options.trigger_rule not in _STRICT:
                 continue
             upstream = [above for above in graph.upstream(unit.task) if above in skippable]
-            apart = [pair for pair in combinations(upstream, 2) if _share_a_branch(pair, graph.ancestors, skippable, graph.descendants)]
+            apart = [pair for pair in combinations(upstream, 2) if _stand_apart(*pair, graph)]
             either = [
                 name for name, source in self._inference.sources[place].items() if source.tasks and len(source.tasks) + source.plain > 1
             ]
             if not apart and not either:
                 continue
-            waits = name_list(sorted({id for pair in apart for id in pair}, key=graph.position.__getitem__) or upstream)
+            waits = name_list([id for id in upstream if any(id in pair for pair in apart)] or upstream)
             message = (
                 f"Task {unit.task} joins paths of a branch ({waits}): with {unit.options.trigger_rule} it is skipped when one of them is. "
                 "Add --trigger-rule none_failed_min_one_success."
@@ -121,9 +122,10 @@ class _Advice:
                 yield Problem(cell=cell.number, line=line, message=message, code="empty-group", severity="warning")
 
 
-def _share_a_branch(pair: tuple[TaskId, TaskId], ancestors, skippable, descendants) -> bool:  # type: ignore[no-untyped-def]
-    first, second = pair
-    return first not in ancestors(second) and second not in ancestors(first) and bool(ancestors(first) & ancestors(second))
+def _stand_apart(first: TaskId, second: TaskId, graph: Graph) -> bool:
+    """On two paths that part somewhere above."""
+    above_first, above_second = graph.ancestors(first), graph.ancestors(second)
+    return first not in above_second and second not in above_first and bool(above_first & above_second)
 
 
 def _warning(unit: Unit, message: str, *, code: str, line: int = 0) -> Problem:

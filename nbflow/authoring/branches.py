@@ -33,8 +33,8 @@ def read_choices(source: str) -> Choices:
     expressions = [last]
     if isinstance(last, ast.Name):  # choice = "a" if x else "b", then choice
         expressions += _assigned(body, last.id)
-    texts = [node.value for expression in expressions for node in ast.walk(expression) if _is_text(node)]
-    certain = [(node.value, node.lineno) for expression in expressions for node in _results(expression)]
+    texts = [text for expression in expressions for node in ast.walk(expression) for text, _ in _text(node)]
+    certain = [found for expression in expressions for found in _results(expression)]
     return Choices(tuple(dict.fromkeys(texts)), tuple(dict.fromkeys(certain)))
 
 
@@ -48,15 +48,16 @@ def _assigned(body: list[ast.stmt], name: str) -> list[ast.expr]:
     return found
 
 
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def _text(node: ast.AST) -> Iterator[tuple[str, int]]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value, node.lineno
 
 
-def _results(node: ast.expr) -> Iterator[ast.Constant]:
+def _results(node: ast.expr) -> Iterator[tuple[str, int]]:
     """The texts that are the expression's value, or elements of it."""
     match node:
         case ast.Constant(value=str()):
-            yield node
+            yield from _text(node)
         case ast.IfExp(body=body, orelse=orelse):
             yield from _results(body)
             yield from _results(orelse)

@@ -17,6 +17,7 @@ from nbflow.authoring.magic_line import read_task_line
 from nbflow.authoring.magics import plain_cell
 from nbflow.authoring.notebook_file import CellSource
 from nbflow.authoring.parameters_cell import read_parameters
+from nbflow.authoring.templates import template_names
 from nbflow.authoring.units import Unit
 from nbflow.core.errors import Problem, nearest
 from nbflow.core.ids import TaskId
@@ -27,7 +28,6 @@ PARAMETERS_TAG: Final = "parameters"
 #: What `--operator` may say -> the operator of the task.
 _OPERATORS: Final = {"": "cell", "python": "cell", "cell": "cell", "bash": "bash"}
 _TASK = re.compile(r"\A(?P<lead>\s*)%%task\b(?P<line>[^\n]*)(?:\n|\Z)")
-_TEMPLATE = re.compile(r"\{\{-?\s*(?P<name>[A-Za-z_]\w*)")
 
 
 @dataclass
@@ -115,7 +115,7 @@ class CellReader:
     def _task_names(self, cell: CellSource, body: str, offset: int, options: TaskOptions, operator: str) -> CellNames:
         if operator == "cell":
             return self._names(cell, body, offset)
-        read = tuple(dict.fromkeys(found["name"] for found in _TEMPLATE.finditer(body)))
+        read = template_names(body)
         return CellNames(reads=frozenset(read), order=read, writes=(options.out,) if options.out else ())
 
     def _check_names(self, cell: CellSource, line: int, options: TaskOptions, operator: str) -> None:

@@ -11,7 +11,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-from nbflow.authoring.evaluation import Body, Call, Evaluation
+from nbflow.authoring.effects import Body, Call
+from nbflow.authoring.evaluation import Evaluation
 from nbflow.authoring.magics import PlainCell, plain_cell
 
 #: Names that are there in every IPython namespace.
@@ -100,7 +101,7 @@ def _names(cell: PlainCell, found: Evaluation) -> CellNames:
         deletes=frozenset(found.deletes),
         builtin_reads=frozenset(found.reads) & BUILTINS,
         stars=tuple(found.stars),
-        magics=tuple([*cell.magics, *found.magics]),
+        magics=(*cell.magics, *found.magics),
         is_async=found.is_async,
         definitions=MappingProxyType(_definitions(cell, found)),
         deferred=frozenset(found.deferred) - BUILTINS,

@@ -46,7 +46,7 @@ _SCHEDULE_KEYS: Final[Mapping[str, values.Reader]] = {
     "assets": values.text,
     "max_consecutive_failed_runs": values.count,
 }
-_NOTIFY_KEYS: Final = {key: values.names for key in ("on_failure", "on_retry", "on_success", "on_skip", "on_deadline")}
+_NOTIFY_KEYS: Final = dict.fromkeys(("on_failure", "on_retry", "on_success", "on_skip", "on_deadline"), values.names)
 _PARAM_KEYS: Final[Mapping[str, values.Reader]] = {
     "type": values.text,
     "help": values.text,

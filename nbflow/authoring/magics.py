@@ -19,7 +19,8 @@ PYTHON_CELL_MAGICS: Final = frozenset({"time", "capture", "prun", "memit", "mpru
 _RUNS_APART: Final = frozenset({"timeit", "memit"})
 _CELL_MAGIC = re.compile(r"\A\s*%%(?P<name>\w+)[ \t]*(?P<line>[^\n]*)(?:\n|\Z)(?P<body>.*)\Z", re.DOTALL)
 _LINE_MAGIC = re.compile(
-    r"^(?P<indent>[ \t]*)(?P<target>[\w., \t]+?=[ \t]*)?%(?P<name>time|timeit|prun|memit|lprun)\b(?P<flags>(?:[ \t]+-\w+(?:[ \t]+\d+)?)*)[ \t]+(?P<code>[^\s-].*)$",
+    r"^(?P<indent>[ \t]*)(?P<target>[\w., \t]+?=[ \t]*)?%(?P<name>time|timeit|prun|memit|lprun)\b"
+    r"(?P<flags>(?:[ \t]+-\w+(?:[ \t]+\d+)?)*)[ \t]+(?P<code>[^\s-].*)$",
     re.MULTILINE,
 )
 _LOOKS_MAGIC = re.compile(r"[%!?]|^[ \t]*(?:>>>|In \[|[,;/])", re.MULTILINE)

@@ -12,11 +12,11 @@ from typing import Final
 #: Methods that change the object they are called on.
 _METHODS: Final = frozenset(
     """
-    append extend insert update setdefault pop popitem clear add remove discard sort reverse fill resize write writelines writerow writerows
-    appendleft extendleft popleft rotate subtract intersection_update difference_update symmetric_difference_update
-    fit fit_transform fit_predict partial_fit fit_resample load_state_dict zero_grad step backward train eval compile
-    put put_nowait push shuffle inc __setitem__ __delitem__ __setattr__ __delattr__ __iadd__
-    """.split()
+    append extend insert update setdefault pop popitem clear add remove discard sort reverse fill write writelines writerow writerows
+    appendleft extendleft popleft intersection_update difference_update symmetric_difference_update
+    fit fit_transform fit_predict partial_fit fit_resample load_state_dict zero_grad step backward train compile
+    put put_nowait push __setitem__ __delitem__ __setattr__ __delattr__ __iadd__
+    """.split()  # noqa: SIM905 - a table of words is easier to read than a list of texts
 )
 #: Beginnings of methods that change their object: `set_title`, `add_edge`, `remove_node`.
 _METHOD_STARTS: Final = ("set_", "add_", "remove_")
@@ -25,14 +25,14 @@ _COPYING: Final = frozenset(
     """
     set_index set_axis set_flags set_geometry set_crs add_prefix add_suffix add_categories remove_categories set_categories
     remove_unused_categories
-    """.split()
+    """.split()  # noqa: SIM905 - as above
 )
 #: Functions that change their first argument, whatever module they come from.
 _FIRST_ARGUMENT: Final = frozenset(
     """
     setattr delattr next setitem delitem heappush heappop heapify heapreplace heappushpop insort insort_left insort_right shuffle fill_diagonal
     copyto putmask put_along_axis
-    """.split()
+    """.split()  # noqa: SIM905 - as above
 )
 #: As above, where the bare name says too little.
 _FIRST_ARGUMENT_OF: Final = frozenset(
@@ -70,9 +70,8 @@ def mutated_by_call(call: ast.Call) -> tuple[ast.expr, ...]:
         unbound = owner in _BUILTIN_TYPES and _is_mutator(target.attr)
         if call.args and (unbound or target.attr in _FIRST_ARGUMENT or (owner, target.attr) in _FIRST_ARGUMENT_OF):
             changed.append(call.args[0])
-    elif isinstance(target, ast.Name):
-        if call.args and target.id in _FIRST_ARGUMENT:
-            changed.append(call.args[0])
+    elif isinstance(target, ast.Name) and call.args and target.id in _FIRST_ARGUMENT:
+        changed.append(call.args[0])
     return tuple(changed)
 
 
@@ -85,7 +84,7 @@ def _is_mutator(method: str) -> bool:
 
 
 def _says_in_place(call: ast.Call) -> bool:
-    """`inplace=` or `copy=False`-like words; anything but a literal False counts."""
+    """`inplace=`; anything but a literal False counts."""
     return any(word.arg == "inplace" and not (isinstance(word.value, ast.Constant) and not word.value.value) for word in call.keywords)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from nbflow.authoring.cells import BUILTINS, CellNames
-from nbflow.authoring.evaluation import Body, changed_by
+from nbflow.authoring.effects import Body, changed_by
 from nbflow.core.ids import TaskId
 from nbflow.core.model import CellRef
 from nbflow.core.options import TaskOptions
