@@ -15,6 +15,7 @@ import os
 import pickle
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -44,7 +45,7 @@ class HostServer:
         key = secrets.token_bytes(32)
         self._folder = ""
         family, address = self._place()
-        self._listener = Listener(address, family, authkey=key)
+        self._listener = Listener(address, family, backlog=8, authkey=key)
         self._closed = False
         #: Where the kernel connects, and the secret it proves to know.
         self.address: str = str(self._listener.address)
@@ -65,15 +66,21 @@ class HostServer:
         if self._closed:
             return
         self._closed = True
-        with contextlib.suppress(OSError, EOFError):
-            self._wake().close()  # accept() does not notice that its socket was closed
+        with contextlib.suppress(OSError):
+            self._wake()
         with contextlib.suppress(OSError):
             self._listener.close()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _wake(self) -> Connection:
-        return Client(self.address, authkey=bytes.fromhex(self.authkey_hex))
+    def _wake(self) -> None:
+        """accept() does not notice that its socket is closed, but it returns for a caller; one that hangs up at once, since nobody may be there."""
+        if sys.platform == "win32":
+            threading.Thread(target=Client, args=(self.address,), daemon=True).start()
+            return
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.settimeout(1.0)
+            caller.connect(self.address)
 
     def _accept(self) -> None:
         while not self._closed:

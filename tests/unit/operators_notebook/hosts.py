@@ -33,14 +33,16 @@ GRAPH = "application/vnd.nbflow.graph+json"
 class MemoryHost:
     """Remembers what it was asked. `handled` tasks may fail without failing the run; `silent` ones fail without an output."""
 
-    def __init__(self, *, handled: tuple[str, ...] = (), silent: tuple[str, ...] = ()) -> None:
-        self.handled, self.silent = handled, silent
+    def __init__(self, *, handled: tuple[str, ...] = (), silent: tuple[str, ...] = (), cancelled_by_somebody: bool = False) -> None:
+        self.handled, self.silent, self.cancelled_by_somebody = handled, silent, cancelled_by_somebody
         self.runs: list[MemoryRun] = []
         #: Called when a run's first task starts.
         self.started: Callable[[MemoryRun], None] = lambda run: None
 
     def begin(self, info: NotebookInfo, stop: Callable[[str], None]) -> HostedRun:
         self.runs.append(MemoryRun(self, info, stop))
+        if self.cancelled_by_somebody:
+            self.runs[-1].cancel()
         return self.runs[-1]
 
     @property
@@ -89,7 +91,7 @@ class MemoryRun:
         try:
             with contextlib.redirect_stdout(printed):
                 exec(task.source, self.namespace)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a task may raise anything
             self._failed(task, error, printed.getvalue(), show)
             return
         text = printed.getvalue()
