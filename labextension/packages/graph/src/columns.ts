@@ -1,0 +1,516 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/**
+ * One level of a layout: boxes in columns, ordered so that few edges cross and placed so that most run straight.
+ *
+ * A *bundle* is a set of edges that share one trunk. Where it crosses a column it has a *lane* of its own there, so no edge ever lies
+ * behind a box. Boxes and lanes are the *elements* of a column; a *joint* is what one bundle does in one gutter.
+ */
+
+import { inversions } from './inversions.js';
+import { largest, median, round } from './numbers.js';
+import type { EdgeSet } from './routes.js';
+
+/** Down between two boxes, between a frame and its neighbour, and around a lane. */
+export const GAP = 8;
+const FRAME_GAP = 16;
+const LANE = 12;
+/** Between two routes that arrive at one box, and how much of its side they may take. */
+const PORT_STEP = 10;
+const PORT_SPAN = 28;
+const SWEEPS = 4;
+/** Beyond this many elements, ordering stops after two sweeps: nobody sees one crossing less in a hundred thousand. */
+const MANY = 20_000;
+
+/** An edge between two leaves. */
+export interface ILeafEdge {
+  readonly number: number;
+  readonly from: string;
+  readonly to: string;
+  readonly data: boolean;
+}
+
+/** Where lines may meet a frame: leaf and whether they carry data -> height from its middle. */
+export type Ports = ReadonlyMap<string, number>;
+
+export function portKey(leaf: string, data: boolean): string {
+  return `${data ? 'd' : 'o'}${leaf}`;
+}
+
+/** A task, a folded group, or a group whose inside was laid out before. Ports are heights from its middle; absent: choose them. */
+export interface IBox {
+  readonly key: string;
+  readonly width: number;
+  readonly height: number;
+  readonly inputs?: Ports;
+  readonly outputs?: Ports;
+}
+
+/** Where a bundle meets a box: the box's place in the level, and the leaf inside it (the box itself, unless it is a frame). */
+export interface IEnd {
+  readonly box: number;
+  readonly leaf: string;
+}
+
+/** Edges drawn as one: every source is joined with every target. No sources: it enters at the left; no targets: it leaves at the right. */
+export interface IBundle {
+  readonly data: boolean;
+  readonly sources: readonly IEnd[];
+  readonly targets: readonly IEnd[];
+  readonly edges: readonly ILeafEdge[];
+}
+
+/** What one bundle does in the gutter left of column `right`. */
+export interface IJoint {
+  readonly bundle: number;
+  readonly right: number;
+  readonly lefts: readonly number[];
+  readonly rights: readonly number[];
+}
+
+/** The elements of one level with their columns, order and heights (`y` is the middle of an element; everything is an integer). */
+export class Columns {
+  readonly rank: readonly number[];
+  readonly count: number;
+  /** Elements are numbered: boxes first, then lanes. A lane knows its bundle. */
+  readonly laneOf = new Map<number, number>();
+  readonly half: number[];
+  readonly joints: IJoint[] = [];
+  readonly columnOf: number[];
+  y: number[];
+
+  private readonly lanes = new Map<string, number>();
+  private columns: number[][];
+  private place: number[] = [];
+  private readonly leftJoints: IJoint[][];
+  private readonly rightJoints: IJoint[][];
+  private readonly ports = new Map<string, number>();
+
+  constructor(
+    readonly boxes: readonly IBox[],
+    readonly bundles: readonly IBundle[]
+  ) {
+    this.rank = ranks(boxes.length, bundles);
+    this.count = 1 + largest(this.rank, -1);
+    this.half = boxes.map(box => box.height / 2);
+    this.columnOf = [...this.rank];
+    bundles.forEach((bundle, number) => this.addJoints(number, bundle));
+    this.columns = Array.from({ length: this.count }, () => []);
+    this.leftJoints = this.half.map(() => []);
+    this.rightJoints = this.half.map(() => []);
+    for (const joint of this.joints) {
+      joint.rights.forEach(element => this.leftJoints[element]!.push(joint));
+      joint.lefts.forEach(element => this.rightJoints[element]!.push(joint));
+    }
+    this.order();
+    this.choosePorts();
+    this.y = this.half.map(() => 0);
+    this.settleAll();
+    this.straighten();
+  }
+
+  // --- building -----------------------------------------------------------------------------------------------------
+
+  private addJoints(number: number, bundle: IBundle): void {
+    const first = bundle.sources.length ? Math.min(...bundle.sources.map(end => this.rank[end.box]!)) : -1;
+    const last = bundle.targets.length ? largest(bundle.targets.map(end => this.rank[end.box]!), -1) : this.count;
+    for (let column = first + 1; column < last; column++) {
+      const element = this.half.length;
+      this.half.push(LANE / 2);
+      this.columnOf.push(column);
+      this.lanes.set(`${number} ${column}`, element);
+      this.laneOf.set(element, number);
+    }
+    for (let right = first + 1; right <= last; right++) {
+      const lefts = this.at(number, bundle.sources, right - 1);
+      const rights = this.at(number, bundle.targets, right);
+      this.joints.push({ bundle: number, right, lefts, rights });
+    }
+  }
+
+  private at(number: number, ends: readonly IEnd[], column: number): number[] {
+    const found = new Set<number>();
+    for (const end of ends) {
+      if (this.rank[end.box] === column) {
+        found.add(end.box);
+      }
+    }
+    const lane = this.lanes.get(`${number} ${column}`);
+    return lane === undefined ? [...found] : [...found, lane];
+  }
+
+  isFrame(element: number): boolean {
+    return this.boxes[element]?.inputs !== undefined;
+  }
+
+  // --- order within columns -----------------------------------------------------------------------------------------
+
+  /** Sweeps to and fro put each element near the middle of its neighbours; the order with the fewest crossings stays, the written one first. */
+  private order(): void {
+    const written = this.written();
+    const all = this.half.map((_, element) => element);
+    all.sort((a, b) => written[a]! - written[b]! || a - b);
+    for (const element of all) {
+      this.columns[this.columnOf[element]!]!.push(element);
+    }
+    this.place = this.half.map(() => 0);
+    this.columns.forEach(column => this.note(column));
+    let best = this.columns.map(column => [...column]);
+    let fewest = this.crossings();
+    const sweeps = this.half.length > MANY ? 2 : SWEEPS * 2;
+    for (let sweep = 0; sweep < sweeps && fewest; sweep++) {
+      const forward = sweep % 2 === 0;
+      for (let step = 0; step < this.count; step++) {
+        this.sort(forward ? step : this.count - 1 - step, forward);
+      }
+      const crossings = this.crossings();
+      if (crossings < fewest) {
+        best = this.columns.map(column => [...column]);
+        fewest = crossings;
+      }
+    }
+    this.columns = best;
+    this.columns.forEach(column => this.note(column));
+  }
+
+  /** Boxes as written; a lane between its sources. */
+  private written(): number[] {
+    const places = this.boxes.map((_, place) => place);
+    for (const number of this.laneOf.values()) {
+      const bundle = this.bundles[number]!;
+      const ends = bundle.sources.length ? bundle.sources : bundle.targets;
+      places.push(ends.reduce((total, end) => total + end.box, 0) / ends.length + 0.5);
+    }
+    return places;
+  }
+
+  private note(column: readonly number[]): void {
+    column.forEach((element, place) => {
+      this.place[element] = (place + 0.5) / column.length;
+    });
+  }
+
+  private sort(number: number, forward: boolean): void {
+    const column = this.columns[number]!;
+    const joints = forward ? this.leftJoints : this.rightJoints;
+    const wish = new Map<number, number>();
+    for (const element of column) {
+      let total = 0;
+      let count = 0;
+      for (const joint of joints[element]!) {
+        for (const other of forward ? joint.lefts : joint.rights) {
+          total += this.place[other]!;
+          count++;
+        }
+      }
+      wish.set(element, count ? total / count : this.place[element]!);
+    }
+    column.sort((a, b) => wish.get(a)! - wish.get(b)!);
+    this.note(column);
+  }
+
+  /** How many pairs of lines cross; counted from column to column. */
+  private crossings(): number {
+    const place: number[] = [];
+    this.columns.forEach(column => column.forEach((element, spot) => (place[element] = spot)));
+    const lines: [number, number][][] = Array.from({ length: this.count + 1 }, () => []);
+    for (const joint of this.joints) {
+      if (joint.lefts.length && joint.rights.length) {
+        const gutter = lines[joint.right]!;
+        forPairs(joint, (left, right) => gutter.push([place[left]!, place[right]!]));
+      }
+    }
+    let total = 0;
+    lines.forEach((gutter, number) => {
+      if (gutter.length) {
+        gutter.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+        total += inversions(
+          gutter.map(line => line[1]),
+          this.columns[number]!.length
+        );
+      }
+    });
+    return total;
+  }
+
+  // --- ports --------------------------------------------------------------------------------------------------------
+
+  private portOf(element: number, bundle: number, incoming: boolean): string {
+    return `${element} ${bundle} ${incoming ? 'i' : 'o'}`;
+  }
+
+  /** Routes that meet one side of a box lie 10 px apart, in the order of where they come from or go to. */
+  private choosePorts(): void {
+    this.boxes.forEach((_, element) => {
+      if (this.isFrame(element)) {
+        return;
+      }
+      for (const incoming of [true, false]) {
+        const joints = (incoming ? this.leftJoints : this.rightJoints)[element]!;
+        const wishes = joints.map((joint): [number, number] => [this.far(joint, incoming), joint.bundle]);
+        wishes.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+        const step = Math.min(PORT_STEP, Math.floor(PORT_SPAN / Math.max(1, wishes.length - 1)));
+        const top = Math.floor(-(step * (wishes.length - 1)) / 2);
+        wishes.forEach(([, bundle], spot) => this.ports.set(this.portOf(element, bundle, incoming), top + spot * step));
+      }
+    });
+  }
+
+  private far(joint: IJoint, incoming: boolean): number {
+    const others = incoming ? joint.lefts : joint.rights;
+    return others.length ? others.reduce((total, other) => total + this.place[other]!, 0) / others.length : 0.5;
+  }
+
+  /** As `spots`, without the edges. */
+  private heights(element: number, bundle: number, incoming: boolean): number[] {
+    if (this.laneOf.has(element)) {
+      return [0];
+    }
+    const port = this.ports.get(this.portOf(element, bundle, incoming));
+    if (port !== undefined) {
+      return [port];
+    }
+    const whole = this.bundles[bundle]!;
+    const found = new Set<number>();
+    for (const end of incoming ? whole.targets : whole.sources) {
+      if (end.box === element) {
+        found.add(this.offset(element, bundle, end, incoming));
+      }
+    }
+    return [...found].sort((a, b) => a - b);
+  }
+
+  /** Where this bundle meets an element, as heights from its middle with the edges that pass there: several for a frame. */
+  spots(element: number, bundle: number, incoming: boolean): [number, EdgeSet][] {
+    const whole = this.bundles[bundle]!;
+    if (this.laneOf.has(element)) {
+      return [[0, this.through(element, whole)]];
+    }
+    const leaves = new Map<string, number>();
+    const found = new Map<number, Set<number>>();
+    for (const end of incoming ? whole.targets : whole.sources) {
+      if (end.box === element) {
+        const offset = this.offset(element, bundle, end, incoming);
+        leaves.set(end.leaf, offset);
+        if (!found.has(offset)) {
+          found.set(offset, new Set());
+        }
+      }
+    }
+    for (const edge of whole.edges) {
+      const offset = leaves.get(incoming ? edge.to : edge.from);
+      if (offset !== undefined) {
+        found.get(offset)!.add(edge.number);
+      }
+    }
+    return [...found].sort((a, b) => a[0] - b[0]);
+  }
+
+  private offset(element: number, bundle: number, end: IEnd, incoming: boolean): number {
+    const box = this.boxes[element]!;
+    const known = incoming ? box.inputs : box.outputs;
+    return known
+      ? known.get(portKey(end.leaf, this.bundles[bundle]!.data))!
+      : this.ports.get(this.portOf(element, bundle, incoming))!;
+  }
+
+  /** The edges that pass a lane: from a source at its left to a target at its right. */
+  private through(lane: number, bundle: IBundle): EdgeSet {
+    const column = this.columnOf[lane]!;
+    const lefts = new Set(bundle.sources.filter(end => this.rank[end.box]! < column).map(end => end.leaf));
+    const rights = new Set(bundle.targets.filter(end => this.rank[end.box]! > column).map(end => end.leaf));
+    const found = new Set<number>();
+    for (const edge of bundle.edges) {
+      if ((!bundle.sources.length || lefts.has(edge.from)) && (!bundle.targets.length || rights.has(edge.to))) {
+        found.add(edge.number);
+      }
+    }
+    return found;
+  }
+
+  // --- heights ------------------------------------------------------------------------------------------------------
+
+  private settleAll(): void {
+    for (const column of this.columns) {
+      let depth = 0;
+      column.forEach((element, spot) => {
+        depth += spot ? this.apart(column[spot - 1]!, element) : 0;
+        this.y[element] = depth;
+      });
+    }
+    for (let sweep = 0; sweep < SWEEPS; sweep++) {
+      for (let number = 1; number < this.count; number++) {
+        this.settle(number, true, false);
+      }
+      for (let number = this.count - 2; number >= 0; number--) {
+        this.settle(number, false, true);
+      }
+    }
+    for (let number = 0; number < this.count; number++) {
+      this.settle(number, true, number === 0);
+    }
+    let top = Infinity;
+    this.y.forEach((y, element) => (top = Math.min(top, y - this.half[element]!)));
+    this.y = this.y.map(y => round(y - top));
+  }
+
+  private apart(upper: number, lower: number): number {
+    const lanes = Number(this.laneOf.has(upper)) + Number(this.laneOf.has(lower));
+    const frames = this.isFrame(upper) || this.isFrame(lower);
+    const gap = lanes === 2 ? 0 : frames ? FRAME_GAP : GAP;
+    return this.half[upper]! + this.half[lower]! + gap;
+  }
+
+  /** Each element as near to its neighbours' height as order and gaps allow (least squares, by pooling adjacent violators). */
+  private settle(number: number, left: boolean, right: boolean): void {
+    const elements = this.columns[number]!;
+    const depths: number[] = [];
+    let depth = 0;
+    const blocks: [number, number, number][] = []; // mean, weight, how many
+    elements.forEach((element, spot) => {
+      depth += spot ? this.apart(elements[spot - 1]!, element) : 0;
+      depths.push(depth);
+      const [wish, insists] = this.wish(element, left, right);
+      let mean = wish - depth;
+      let weight = insists;
+      let count = 1;
+      while (blocks.length && blocks.at(-1)![0] > mean) {
+        const [other, otherWeight, more] = blocks.pop()!;
+        mean = (mean * weight + other * otherWeight) / (weight + otherWeight);
+        weight += otherWeight;
+        count += more;
+      }
+      blocks.push([mean, weight, count]);
+    });
+    let spot = 0;
+    for (const [mean, , count] of blocks) {
+      const level = round(mean);
+      for (const stop = spot + count; spot < stop; spot++) {
+        this.y[elements[spot]!] = level + depths[spot]!;
+      }
+    }
+  }
+
+  /** The height this element would like, and how much it insists; lanes insist most, so that they run straight. */
+  private wish(element: number, left: boolean, right: boolean): [number, number] {
+    const wishes: number[] = [];
+    for (const [incoming, wanted] of [
+      [true, left],
+      [false, right]
+    ] as const) {
+      if (!wanted) {
+        continue;
+      }
+      for (const joint of (incoming ? this.leftJoints : this.rightJoints)[element]!) {
+        const own = median(this.heights(element, joint.bundle, incoming));
+        for (const other of incoming ? joint.lefts : joint.rights) {
+          for (const height of this.heights(other, joint.bundle, !incoming)) {
+            wishes.push(this.y[other]! + height - own);
+          }
+        }
+      }
+    }
+    return wishes.length ? [median(wishes), this.laneOf.has(element) ? 8 : 1] : [this.y[element]!, 0.5];
+  }
+
+  /** A line that would jog by a few pixels is drawn straight instead: its port moves along the box's side, its lanes with it. */
+  private straighten(): void {
+    for (const joint of this.joints) {
+      if (joint.lefts.length !== 1 || joint.rights.length !== 1) {
+        continue;
+      }
+      const left = joint.lefts[0]!;
+      const right = joint.rights[0]!;
+      const starts = this.heights(left, joint.bundle, false);
+      const ends = this.heights(right, joint.bundle, true);
+      if (starts.length === 1 && ends.length === 1) {
+        const jog = round(this.y[left]! + starts[0]! - this.y[right]! - ends[0]!);
+        if (jog && Math.abs(jog) <= PORT_STEP && !this.move(right, joint.bundle, jog, true)) {
+          this.moveBack(left, joint.bundle, -jog);
+        }
+      }
+    }
+  }
+
+  /** Move the port a line comes from, and the lanes in between; nothing moves when one of them cannot. */
+  private moveBack(start: number, bundle: number, by: number): void {
+    const lanes: number[] = [];
+    let element = start;
+    while (this.laneOf.has(element)) {
+      lanes.push(element);
+      const joint = this.leftJoints[element]![0]!;
+      if (joint.lefts.length !== 1 || joint.rights.length !== 1 || !this.hasRoom(element, by)) {
+        return;
+      }
+      element = joint.lefts[0]!;
+    }
+    if (this.move(element, bundle, by, false)) {
+      lanes.forEach(lane => (this.y[lane]! += by));
+    }
+  }
+
+  private hasRoom(lane: number, by: number): boolean {
+    const column = this.columns[this.columnOf[lane]!]!;
+    const spot = column.indexOf(lane);
+    const other = column[by < 0 ? spot - 1 : spot + 1];
+    if (other === undefined) {
+      return true;
+    }
+    const room = by < 0 ? this.y[lane]! + by - this.y[other]! : this.y[other]! - this.y[lane]! - by;
+    return room >= this.apart(lane, other);
+  }
+
+  private move(element: number, bundle: number, by: number, incoming: boolean): boolean {
+    const port = this.portOf(element, bundle, incoming);
+    const now = this.ports.get(port);
+    if (now === undefined) {
+      return false;
+    }
+    const wanted = now + by;
+    if (Math.abs(wanted) > PORT_SPAN / 2) {
+      return false;
+    }
+    for (const joint of (incoming ? this.leftJoints : this.rightJoints)[element]!) {
+      const other = this.ports.get(this.portOf(element, joint.bundle, incoming))!;
+      if (joint.bundle !== bundle && Math.abs(wanted - other) < PORT_STEP - 2) {
+        return false;
+      }
+    }
+    this.ports.set(port, wanted);
+    return true;
+  }
+}
+
+/** The column of each box: one after the last it waits for. The level's graph has no cycle. */
+function ranks(count: number, bundles: readonly IBundle[]): number[] {
+  const below: Set<number>[] = Array.from({ length: count }, () => new Set());
+  for (const bundle of bundles) {
+    for (const source of bundle.sources) {
+      bundle.targets.forEach(target => below[source.box]!.add(target.box));
+    }
+  }
+  const missing: number[] = Array.from({ length: count }, () => 0);
+  below.forEach(targets => targets.forEach(target => missing[target]!++));
+  const found = missing.map(() => 0);
+  const ready = missing.flatMap((many, box) => (many ? [] : [box]));
+  for (let box = ready.pop(); box !== undefined; box = ready.pop()) {
+    for (const target of below[box]!) {
+      found[target] = Math.max(found[target]!, found[box]! + 1);
+      if (--missing[target]! === 0) {
+        ready.push(target);
+      }
+    }
+  }
+  return found;
+}
+
+/** Lines that stand for a joint when crossings are counted: all of a star, two stars of a whole mesh. */
+function forPairs(joint: IJoint, see: (left: number, right: number) => void): void {
+  if (joint.lefts.length === 1 || joint.rights.length === 1) {
+    joint.lefts.forEach(left => joint.rights.forEach(right => see(left, right)));
+    return;
+  }
+  const hubLeft = joint.lefts[joint.lefts.length >> 1]!;
+  const hubRight = joint.rights[joint.rights.length >> 1]!;
+  joint.lefts.forEach(left => see(left, hubRight));
+  joint.rights.forEach(right => see(hubLeft, right));
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** The JSON that a graph is drawn from: the payload of `application/vnd.nbflow.graph+json`, version 1. */
+
+export type TaskState =
+  | 'pending'
+  | 'scheduled'
+  | 'queued'
+  | 'running'
+  | 'success'
+  | 'failed'
+  | 'cancelled'
+  | 'skipped'
+  | 'upstream_failed'
+  | 'up_for_retry'
+  | 'up_for_reschedule'
+  | 'deferred'
+  | 'awaiting_input'
+  | 'removed';
+
+/** A task as it stands. Everything that may change while a run goes on. */
+export interface ITaskStatus {
+  /** null before any run. */
+  readonly state: TaskState | null;
+  readonly from_cache?: boolean;
+  /** The engine's sentence, shown as it is. */
+  readonly reason?: string;
+  readonly attempt?: number;
+  /** Seconds of the newest attempt, null when it has not started. */
+  readonly duration?: number | null;
+  /** From 0 to 1, where it is known. */
+  readonly progress?: number | null;
+  /** What the task last said of its progress. */
+  readonly note?: string;
+  /** Of a mapped task: how many of its copies stand in which state. */
+  readonly counts?: Readonly<Partial<Record<TaskState, number>>>;
+}
+
+export interface ITask extends ITaskStatus {
+  /** A dot in it is a group: `download.mainApp`. */
+  readonly id: string;
+  /** plain, branch, short-circuit, sensor, setup, teardown, approval, ... */
+  readonly kind?: string;
+  /** Attempts allowed. */
+  readonly attempts?: number;
+  readonly reads?: readonly string[];
+  readonly writes?: readonly string[];
+}
+
+/** `names` are the variables that travel; an edge without any only orders. */
+export interface IEdge {
+  readonly from: string;
+  readonly to: string;
+  readonly names?: readonly string[];
+}
+
+export interface IGraphPayload {
+  readonly version?: number;
+  readonly flow: string;
+  readonly run_id?: string | null;
+  readonly state?: TaskState | null;
+  readonly tasks: readonly ITask[];
+  readonly edges: readonly IEdge[];
+  /** The graph in one sentence. */
+  readonly sentence?: string;
+}
+
+/** What changed, by task id. */
+export type StatusDelta = Readonly<Record<string, Partial<ITaskStatus>>>;
