@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from nbflow.views.crossings import inversions, pairs
+
 #: Down between two boxes, between a frame and its neighbour, and around a lane.
 GAP: Final = 8
 FRAME_GAP: Final = 16
@@ -19,6 +21,8 @@ LANE: Final = 12
 PORT_STEP: Final = 10
 PORT_SPAN: Final = 28
 _SWEEPS: Final = 4
+#: A lane may come this much nearer to its neighbour when that makes it straight.
+_SLACK: Final = 2
 
 #: An edge between two leaves, and whether it carries data.
 EdgeKey = tuple[str, str]
@@ -176,9 +180,9 @@ class Columns:
         lines: list[list[tuple[int, int]]] = [[] for _ in range(self.count + 1)]
         for joint in self.joints:
             if joint.lefts and joint.rights:
-                lines[joint.right] += [(place[left], place[right]) for left, right in _pairs(joint)]
+                lines[joint.right] += [(place[left], place[right]) for left, right in pairs(joint.lefts, joint.rights)]
         return sum(
-            _inversions([right for _, right in sorted(gutter)], len(self.columns[number])) for number, gutter in enumerate(lines) if gutter
+            inversions([right for _, right in sorted(gutter)], len(self.columns[number])) for number, gutter in enumerate(lines) if gutter
         )
 
     # --- ports -------------------------------------------------------------------------------------------------------
@@ -303,15 +307,26 @@ class Columns:
         """A line that would jog by a few pixels is drawn straight instead: its port moves along the box's side, its lanes with it."""
         for joint in self.joints:
             self._level_lanes(joint)
-            if len(joint.lefts) != 1 or len(joint.rights) != 1:
+            jog, left, right = min(self._jogs(joint), key=lambda found: abs(found[0]), default=(0, 0, 0))
+            if not 0 < abs(jog) <= PORT_STEP:
                 continue
-            (left,), (right,) = joint.lefts, joint.rights
+            moved = len(joint.rights) == 1 and self._move(right, joint.bundle, jog, incoming=True)
+            if not moved and len(joint.lefts) == 1:
+                if len(joint.rights) == 1:
+                    self._move_back(left, joint.bundle, -jog)
+                else:
+                    self._move(left, joint.bundle, -jog, incoming=False)
+
+    def _jogs(self, joint: Joint) -> Iterable[tuple[int, int, int]]:
+        """How much lower each line of a star begins than it ends, with its two elements."""
+        if len(joint.lefts) > 1 < len(joint.rights):
+            return
+        for left in joint.lefts:
             starts = self._heights(left, joint.bundle, incoming=False)
-            ends = self._heights(right, joint.bundle, incoming=True)
-            if len(starts) == len(ends) == 1:
-                jog = round(self.y[left] + starts[0] - self.y[right] - ends[0])
-                if 0 < abs(jog) <= PORT_STEP:
-                    _ = self._move(right, joint.bundle, jog, incoming=True) or self._move_back(left, joint.bundle, -jog)
+            for right in joint.rights:
+                ends = self._heights(right, joint.bundle, incoming=True)
+                if len(starts) == len(ends) == 1:
+                    yield round(self.y[left] + starts[0] - self.y[right] - ends[0]), left, right
 
     def _level_lanes(self, joint: Joint) -> None:
         """Two lanes of one bundle side by side: the right one takes the height of the left one when there is room."""
@@ -341,8 +356,8 @@ class Columns:
         column = self.columns[self.column_of[lane]]
         spot = column.index(lane)
         if by < 0:
-            return spot == 0 or self.y[lane] + by - self.y[column[spot - 1]] >= self._apart(column[spot - 1], lane)
-        return spot == len(column) - 1 or self.y[column[spot + 1]] - self.y[lane] - by >= self._apart(lane, column[spot + 1])
+            return spot == 0 or self.y[lane] + by - self.y[column[spot - 1]] >= self._apart(column[spot - 1], lane) - _SLACK
+        return spot == len(column) - 1 or self.y[column[spot + 1]] - self.y[lane] - by >= self._apart(lane, column[spot + 1]) - _SLACK
 
     def _move(self, element: int, bundle: int, by: int, *, incoming: bool) -> bool:
         if (element, bundle, incoming) not in self.ports:
@@ -382,27 +397,3 @@ def _ranks(boxes: Sequence[Box], bundles: Sequence[Bundle]) -> list[int]:
             if not missing[target]:
                 ready.append(target)
     return ranks
-
-
-def _pairs(joint: Joint) -> list[tuple[int, int]]:
-    """Lines that stand for a joint when crossings are counted: all of a star, two stars of a whole mesh."""
-    if len(joint.lefts) == 1 or len(joint.rights) == 1:
-        return [(left, right) for left in joint.lefts for right in joint.rights]
-    hub_left, hub_right = joint.lefts[len(joint.lefts) // 2], joint.rights[len(joint.rights) // 2]
-    return [(left, hub_right) for left in joint.lefts] + [(hub_left, right) for right in joint.rights]
-
-
-def _inversions(values: Sequence[int], size: int) -> int:
-    tree = [0] * (size + 1)
-    total = 0
-    for seen, value in enumerate(values):
-        spot, smaller = value + 1, 0
-        while spot:
-            smaller += tree[spot]
-            spot -= spot & -spot
-        total += seen - smaller
-        spot = value + 1
-        while spot <= size:
-            tree[spot] += 1
-            spot += spot & -spot
-    return total
