@@ -11,7 +11,7 @@ from nbflow.core.context import FailTask
 from nbflow.operators.attempt import Attempt, Ending
 from nbflow.operators.errors import ending_of
 from nbflow.operators.plain import is_exact_in_json
-from nbflow.operators.shell import CellShell, current, new_shell
+from nbflow.operators.shell import ZMQInteractiveShell, current, new_shell
 
 
 def run_cell(attempt: Attempt) -> Ending:
@@ -35,7 +35,7 @@ def run_source(attempt: Attempt, source: str) -> Ending:
         return ending_of(refused)
 
 
-def _run(shell: CellShell, source: str) -> Any:
+def _run(shell: ZMQInteractiveShell, source: str) -> Any:
     """In an event loop, as in a kernel: `asyncio.create_task` works in any cell, top-level `await` too."""
     if _is_in_loop():
         return shell.run_cell(source, store_history=True)

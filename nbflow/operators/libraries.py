@@ -137,6 +137,12 @@ def _pandas_snapshot(pandas: Any) -> Any:
     return copy.deepcopy(pandas._config.config._global_config)  # noqa: SLF001  there is no public way to read all options
 
 
+def _pandas_begin(pandas: Any) -> None:
+    """Loaded without a shell, it took the process for a terminal: in a notebook 20 columns are shown."""
+    if pandas.get_option("display.max_columns") == 0:
+        pandas.set_option("display.max_columns", 20)
+
+
 def _pandas_restore(pandas: Any, state: Any) -> None:
     config = pandas._config.config._global_config  # noqa: SLF001  see above
     if config != state:
@@ -164,7 +170,7 @@ _LIBRARIES: Final = {
     "matplotlib": _Library(
         lambda matplotlib: dict(dict.items(matplotlib.rcParams)), _matplotlib_restore, _matplotlib_set, _matplotlib_begin
     ),
-    "pandas": _Library(_pandas_snapshot, _pandas_restore, lambda pandas, key, value: pandas.set_option(key, value)),
+    "pandas": _Library(_pandas_snapshot, _pandas_restore, lambda pandas, key, value: pandas.set_option(key, value), _pandas_begin),
     "numpy": _Library(
         lambda numpy: (numpy.get_printoptions(), numpy.geterr()),
         _numpy_restore,

@@ -61,6 +61,7 @@ class Outputs:
         self._pending: list[tuple[str, str]] = []
         self._told_at = 0.0
         self._wake = threading.Event()
+        self._over = threading.Event()
         self._ticker: threading.Thread | None = None
 
     # what user code does
@@ -134,7 +135,11 @@ class Outputs:
         with self._lock:
             self._flush()
             self._closed = True
-            self._wake.set()
+        self._over.set()
+        self._wake.set()
+        if self._ticker is not None:
+            self._ticker.join()
+        with self._lock:
             entries = [entry.finished() for entry in self._head]
             if self._left_out:
                 note = f"\n… {self._left_out / 1e6:.1f} MB of output are left out here: an attempt keeps the first and the last 5 MB …\n"
@@ -221,12 +226,10 @@ class Outputs:
         self._wake.set()
 
     def _tick(self) -> None:
-        while not self._closed:
-            self._wake.wait()
+        while self._wake.wait() and not self._over.wait(_BATCH):
             self._wake.clear()
-            time.sleep(_BATCH)
             with self._lock:
-                if not self._closed and self._pending:
+                if self._pending:
                     self._flush()
 
 

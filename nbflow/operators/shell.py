@@ -95,10 +95,15 @@ def format_dict_of(data: dict[str, Any]) -> dict[str, Any]:
     return {mime: base64.b64encode(part).decode() if isinstance(part, bytes) else part for mime, part in data.items()}
 
 
-class CellShell(InteractiveShell):  # type: ignore[misc]  # IPython is not typed
-    """What a kernel's shell does, with its outputs collected instead of sent."""
+class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is not typed
+    """What a kernel's shell does, with its outputs collected instead of sent.
+
+    It has the name of a kernel's shell because libraries (rich, pandas, plotly ...) decide by that name whether to show HTML or text.
+    """
 
     outputs: Outputs
+    #: pandas asks whether there is one to tell a notebook from a terminal.
+    kernel = None
     compiler_class = CellCompiler
     #: Lines of the cell above the body.
     offset = 0
@@ -184,13 +189,15 @@ def _cut_own_frames(trace: types.TracebackType | None) -> None:
         last.tb_next = None
 
 
-def new_shell(attempt: Attempt) -> CellShell:
+def new_shell(attempt: Attempt) -> ZMQInteractiveShell:
     """A fresh shell over the attempt's `__main__`."""
     job = attempt.job
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
-    shell = CellShell(config=config, user_module=attempt.main, display_pub_class=CellDisplayPublisher, displayhook_class=CellDisplayHook)
+    shell = ZMQInteractiveShell(
+        config=config, user_module=attempt.main, display_pub_class=CellDisplayPublisher, displayhook_class=CellDisplayHook
+    )
     atexit.unregister(shell.atexit_operations)
     shell.outputs = shell.display_pub.outputs = shell.displayhook.outputs = attempt.outputs
     shell.offset = job.cell.offset
@@ -200,7 +207,7 @@ def new_shell(attempt: Attempt) -> CellShell:
 
 
 @contextlib.contextmanager
-def current(shell: CellShell) -> Iterator[None]:
+def current(shell: ZMQInteractiveShell) -> Iterator[None]:
     """`get_ipython()` is this shell inside the block, `input()` is refused and figures are drawn inline."""
     kinds: list[Any] = [kind for kind in type(shell).__mro__ if issubclass(kind, InteractiveShell)]
     before = {kind: kind.__dict__.get("_instance") for kind in kinds}

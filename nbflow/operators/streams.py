@@ -104,6 +104,7 @@ class TextStream(io.TextIOBase):
         self._number = number
         self._outputs = outputs
         self._drain = drain
+        self._pid = os.getpid()
         self.buffer = _Binary(self)
 
     @property
@@ -123,15 +124,25 @@ class TextStream(io.TextIOBase):
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if os.getpid() != self._pid:  # a process that user code forked: its parent reads the pipe
+            _write_all(self._number, text.encode(errors="replace"))
+            return len(text)
         self._drain()
         self._outputs.stream(self._name, text)
         return len(text)
 
     def flush(self) -> None:
-        self._drain()
+        if os.getpid() == self._pid:
+            self._drain()
 
     def close(self) -> None:
         """Stays open: user code that closes it must not silence what follows."""
+
+
+def _write_all(number: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(number, view) :]
 
 
 @contextlib.contextmanager

@@ -257,6 +257,37 @@ def test_threads_of_user_code_print_under_the_cell(child):
     assert child.text(report) == "from a thread\n"
 
 
+def test_processes_that_user_code_forks_print_under_the_cell(child):
+    report = child.run("""
+        import multiprocessing
+        process = multiprocessing.get_context("fork").Process(target=print, args=("from a fork",))
+        process.start()
+        process.join()
+        print("from the cell")
+    """)
+    assert child.text(report) == "from a fork\nfrom the cell\n"
+
+
+@pytest.mark.parametrize("preload", ["", "pandas"])
+def test_libraries_show_what_they_show_in_a_notebook(child, preload):
+    report = child.run_all(
+        child.job("""
+            import pandas as pd
+            shell = type(get_ipython()).__name__
+            columns = pd.get_option("display.max_columns")
+            pd.DataFrame({"a": [1]})
+        """, demands=("shell", "columns")), preload=preload)[0]  # fmt: skip
+    assert child.value(report, "shell") == "ZMQInteractiveShell"
+    assert child.value(report, "columns") == 20
+    assert "<table" in child.outputs(report)[0]["data"]["text/html"]
+
+
+def test_no_thread_is_left_when_an_attempt_is_over(child):
+    look = "import threading\nn = sorted(thread.name for thread in threading.enumerate() if thread.name != 'MainThread')"
+    reports = child.run_all(*(child.job("print('no newline', end='')\n" + look, demands=("n",)) for _ in range(3)))
+    assert [child.value(report, "n") for report in reports] == [["nbflow-outputs", "nbflow-pipes"]] * 3
+
+
 def test_outputs_and_progress_are_told_while_the_cell_runs(child):
     child.run("""
         from nbflow.core.context import ctx
