@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import Any, Final
 
 from nbflow.core.durations import say_duration
 from nbflow.core.errors import NbflowError, UserError
@@ -16,6 +16,9 @@ from nbflow.notebook.launch import Launcher
 from nbflow.notebook.runs import LiveHost
 from nbflow.notebook.session import Session
 from nbflow.notebook.verbs import Asked
+
+#: How many runs back a task is looked for.
+_LOOK_BACK: Final = 20
 
 
 class History:
@@ -42,7 +45,7 @@ class History:
 
     def logs(self, asked: Asked) -> None:
         """What a task showed, shown again here."""
-        run = self._last()
+        run = self._last(asked["task"])
         outputs = self._workspace.logs(run.run_id, asked["task"], asked["attempt"])
         if not outputs:
             self._channel.write(f"Task {asked['task']} of run {run.run_id} showed nothing.\n")
@@ -57,7 +60,7 @@ class History:
 
     def result(self, asked: Asked) -> Any:
         """What a task gave: the value when it is one, else a dict by name. Raises UserError."""
-        run, task, name = self._last(), asked["task"], asked["name"]
+        run, task, name = self._last(asked["task"]), asked["task"], asked["name"]
         given = self._workspace.given(run.run_id, task)
         if name and name not in given:
             raise UserError(f'Task {task} gave no "{name}" in run {run.run_id}; it gave: {", ".join(given) or "nothing"}.')
@@ -86,12 +89,14 @@ class History:
         what = f"{', '.join(asked['task'])} of run" if asked["task"] else "run"
         self._channel.write(f"Cancelling {what} {run.run_id}.\n")
 
-    def _last(self) -> RunRecord:
+    def _last(self, task: str = "") -> RunRecord:
+        """The newest run; with `task`, the newest that has it (a run of one other task does not hide it)."""
         name = self._flow_name()
-        run: RunRecord | None = self._workspace.last_run(flow=name, path=self._session.path)
-        if run is None:
+        runs: Sequence[RunRecord] = self._workspace.find_runs(flow=name, path=self._session.path, limit=_LOOK_BACK if task else 1).runs
+        if not runs:
             raise UserError(f"Flow {name} has not run yet: type %nbflow run.")
-        return run
+        known = {run.run_id: run.tasks or [one.id for one in self._workspace.flow_of(run).tasks] for run in runs} if task else {}
+        return next((run for run in runs if task in known.get(run.run_id, ())), runs[0])
 
     def _flow_name(self) -> str:
         try:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
@@ -78,7 +78,7 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
             self._warmed = True
             host.warm()
         if flow.task(name).options.run and not host.shows_itself:
-            self._run(flow, self._stale(flow, TaskId(name)), {}).block()
+            self._block(self.launcher.start(flow, self._stale(flow, TaskId(name)), {}))
 
     def _refuse_own_mistakes(self, executed: Executed) -> None:
         """Raises FlowError with what is wrong because of this cell; it then defines nothing."""
@@ -147,7 +147,7 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
         try:
             await launch.until_over()
         finally:
-            self._note_successes(launch)
+            self._succeeded |= launch.succeeded()
         return launch if assigned else None
 
     def _expand(self, line: str) -> str:
@@ -162,11 +162,14 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
     def _verb_run(self, asked: verbs.Asked) -> Launch:
         launch = self._launch(asked)
         if not asked["background"]:
-            try:
-                launch.block()
-            finally:
-                self._note_successes(launch)
+            self._block(launch)
         return launch
+
+    def _block(self, launch: Launch) -> None:
+        try:
+            launch.block()
+        finally:
+            self._succeeded |= launch.succeeded()
 
     def _launch(self, asked: verbs.Asked) -> Launch:
         flow = self.session.draft()
@@ -175,7 +178,7 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
             if task not in known:
                 raise UserError(f'There is no task "{task}".{nearest(task, known)}')
         tasks = tuple(TaskId(task) for task in asked["task"]) or self.session.tasks_above(flow)
-        return self._run(flow, tasks, self._parameters(flow, asked["param"]))
+        return self.launcher.start(flow, tasks, self._parameters(flow, asked["param"]))
 
     def _parameters(self, flow: Flow, given: list[list[str]]) -> Mapping[str, Any]:
         """The parameters, bound in the notebook as well: plain cells and tasks see the same value."""
@@ -190,13 +193,6 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
         self.shell.user_ns.update(params)
         return params
 
-    def _run(self, flow: Flow, tasks: Sequence[TaskId], params: Mapping[str, Any]) -> Launch:
-        return self.launcher.start(flow, tasks, params)
-
-    def _note_successes(self, launch: Launch) -> None:
-        for task, source in launch.succeeded().items():
-            self._succeeded[task] = source
-
     def _verb_graph(self, asked: verbs.Asked) -> None:  # noqa: ARG002 - all verbs are called alike
         self.channel.show(display.graph(self.session.draft()), display.next_graph_id())
 
@@ -208,7 +204,8 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
         from nbflow.authoring.flow_builder import find_problems  # noqa: PLC0415 - as above
 
         problems = list(find_problems(self.session.cells(), name=self.session.name, path=self.session.path))
-        lines = [f"{problem.severity}: {problem}" for problem in problems]
+        # Whether a cell runs the flow is a question about a whole file; here the person is about to type it.
+        lines = [f"{problem.severity}: {problem}" for problem in problems if problem.code != "no-run"]
         if not any(problem.severity == "error" for problem in problems):
             flow = self.session.draft()
             try:

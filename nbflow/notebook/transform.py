@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What nbflow changes in a cell's text: above all, a blocking `%nbflow run` becomes an `await`, so that the kernel goes on serving messages (a panel's buttons, completion) while the run lasts.
+"""What nbflow changes in a cell's text before it runs.
 
+Above all, a blocking `%nbflow run` becomes an `await`, so that the kernel goes on serving messages (a panel's buttons) while the run lasts.
 Only a statement at the top level of a cell is rewritten: inside a function, an indented block or a string it is left as it is and blocks.
 Tokens tell these apart, as in IPython's own transformers.
 """

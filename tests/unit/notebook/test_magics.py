@@ -94,7 +94,7 @@ def test_two_tasks_of_one_name_are_a_mistake_when_both_are_saved(execute, notebo
 
 def test_the_header_is_shown_in_one_line(execute, channel):
     execute('%%flow sales\ndescription = "Sales of the day"', "a")
-    assert channel.texts("a") == ["sales: No tasks yet. Sales of the day"]
+    assert channel.texts("a") == ["sales: 0 tasks. Sales of the day."]
 
 
 def test_a_wrong_key_of_the_header_is_one_line(execute):
