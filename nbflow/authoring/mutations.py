@@ -62,17 +62,20 @@ def mutated_by_call(call: ast.Call) -> tuple[ast.expr, ...]:
     changed = [keyword.value for keyword in call.keywords if keyword.arg == "out"]
     target = call.func
     if isinstance(target, ast.Attribute):
-        if _is_mutator(target.attr) or _says_in_place(call):
-            changed.append(target.value)
-        owner = (
-            target.value.attr if isinstance(target.value, ast.Attribute) else target.value.id if isinstance(target.value, ast.Name) else ""
-        )
-        unbound = owner in _BUILTIN_TYPES and _is_mutator(target.attr)
-        if call.args and (unbound or target.attr in _FIRST_ARGUMENT or (owner, target.attr) in _FIRST_ARGUMENT_OF):
+        owner = _last_word(target.value)
+        is_function = (owner in _BUILTIN_TYPES and _is_mutator(target.attr)) or (owner, target.attr) in _FIRST_ARGUMENT_OF
+        if call.args and (is_function or target.attr in _FIRST_ARGUMENT):
             changed.append(call.args[0])
+        elif not changed and (_is_mutator(target.attr) or _says_in_place(call)):
+            changed.append(target.value)
     elif isinstance(target, ast.Name) and call.args and target.id in _FIRST_ARGUMENT:
         changed.append(call.args[0])
     return tuple(changed)
+
+
+def _last_word(node: ast.expr) -> str:
+    """`b` of `a.b`, `a` of `a`."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _is_mutator(method: str) -> bool:
