@@ -26,7 +26,7 @@ def run_source(attempt: Attempt, source: str) -> Ending:
         result = _run(shell, source)
     error = result.error_before_exec or result.error_in_exec
     if error is not None and not (isinstance(error, SystemExit) and error.code in (None, 0)):
-        return ending_of(error, filename=shell.filename, shown=tuple(shell.shown_traceback))
+        return ending_of(error, filename=shell.filename, offset=shell.offset, shown=tuple(shell.shown_traceback))
     if not attempt.job.wants_decision:
         return Ending()
     try:
@@ -39,8 +39,25 @@ def _run(shell: ZMQInteractiveShell, source: str) -> Any:
     """In an event loop, as in a kernel: `asyncio.create_task` works in any cell, top-level `await` too."""
     if _is_in_loop():
         return shell.run_cell(source, store_history=True)
-    with asyncio.Runner() as runner:
-        return runner.run(shell.run_in_loop(source))
+    loop = asyncio.new_event_loop()  # not asyncio.Runner: it would take SIGINT away from code that does not await
+    asyncio.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(shell.run_in_loop(source))
+    finally:
+        _end(loop)
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what the cell started and did not await; it must not run on under the next attempt."""
+    try:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
 
 
 def _is_in_loop() -> bool:

@@ -11,6 +11,8 @@ from nbflow.core.job import ErrorInfo, Outcome
 from nbflow.operators.attempt import Ending
 
 _LIMIT: Final = 10_000
+#: What IPython calls the code under `%%time`, counting its lines from 1.
+_TIMED: Final = "<timed exec>"
 
 
 def text_of(error: BaseException) -> str:
@@ -33,33 +35,35 @@ def class_names(error: BaseException) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def line_in(error: BaseException, filename: str) -> int:
+def line_in(error: BaseException, filename: str, offset: int = 0) -> int:
     """The deepest line of `filename` on the way to the error; 0 when it does not pass through it."""
     line = 0
     for frame, number in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_filename == filename:
             line = number
+        elif frame.f_code.co_filename == _TIMED and line:
+            line = number + offset + 1  # below the line with the magic
     if isinstance(error, SyntaxError) and error.filename == filename:
         line = error.lineno or line
     return line
 
 
-def error_info(error: BaseException, *, filename: str = "", shown: tuple[str, ...] = ()) -> ErrorInfo:
+def error_info(error: BaseException, *, filename: str = "", offset: int = 0, shown: tuple[str, ...] = ()) -> ErrorInfo:
     """`shown` is the traceback as a person saw it; without it, Python's own."""
     lines = shown or tuple("".join(traceback.format_exception(error)).splitlines())
     return ErrorInfo(
         ename=type(error).__name__,
         evalue=text_of(error),
-        line=line_in(error, filename),
+        line=line_in(error, filename, offset),
         traceback=lines,
         may_retry=not isinstance(error, FailTask),
         classes=class_names(error),
     )
 
 
-def ending_of(error: BaseException, *, filename: str = "", shown: tuple[str, ...] = ()) -> Ending:
+def ending_of(error: BaseException, *, filename: str = "", offset: int = 0, shown: tuple[str, ...] = ()) -> Ending:
     """Skipped for SkipTask, failed for everything else."""
     if isinstance(error, SkipTask):
         return Ending(outcome=Outcome.SKIPPED, reason=error.reason or "the task skipped itself")
-    info = error_info(error, filename=filename, shown=shown)
+    info = error_info(error, filename=filename, offset=offset, shown=shown)
     return Ending(outcome=Outcome.FAILED, reason=info.sentence, error=info)

@@ -8,7 +8,9 @@ import builtins
 import contextlib
 import getpass
 import sys
+import traceback
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -142,16 +144,21 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
         kind, error, trace = exc_tuple or sys.exc_info()
         if isinstance(error, SkipTask):
             return
-        if isinstance(error, SystemExit) and error.code in (None, 0):
-            return
+        if isinstance(error, SystemExit):
+            warnings.filterwarnings("ignore", "To exit: use")  # IPython's advice to somebody at a prompt
+            if error.code in (None, 0):
+                return
         if isinstance(error, NameError) and error.name in self.unbound:
             error.args = (self.unbound[error.name],)
         _cut_own_frames(trace)
-        super().showtraceback((kind, error, trace) if exc_tuple else None, *args, **kwargs)
-        if error is not None and not self.shown_traceback and not isinstance(error, UsageError):
-            import traceback  # noqa: PLC0415  only groups of exceptions, which IPython prints as text, come here
+        if error is not None and _has_group(error):  # IPython prints such tracebacks as text, with its own frames
+            self._showtraceback(type(error), error, traceback.format_exception(type(error), error, _from_the_body(trace, self.filename)))
+        else:
+            super().showtraceback((kind, error, trace) if exc_tuple else None, *args, **kwargs)
 
-            self.shown_traceback = "".join(traceback.format_exception_only(error)).splitlines()
+    def show_usage_error(self, exc: BaseException) -> None:
+        """A magic used wrongly: one line, which is the cell's error."""
+        self._showtraceback(UsageError, exc, [f"UsageError: {exc}"])
 
     def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
         _flush()
@@ -169,6 +176,22 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
 
     def init_virtualenv(self) -> None:
         """The worker's environment is the right one already."""
+
+
+def _has_group(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, BaseExceptionGroup):
+            return True
+        error = error.__context__
+    return False
+
+
+def _from_the_body(trace: types.TracebackType | None, filename: str) -> types.TracebackType | None:
+    """The traceback without the frames that lead to the user's code."""
+    first = trace
+    while first is not None and first.tb_frame.f_code.co_filename != filename:
+        first = first.tb_next
+    return first or trace
 
 
 def _flush() -> None:

@@ -357,11 +357,23 @@ def test_a_syntax_error_names_the_line_of_the_cell(child):
     assert report.error.line == 3
 
 
-def test_an_error_in_an_exception_group_is_reported(child):
+def test_a_group_of_exceptions_is_shown_whole_without_foreign_frames(child):
     report = child.run("raise ExceptionGroup('several', [ValueError('a'), KeyError('b')])")
-    assert report.outcome is Outcome.FAILED
-    assert report.error.ename == "ExceptionGroup"
-    assert child.outputs(report)[-1]["output_type"] == "error"
+    assert (report.error.ename, report.error.line) == ("ExceptionGroup", 2)
+    (shown,) = child.outputs(report)
+    assert "ValueError: a" in plain(report.error)
+    assert "interactiveshell" not in plain(report.error)
+    assert shown["traceback"] == list(report.error.traceback)
+
+
+def test_a_wrong_magic_is_one_line(child):
+    report = child.run("%nosuchmagic")
+    assert report.error.traceback == ("UsageError: Line magic function `%nosuchmagic` not found.",)
+    assert len(child.outputs(report)) == 1
+
+
+def test_an_error_under_a_timing_magic_has_its_line_of_the_cell(child):
+    assert child.run("%%time\nx = 1\n1 / 0").error.line == 4
 
 
 def test_input_is_refused_with_a_sentence(child):
@@ -379,8 +391,18 @@ def test_every_ending_is_a_report(child, ending):
     assert following.outcome is Outcome.SUCCESS
 
 
+@pytest.mark.parametrize("waiting", ["while True:\n    sum(range(1000))", "import asyncio\nawait asyncio.sleep(60)"])
+def test_an_interrupt_ends_the_cell_with_a_report(child, waiting):
+    alarm = "import os, signal, threading\nthreading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+    report, following = child.run_all(child.job(alarm + waiting), child.job("x = 1"))
+    assert (report.outcome, report.error.ename) == (Outcome.FAILED, "KeyboardInterrupt")
+    assert following.outcome is Outcome.SUCCESS
+
+
 def test_leaving_with_zero_is_no_failure(child):
-    assert child.run("import sys\nprint('done')\nsys.exit()").outcome is Outcome.SUCCESS
+    for report in child.run_all(child.job("import sys\nprint('done')\nsys.exit()"), child.job("print('done')\nexit()\nprint('never')")):
+        assert report.outcome is Outcome.SUCCESS
+        assert [output["text"] for output in child.outputs(report)] == ["done\n"]
 
 
 def test_skip_and_fail_end_the_task_as_they_say(child):
