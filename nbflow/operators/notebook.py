@@ -101,7 +101,10 @@ class NbflowEngine(Engine):  # type: ignore[misc] # papermill has no types
             "kernel_name": kernel_name,
         }
         execution = Execution(nb_man, info, host or find_host(), options)
-        outcome = run_interruptibly(execution.run(pool or default_pool(), float(start_timeout)))
+        try:
+            outcome = run_interruptibly(execution.run(pool or default_pool(), float(start_timeout)))
+        except NbflowError as error:
+            raise error.with_traceback(None) from None  # under papermill's own command line a person reads the stack, too
         if ended is not None:
             ended(outcome)
         _raise_unless_told(nb_man.nb, outcome.run, outcome.error)

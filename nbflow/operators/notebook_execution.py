@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -18,6 +18,7 @@ from nbflow import __version__
 from nbflow.core.errors import NbflowError, SetupError, UserError
 from nbflow.core.hosting import Advance, Advanced
 from nbflow.core.job import ErrorInfo
+from nbflow.core.states import RunState
 from nbflow.operators.hosting import HostServer
 from nbflow.operators.kernels import Kernel, KernelPool
 from nbflow.operators.notebook_areas import TaskAreas
@@ -221,7 +222,7 @@ class Execution:
     async def _settle(self, ending: Ending, error: NbflowError | None) -> Outcome:
         """End the run and write how it ended."""
         run = await self._end_run(ending if error is None else Ending(kind=EndKind.CELL_FAILED, reason=str(error)))
-        failures = run.failures if run is not None else ()
+        failures = run.failures if run is not None and run.state is not RunState.SUCCESS else ()
         blamed = self._areas.settle(failures)
         for index in blamed:
             self._nb_man.cell_exception(self._nb_man.nb.cells[index], cell_index=index)
@@ -229,6 +230,7 @@ class Execution:
             self._areas.hand_over_errors(index for index in self._cells_with_failures if index is not None)
         elif ending.kind is EndKind.TASKS_FAILED:
             self._nb_man.cell_exception(self._nb_man.nb.cells[ending.cell - 1], cell_index=ending.cell - 1)
+        self._nb_man.came_to_the_end = ending.kind is EndKind.COMPLETE
         return Outcome(ending=ending, run=run, error=error)
 
     async def _end_run(self, ending: Ending) -> RunInfo | None:
@@ -246,6 +248,8 @@ class Execution:
         advanced: Advanced | None = None
         try:
             advanced = self._run.advance(request, self._show_soon)
+            if advanced.state is RunState.SUCCESS:
+                advanced = replace(advanced, failures=())  # the flow has handled them: the cell that asked must not fail
         finally:
             asyncio.run_coroutine_threadsafe(self._end_advance(advanced), self._loop).result()
         return advanced

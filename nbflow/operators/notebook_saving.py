@@ -35,6 +35,8 @@ class SteadyManager(NotebookExecutionManager):  # type: ignore[misc] # papermill
     call_later: Callable[[float, Callable[[], None]], Handle] | None = None
     #: Called before the file is written.
     before_save: Callable[[], None] | None = None
+    #: Every cell was executed: cells that never started may be called completed, as papermill does for those without code.
+    came_to_the_end = False
     nb: Any
     _saved_at: float = float("-inf")
     _pause: float = _PERIOD
@@ -47,6 +49,15 @@ class SteadyManager(NotebookExecutionManager):  # type: ignore[misc] # papermill
             self.save_now()
         elif self._waiting is None:
             self._waiting = self.call_later(max(0.0, self._saved_at + self._pause - monotonic()), self.save_now)
+
+    def notebook_complete(self, **kwargs: Any) -> None:
+        """As papermill's, except that cells which were never reached stay pending."""
+        pending = [] if self.came_to_the_end else [cell for cell in self.nb.cells if _status(cell) == self.PENDING]
+        super().notebook_complete(**kwargs)
+        if pending:
+            for cell in pending:
+                cell.metadata["papermill"]["status"] = self.PENDING
+            self.save_now()
 
     def save_now(self) -> None:
         """Write the file."""
@@ -61,6 +72,10 @@ class SteadyManager(NotebookExecutionManager):  # type: ignore[misc] # papermill
         self._saved_at = monotonic()
         self._pause = max(_PERIOD, (self._saved_at - began) / _SHARE)
         self.last_save_time = self.now()
+
+
+def _status(cell: Any) -> str:
+    return str(cell.metadata.get("papermill", {}).get("status", ""))
 
 
 def write_notebook(nb: Any, path: str) -> None:

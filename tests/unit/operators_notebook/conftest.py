@@ -20,7 +20,7 @@ PYTHON = {"name": "python3", "display_name": "Python 3", "language": "python"}
 WriteNotebook = Callable[..., Path]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def standin() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(STANDIN))
@@ -28,7 +28,7 @@ def standin() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def pool(standin: None) -> Iterator[KernelPool]:
     pool = KernelPool(size=2, prefill=True)
     yield pool

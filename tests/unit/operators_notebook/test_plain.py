@@ -103,10 +103,11 @@ def test_a_notebook_finds_nothing_of_the_one_before(write: WriteNotebook, execut
     assert execute(write("print('leftover' in globals())")).text(0) == "False\n"
 
 
-def test_what_a_thread_prints_after_its_cell_lands_under_that_cell(write: WriteNotebook, execute: Execute) -> None:
-    start = "import threading\ngo = threading.Event()\nt = threading.Thread(target=lambda: (go.wait(), print('late')))\nt.start()"
-    done = execute(write(start, "go.set()\nt.join()\nprint('joined')"))
-    assert (done.text(0), done.text(1)) == ("late\n", "joined\n")
+def test_what_is_sent_for_an_earlier_cell_lands_under_that_cell(write: WriteNotebook, execute: Execute) -> None:
+    keep = "kernel, parent = get_ipython().kernel, get_ipython().get_parent()"
+    send = "kernel.session.send(kernel.iopub_socket, 'stream', {'name': 'stdout', 'text': 'late'}, parent=parent, ident=b'stream')\nprint('on')"
+    done = execute(write(keep, send))
+    assert (done.text(0), done.text(1)) == ("late", "on\n")
 
 
 def test_a_kernel_that_dies_is_one_sentence_at_the_cell(write: WriteNotebook, execute: Execute) -> None:
