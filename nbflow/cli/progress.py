@@ -33,9 +33,7 @@ def run_with_progress(
 ) -> NotebookOutcome:
     """Run a notebook headlessly and show it; ends with the table of tasks and where the executed notebook is."""
     out = console(stderr=quiet)
-    watcher = _Lines(workspace, out) if quiet or not out.is_terminal else _Table(workspace, out)
-    if quiet:
-        watcher = _Silent()
+    watcher = _Silent() if quiet else _Table(workspace, out) if out.is_terminal else _Lines(workspace, out)
     with watcher:
         outcome = run_notebook(workspace, path, params=params, output=output, kernel=kernel, cwd=cwd, observers=[watcher])
     if not quiet:

@@ -26,6 +26,10 @@ CHROMIUM_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+SETTINGS = {
+    "notebook-extension/tracker": '{"windowingMode": "none"}',  # cells out of sight stay in the page, so that a test can read them
+    "apputils-extension/notification": '{"fetchNews": "false"}',
+}
 
 
 def chromium() -> str | None:
@@ -44,6 +48,10 @@ def jupyter_lab(root: Path, home: Path, application: str = "lab") -> Iterator[st
     """JupyterLab (or `notebook`) serving `root`, with settings of its own and nbflow's home in `home`; yields its address."""
     state, port = root / ".state", free_port()
     state.mkdir(parents=True, exist_ok=True)
+    for name, text in SETTINGS.items():
+        settings = state / "config" / "lab" / "user-settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text(text)
     env = {
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(state / "config"),
