@@ -75,7 +75,8 @@ class Kernel:
     def _reads(self, source: str) -> set[str]:
         from nbflow.authoring.cells import analyse  # noqa: PLC0415 - loading the extension stays quick
 
-        return set(analyse(source).reads)
+        names = analyse(source)
+        return set(names.reads) | {name for name in names.builtin_reads if name in self._shell.user_ns}
 
     def _writes(self, source: str) -> set[str]:
         from nbflow.authoring.cells import analyse  # noqa: PLC0415 - as above

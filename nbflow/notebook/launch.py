@@ -137,8 +137,8 @@ class Launch:
             troubles = self._bring_back(self._advanced.values)
             self._display.finish()
             self._say("".join(f"{line}\n" for line in troubles))
-            if not self._advanced.failures:
-                self._say(f"{self._advanced.sentence}\n" if self._advanced.sentence else "")
+            if self._advanced.state.is_finished and not self._advanced.failures:  # while tasks below are held, nothing has ended
+                self._say(f"{self._advanced.sentence}\n")
         raise_unless_well(self._advanced)
 
 

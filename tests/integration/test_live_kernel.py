@@ -194,6 +194,45 @@ def test_cells_before_the_extension_was_loaded_count_too(manager_and_client):
     assert front.run("after", "size") == ["13"]
 
 
+def test_a_task_that_runs_at_once_runs_what_it_needs_first_and_only_that(notebook):
+    notebook.run("a", "%%task extract\nrows = [1, 2]\nprint('extracting')")
+    notebook.run("o", "%%task other\nunused = 1\nprint('never')")
+    notebook.run("b", "%%task load --run\ntotal = sum(rows)\nprint('loading')")
+    assert notebook.texts("a")[1:] == ["extracting\n"]
+    assert notebook.texts("o")[1:] == []
+    assert notebook.run("after", "total") == ["3"]
+
+
+def test_what_had_succeeded_is_not_run_again_by_a_task_that_runs_at_once(notebook):
+    notebook.run("a", "%%task extract\nimport time\nat = time.time_ns()")
+    notebook.run("run", "%nbflow run")
+    notebook.run("keep", "first = at")
+    notebook.run("b", "%%task load --run\nsame = at")
+    assert notebook.run("after", "same == first") == ["True"]
+
+
+def test_a_retried_task_shows_its_newest_attempt_only(notebook, tmp_path):
+    notebook.run(
+        "a",
+        f"%%task flaky --retries 1 --retry-delay 0s\nfrom pathlib import Path\nmark = Path({str(tmp_path / 'mark')!r})\nprint('second' if mark.exists() else 'first')\nif not mark.exists():\n    mark.touch()\n    raise OSError('not yet')",
+    )
+    notebook.run("run", "%nbflow run")
+    assert notebook.texts("a")[1:] == ["second\n"]
+
+
+def test_outputs_come_while_the_task_runs(notebook, tmp_path):
+    gate = tmp_path / "gate"
+    notebook.run(
+        "a",
+        f"%%task wait\nimport time\nfrom pathlib import Path\nprint('started')\nwhile not Path({str(gate)!r}).exists(): time.sleep(0.01)\nprint('done')",
+    )
+    request = notebook.ask("run", "%nbflow run")
+    notebook.follow(request, until="started\n")
+    gate.touch()
+    notebook.follow(request)
+    assert "".join(notebook.texts("a")[1:]) == "started\ndone\n"
+
+
 def test_logs_and_results_of_the_last_run_can_be_seen_again(notebook):
     notebook.run("a", "%%task extract\nrows = [1]\nprint('one row')")
     notebook.run("run", "%nbflow run")
