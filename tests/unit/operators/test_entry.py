@@ -24,7 +24,7 @@ def test_the_callers_process_is_given_back_as_it_was(tmp_path):
         sys.modules["__main__"],
         sys.stdout,
         sys.stdin,
-        os.getcwd(),
+        Path.cwd(),
         dict(os.environ),
         list(sys.path),
         logging.getLogger().handlers[:],
