@@ -279,7 +279,11 @@ async def _reply(client: Any, request: str) -> dict[str, Any]:
 
 async def _shut_down(kernel: Kernel, *, now: bool) -> None:
     try:
-        await kernel.manager.shutdown_kernel(now=now)
+        if now:
+            await kernel.manager.shutdown_kernel(now=True)
+        else:  # `shutdown_kernel` would interrupt it first, and an interrupt just then may cost it the request
+            await kernel.manager.request_shutdown()
+            await kernel.manager.finish_shutdown()
     except Exception:  # noqa: BLE001 - the kernel may be in any condition, and nobody waits for this
         _log.exception("kernel %s did not shut down in order", kernel.name)
     finally:

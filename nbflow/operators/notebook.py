@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,7 @@ from papermill.iorw import papermill_io
 
 from nbflow.core.errors import NbflowError, RunFailed
 from nbflow.operators.kernels import KernelPool, default_pool
-from nbflow.operators.notebook_execution import Execution
+from nbflow.operators.notebook_execution import Execution, Outcome
 from nbflow.operators.notebook_host import NotebookHost, NotebookInfo, RunInfo, find_host
 from nbflow.operators.notebook_marks import mentions_nbflow
 from nbflow.operators.notebook_saving import SteadyManager
@@ -36,7 +36,7 @@ _GRACE: Final = 30.0
 
 
 class NbflowEngine(Engine):  # type: ignore[misc] # papermill has no types
-    """Besides papermill's own options: `host` (a NotebookHost), `pool` (a KernelPool), `working_dir` (of the kernel), `ended` (told the RunInfo)."""
+    """Besides papermill's own options: `host` (a NotebookHost), `pool` (a KernelPool), `working_dir` (of the kernel), `ended` (told the Outcome)."""
 
     @classmethod
     def execute_notebook(  # noqa: PLR0917 - papermill's signature
@@ -77,7 +77,7 @@ class NbflowEngine(Engine):  # type: ignore[misc] # papermill has no types
         input_path: str | None = None,
         start_timeout: float = 60,
         execution_timeout: float | None = None,
-        ended: Any = None,
+        ended: Callable[[Outcome], None] | None = None,
         **options: Any,
     ) -> None:
         """Execute the notebook and keep `nb_man.nb` as papermill expects it.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -20,7 +21,7 @@ from nbflow.core.hosting import Advance, Advanced
 from nbflow.core.job import ErrorInfo
 from nbflow.core.states import RunState
 from nbflow.operators.hosting import HostServer
-from nbflow.operators.kernels import Kernel, KernelPool
+from nbflow.operators.kernels import Kernel, KernelPool, find_kernel
 from nbflow.operators.notebook_areas import TaskAreas
 from nbflow.operators.notebook_cells import CellRunner, CellStopped
 from nbflow.operators.notebook_host import Ending, EndKind, HostedRun, NotebookHost, NotebookInfo, RunInfo, Shown
@@ -78,20 +79,35 @@ class Execution:
         self._loop = asyncio.get_running_loop()
         self._stop = self._loop.create_future()
         _require_folder(self._info.working_dir)
-        self._run = await asyncio.to_thread(self._host.begin, self._info, self._stop_soon)
-        self._nb_man.call_later = self._loop.call_later
-        self._nb_man.before_save = lambda: self._write_metadata(self._run.info())
+        if self._info.is_flow:
+            _require_python(self._info.kernel_name, find_kernel(self._info.kernel_name).language)
+        kernel_soon = pool.take(self._info.kernel_name, self._info.working_dir, start_timeout=start_timeout)
+        async with AsyncExitStack() as stack:
+            starting = asyncio.ensure_future(stack.enter_async_context(kernel_soon))  # while the host gets ready
+            try:
+                self._run = await asyncio.to_thread(self._host.begin, self._info, self._stop_soon)
+            except BaseException:
+                starting.cancel()
+                await asyncio.wait({starting})
+                raise
+            self._nb_man.call_later = self._loop.call_later
+            self._nb_man.before_save = lambda: self._write_metadata(self._run.info())
+            ending, error = await self._execute_or_end(starting)
+        return await self._settle(ending, error)
+
+    async def _execute_or_end(self, starting: asyncio.Future[Kernel]) -> tuple[Ending, NbflowError | None]:
+        """Execute; whatever else comes of it, the host is told how it ended."""
         try:
-            async with pool.take(self._info.kernel_name, self._info.working_dir, start_timeout=start_timeout) as kernel:
-                self._runner = CellRunner(self._nb_man, kernel, **self._options)
-                self._areas = TaskAreas(self._nb_man.nb.cells, self._runner.displays)
-                self._runner.on_output = self._areas.place_graph
-                self._runner.time_out_of_account = self._time_advancing
-                try:
-                    await self._runner.connect()
-                    ending, error = await self._execute(kernel)
-                finally:
-                    await self._runner.disconnect()
+            kernel = await starting
+            self._runner = CellRunner(self._nb_man, kernel, **self._options)
+            self._areas = TaskAreas(self._nb_man.nb.cells, self._runner.displays)
+            self._runner.on_output = self._areas.place_graph
+            self._runner.time_out_of_account = self._time_advancing
+            try:
+                await self._runner.connect()
+                return await self._execute(kernel)
+            finally:
+                await self._runner.disconnect()
         except asyncio.CancelledError:
             await self._end_run(Ending(kind=EndKind.INTERRUPTED, reason="Interrupted."))
             raise
@@ -99,10 +115,9 @@ class Execution:
             found = SetupError(str(stopped).replace("while this cell ran", "before its first cell"))
             await self._end_run(Ending(kind=EndKind.CELL_FAILED, reason=str(found)))
             raise found from None
-        except NbflowError as found:
-            await self._end_run(Ending(kind=EndKind.CELL_FAILED, reason=str(found)))
+        except Exception as found:
+            await self._end_run(Ending(kind=EndKind.CELL_FAILED, reason=str(found) or type(found).__name__))
             raise
-        return await self._settle(ending, error)
 
     # --- the order of things ----------------------------------------------------------------------------------------
 
@@ -135,9 +150,7 @@ class Execution:
     async def _prepare(self, kernel: Kernel) -> None:
         if kernel.language != "python":
             if self._info.is_flow:
-                raise UserError(
-                    f'Tasks need a Python kernel, and "{kernel.name}" runs {kernel.language or "another language"}: choose one with --kernel.'
-                )
+                _require_python(kernel.name, kernel.language)
             return
         changed, deleted = kernel.environment_now() if kernel.was_warm else ({}, [])
         folder = str(Path(self._info.path).parent) if self._info.path else ""
@@ -319,6 +332,11 @@ async def _in_spite_of_cancel(work: Coroutine[Any, Any, Any]) -> Any:
         except asyncio.CancelledError:
             continue  # a second Ctrl-C: the first is being dealt with
     return task.result()
+
+
+def _require_python(kernel_name: str, language: str) -> None:
+    if language.lower() != "python":
+        raise UserError(f'Tasks need a Python kernel, and "{kernel_name}" runs {language or "another language"}: choose one with --kernel.')
 
 
 def _require_folder(folder: str) -> None:

@@ -120,5 +120,16 @@ def test_an_unknown_kernel_is_a_sentence(write: WriteNotebook, run: Run) -> None
         run(write("1", kernel="ir"))
 
 
+def test_tasks_in_a_notebook_of_another_language_are_refused(
+    write: WriteNotebook, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = tmp_path / "jupyter" / "kernels" / "ir"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text('{"argv": ["R"], "display_name": "R", "language": "R"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    said = refused(run, write("%%task one\n1", kernel="ir"))
+    assert said == 'Tasks need a Python kernel, and "ir" runs R: choose one with --kernel.'
+
+
 def test_a_working_directory_that_is_not_there(write: WriteNotebook, run: Run, tmp_path: Path) -> None:
     assert refused(run, write("1"), cwd=tmp_path / "nowhere") == "The working directory nowhere does not exist."
