@@ -40,6 +40,8 @@ class Inference:
     order: frozenset[tuple[TaskId, TaskId]] = frozenset()
     #: Place of a unit -> name -> where it comes from.
     sources: dict[int, dict[str, Source]] = field(default_factory=dict)
+    #: Place of a task -> names it may bind or not, and a cell below takes from it: it must have had them to pass them on.
+    passed_on: dict[int, dict[str, None]] = field(default_factory=dict)
     #: Tasks that a run may leave out.
     skippable: frozenset[TaskId] = frozenset()
 
@@ -55,21 +57,20 @@ class Inference:
     # --- where names come from ------------------------------------------------------------------------------------------
 
     def _find_sources(self) -> None:
-        self.sources = {}
-        passed_on: dict[int, dict[str, None]] = {}
+        self.sources, self.passed_on = {}, {}
         for place in reversed(range(len(self.units.units))):  # readers before writers: they say what a writer must pass on
             found: dict[str, Source] = {}
             effects = self.units.effects[place]
             for name in effects.own:
                 found[name] = self._source(name, place)
-            for name in [*effects.through, *passed_on.get(place, {})]:
+            for name in [*effects.through, *self.passed_on.get(place, {})]:
                 if name not in found and self.units.is_given_above(name, place):
                     found[name] = self._source(name, place)
             self.sources[place] = found
             for name, source in found.items():
                 for writer in source.tasks:
                     if name in self.units.effects[writer].maybe:
-                        passed_on.setdefault(writer, {})[name] = None
+                        self.passed_on.setdefault(writer, {})[name] = None
 
     def _source(self, name: str, place: int) -> Source:
         tasks: list[int] = []
@@ -101,7 +102,8 @@ class Inference:
         effects = self.units.effects[place]
         reads = []
         for name, source in self.sources[place].items():
-            if name not in effects.own and not source.tasks and not self.is_early(name, place):
+            is_needed = name in effects.own or name in self.passed_on.get(place, {})
+            if not is_needed and not source.tasks and not self.is_early(name, place):
                 continue
             writers = tuple(self._id(writer) for writer in source.tasks)
             reads.append(Read(name=name, writers=writers, plain=source.plain, mutates=name in effects.mutates))

@@ -153,6 +153,11 @@ def test_a_name_nobody_gives_is_taken_from_the_kernel() -> None:
     assert found.captures == ("x",)
 
 
+def test_a_name_bound_on_some_paths_is_passed_on_from_a_plain_cell() -> None:
+    found = flow("x = 1", "%%task b\nif c:\n    x = 2", "%%task c\nx")
+    assert read(found, "b", "x").plain
+
+
 def test_demands_are_the_names_read_below() -> None:
     found = flow("%%task a --writes kept\nx = y = z = kept = 1", "%%task b\nx", "%nbflow run", "print(z)")
     assert found.task("a").demands == ("x", "z", "kept")
