@@ -18,12 +18,14 @@ from nbclient.exceptions import CellExecutionError
 from nbflow import __version__
 from nbflow.core.errors import NbflowError, SetupError, UserError
 from nbflow.core.hosting import Advance, Advanced
+from nbflow.core.ids import slug
 from nbflow.core.job import ErrorInfo
-from nbflow.core.states import RunState
+from nbflow.core.model import Flow
 from nbflow.operators.hosting import HostServer
 from nbflow.operators.kernels import Kernel, KernelPool, find_kernel
 from nbflow.operators.notebook_areas import TaskAreas
 from nbflow.operators.notebook_cells import CellRunner, CellStopped
+from nbflow.operators.notebook_failures import unhandled
 from nbflow.operators.notebook_host import Ending, EndKind, HostedRun, NotebookHost, NotebookInfo, RunInfo, Shown
 
 #: Seconds the rest of a cancelled run may take.
@@ -73,6 +75,8 @@ class Execution:
         #: Cells whose advance ended with failed tasks.
         self._cells_with_failures: set[int | None] = set()
         self._stop: asyncio.Future[str]
+        #: As the kernel understood it when it last asked.
+        self._flow = Flow(name=slug(Path(info.path).stem))
 
     async def run(self, pool: KernelPool, start_timeout: float) -> Outcome:
         """Execute. Raises UserError or SetupError when no cell could be executed."""
@@ -235,7 +239,7 @@ class Execution:
     async def _settle(self, ending: Ending, error: NbflowError | None) -> Outcome:
         """End the run and write how it ended."""
         run = await self._end_run(ending if error is None else Ending(kind=EndKind.CELL_FAILED, reason=str(error)))
-        failures = run.failures if run is not None and run.state is not RunState.SUCCESS else ()
+        failures = unhandled(run.failures, self._flow, run) if run is not None else ()
         blamed = self._areas.settle(failures)
         for index in blamed:
             self._nb_man.cell_exception(self._nb_man.nb.cells[index], cell_index=index)
@@ -261,8 +265,8 @@ class Execution:
         advanced: Advanced | None = None
         try:
             advanced = self._run.advance(request, self._show_soon)
-            if advanced.state is RunState.SUCCESS:
-                advanced = replace(advanced, failures=())  # the flow has handled them: the cell that asked must not fail
+            # The cell that asked fails with failures: it must not hear of those the flow has handled.
+            advanced = replace(advanced, failures=unhandled(advanced.failures, request.flow, self._run.info(), request.tasks))
         finally:
             asyncio.run_coroutine_threadsafe(self._end_advance(advanced), self._loop).result()
         return advanced
@@ -270,6 +274,7 @@ class Execution:
     async def _begin_advance(self, request: Advance) -> None:
         self._advancing_since = monotonic()
         self._asking = self._index if self._index is not None else self._asking
+        self._flow = request.flow
         self._areas.know(request.flow)
 
     async def _end_advance(self, advanced: Advanced | None) -> None:

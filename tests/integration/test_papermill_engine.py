@@ -100,6 +100,23 @@ def test_a_handled_failure_does_not_fail_the_notebook(write: Write) -> None:
     assert nb.metadata.nbflow.state == "success"
 
 
+def test_a_failure_that_was_handled_above_does_not_keep_the_rest_from_running(write: Write) -> None:
+    handled = ("%%task one\n1 / 0", "%%task tidy --after one --trigger-rule all_failed\nprint('tidied')")
+    nb = execute(write(*handled, "%nbflow run", "print('on')", "%%task three\nprint('three')"))
+    assert streams(cell(nb, "%%task three")) == "three\n"
+    assert nb.metadata.nbflow.state == "success"
+
+
+def test_in_a_failed_run_a_handled_failure_is_not_an_error_of_the_notebook(write: Write) -> None:
+    handled = ("%%task one\n1 / 0", "%%task tidy --after one --trigger-rule all_failed\nprint('tidied')")
+    path = write(*handled, "%%task three\n{}['missing']")
+    with pytest.raises(PapermillExecutionError, match="KeyError"):
+        execute(path)
+    kinds = {one.source.split()[1]: [output.output_type for output in one.outputs] for one in read(path).cells if "%%task" in one.source}
+    assert kinds["one"] == ["display_data", "stream"]
+    assert kinds["three"] == ["display_data", "error"]
+
+
 def test_a_flow_with_problems_is_refused_before_its_first_cell(write: Write) -> None:
     path = write("print('never')", "%%task one --after two\n1", "%%task two --after one\n2")
     with pytest.raises(FlowError, match="one -> two -> one"):

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from papermill.exceptions import PapermillExecutionError
@@ -127,6 +128,15 @@ def test_an_execution_timeout_does_not_count_the_time_tasks_take(write: WriteNot
     done = execute(write(waits, "%nbflow run", "print('on')"), execution_timeout=1)
     assert done.error is None
     assert done.text(2) == "on\n"
+
+
+def test_a_kernel_that_dies_while_its_tasks_run_cancels_them(write: WriteNotebook, execute: Execute, tmp_path: Path) -> None:
+    note = f"import os, pathlib\npathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))"
+    kill = f"import os, pathlib\nos.kill(int(pathlib.Path({str(tmp_path / 'pid')!r}).read_text()), 9)\nprint(cancelled.wait(30))"
+    done = execute(write(note, f"%%task one\n{kill}", "%nbflow run"))
+    assert isinstance(done.error, PapermillExecutionError)
+    assert done.error.ename == "DeadKernelError"
+    assert done.host.run.cancelled.is_set()
 
 
 def test_an_interrupt_cancels_the_run_saves_the_notebook_and_goes_on_as_keyboard_interrupt(write: WriteNotebook, execute: Execute) -> None:
