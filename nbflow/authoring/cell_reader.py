@@ -22,7 +22,7 @@ from nbflow.authoring.units import Unit
 from nbflow.core.errors import Problem, nearest
 from nbflow.core.ids import TaskId
 from nbflow.core.model import CellRef, Parameter
-from nbflow.core.options import TaskOptions
+from nbflow.core.options import TaskOptions, TriggerRule
 
 PARAMETERS_TAG: Final = "parameters"
 #: What `--operator` may say -> the operator of the task.
@@ -93,6 +93,7 @@ class CellReader:
         operator = self._operator(cell, at, options)
         names = self._task_names(cell, body, at, options, operator)
         self._check_names(cell, at, options, operator)
+        self._check_rule(cell, at, options)
         self.units.append(
             Unit(
                 cell=CellRef(number=cell.number, id=cell.id, offset=at),
@@ -117,6 +118,11 @@ class CellReader:
             return self._names(cell, body, offset)
         read = template_names(body)
         return CellNames(reads=frozenset(read), order=read, writes=(options.out,) if options.out else ())
+
+    def _check_rule(self, cell: CellSource, line: int, options: TaskOptions) -> None:
+        if self.header.options.fail_fast and options.trigger_rule is not TriggerRule.ALL_SUCCESS:
+            message = f"This flow has fail_fast, under which every task needs the trigger rule all_success, not {options.trigger_rule}."
+            self._wrong(cell, line, message, code="option")
 
     def _check_names(self, cell: CellSource, line: int, options: TaskOptions, operator: str) -> None:
         words = [("--reads", word) for word in options.reads] + [("--writes", word) for word in options.writes]

@@ -182,7 +182,7 @@ def help_text() -> str:
     lines += ["A dot in the name is a group: download.main. What the task waits for is found from its variables.", ""]
     for left, right in rows:
         lines += textwrap.wrap(right, _WIDTH, initial_indent=f"  {left:<{width}}  ", subsequent_indent=" " * (width + 4))
-    lines += ["", "Each option has a --no- form that undoes a default: --no-timeout. Durations: 30s, 5m, 1h30m, PT5M or seconds."]
+    lines += ["", "Each option has a --no- form that undoes a default: --no-timeout.", "Durations: 30s, 5m, 1h30m, PT5M or seconds."]
     return "\n".join(lines)
 
 

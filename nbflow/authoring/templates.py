@@ -46,4 +46,5 @@ def _names(expression: str) -> list[str]:
     except SyntaxError:
         words = _NAME.findall(_TEXTS.sub("", plain))
         return [word for word in words if word not in {"and", "or", "not", "in", "is", "if", "else", "recursive"}]
-    return [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    return [node.id for node in sorted(found, key=lambda node: (node.lineno, node.col_offset))]

@@ -51,7 +51,9 @@ class Writer:
     def statement(self, *, is_task: bool) -> str:
         self.count += 1
         readable = sorted(self.bound if is_task else self.bound - self.of_tasks)
-        kind = self.draw(st.sampled_from(["new", "sum", "alias", "append", "loop", "maybe", "del", "total", "push", "touch", "reset", "add"]))
+        kind = self.draw(
+            st.sampled_from(["new", "sum", "alias", "append", "loop", "maybe", "del", "total", "push", "touch", "reset", "add"])
+        )
         target = self.draw(st.sampled_from(NAMES))
         if kind == "new" or not readable:
             return self.gives(target, f"{target} = [{self.count}]", is_task)
