@@ -106,6 +106,7 @@ def open_notebook(page: Any, url: str, name: str) -> None:
     """Open a notebook and wait until its kernel is ready."""
     page.goto(f"{url}/lab/tree/{name}?token=test&reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext")
     page.evaluate(
         """async () => { const app = window.jupyterapp; await app.restored;
         await app.shell.currentWidget.sessionContext.ready; }"""

@@ -120,3 +120,19 @@ def test_a_mistake_is_one_line(page: Any, server: str, folder: Path) -> None:
     text = cell_output(page, 1).inner_text().strip()
     assert "--retries" in text
     assert len(text.splitlines()) == 1
+
+
+def test_notebook_7_shows_the_same(browser: Any, tmp_path: Path, shared_home: Path) -> None:
+    write(tmp_path, "seven.ipynb", "%load_ext nbflow", "%%task a\nx = 6 * 7\nprint('x is', x)", "%nbflow run", "print('back:', x)")
+    with jupyter_lab(tmp_path, shared_home, application="notebook") as url:
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"{url}/notebooks/seven.ipynb?token=test")
+        page.locator(".jp-Notebook .jp-Cell").first.click()
+        page.get_by_text("Idle").or_(page.locator("[data-status=idle]")).first.wait_for(state="attached")
+        for _ in range(4):
+            page.keyboard.press("Shift+Enter")
+        cell_output(page, 3).get_by_text("back: 42").wait_for()
+        assert "x is 42" in cell_output(page, 1).inner_text()
+        assert cell_output(page, 2).locator("img").count() + cell_output(page, 2).locator("svg").count() >= 1
+        page.close()
