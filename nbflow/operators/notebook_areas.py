@@ -68,7 +68,7 @@ class TaskAreas:
         return self._named.get(task)
 
     def show(self, shown: Shown, asking: int | None) -> Any:
-        """Write it; `asking` is the index of the cell that asked for the advance. Returns the output it added, if it is a new one."""
+        """Write it; `asking` is the index of the cell that asked for the advance. Returns the live output it added, for papermill's log."""
         match shown:
             case CardShown(task=task, data=data):
                 self._displays.update(card_id(task), data, {})
@@ -149,7 +149,7 @@ class TaskAreas:
         last = area.outputs[-1] if area.outputs else None
         if kind == "stream" and last is not None and last["output_type"] == "stream" and last["name"] == output["name"]:
             last["text"] += _text(output["text"])
-            return None
+            return _node(output)
         added = _node(output)
         if display_id:
             self._displays.register(display_id, added)

@@ -17,6 +17,7 @@ from typing import Any, Final
 import nbformat
 from nbclient.exceptions import CellExecutionComplete, CellExecutionError
 from papermill.clientwrap import PapermillNotebookClient
+from papermill.log import logger as papermill_log
 
 from nbflow.operators.kernels import Kernel
 
@@ -69,7 +70,7 @@ class CellRunner(PapermillNotebookClient):  # type: ignore[misc] # papermill has
     def __init__(self, nb_man: Any, kernel: Kernel, **options: Any) -> None:
         """`options` are those of papermill's own engine that its client knows; others are ignored."""
         known = set(PapermillNotebookClient.class_trait_names(config=True))
-        super().__init__(nb_man, km=kernel.manager, **{name: value for name, value in options.items() if name in known})
+        super().__init__(nb_man, km=kernel.manager, log=papermill_log, **{name: value for name, value in options.items() if name in known})
         self.kernel = kernel
         self.displays = Displays()
         #: Called with (cell index, output) for each output a cell showed.

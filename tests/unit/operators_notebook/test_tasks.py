@@ -26,6 +26,12 @@ def test_each_task_shows_its_card_and_then_its_outputs_under_its_own_cell(write:
     assert done.text(3) == "2 tasks seen\n"
 
 
+def test_what_tasks_print_goes_to_papermills_output_file_too(write: WriteNotebook, execute: Execute, tmp_path: Path) -> None:
+    with (tmp_path / "said.txt").open("w") as said:
+        execute(write("%%task one\nprint('first')\nprint('second')", "%nbflow run", "print('cell')"), stdout_file=said)
+    assert (tmp_path / "said.txt").read_text() == "first\nsecond\ncell\n"
+
+
 def test_the_graph_stands_under_the_cell_that_ran_it(write: WriteNotebook, execute: Execute) -> None:
     done = execute(write("%%task one\n1", "%nbflow run", "%%task two\n2", "%nbflow run"))
     assert done.code[1].outputs[0].data[GRAPH] == {"states": {"one": "success"}}
