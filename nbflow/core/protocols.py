@@ -128,8 +128,19 @@ class Store(Protocol):
         ...
 
     # leases
-    def claim(self, run_id: str, owner: str, seconds: float) -> Lease | None:
-        """Take the lease if it is free or lapsed (by the database's clock). None while somebody else holds it."""
+    def claim(self, run_id: str, owner: str, seconds: float, instead_of: str = "") -> Lease | None:
+        """Take the lease if it is free or lapsed (by the database's clock). None while somebody else holds it.
+
+        `instead_of` names a holder whose process is known to be dead: its lease is taken before it lapses.
+        """
+        ...
+
+    def holders(self) -> Mapping[RunId, str]:
+        """The owner of the lease of each unfinished run that has one, lapsed ones too."""
+        ...
+
+    def holder(self, run_id: str) -> str:
+        """Who holds the lease of this run now; "" when nobody does or it has lapsed."""
         ...
 
     def renew(self, lease: Lease) -> None:

@@ -26,7 +26,7 @@ class Leases:
         held = this & (columns.epoch == bindparam("held")) & (columns.owner == bindparam("holder"))
         until = now_micros() + bindparam("micros")
         # The holder itself is no exception: an owner is a process, and two of its threads must not both drive a run.
-        free = or_(columns.owner == "", columns.expires_at <= now_micros())
+        free = or_(columns.owner == "", columns.expires_at <= now_micros(), columns.owner == bindparam("gone"))
         self._insert = database.insert(lease_table)
         self._claim = database.statement(
             lease_table.update()
@@ -46,13 +46,21 @@ class Leases:
             .order_by(run_table.c.created_at, run_table.c.run_id)
         )
 
+        self._holders = (
+            select(run_table.c.run_id, columns.owner)
+            .join(lease_table, lease_table.c.run_id == run_table.c.run_id)
+            .where(run_table.c.state.in_(_UNFINISHED), columns.owner != "")
+        )
+        self._holder = database.statement(select(columns.owner).where(this, columns.expires_at > now_micros()))
+
     def create(self, connection: Connection, run_id: str) -> None:
         """A lease that nobody has had yet."""
         self._insert.run(connection, run_id=run_id, owner="", epoch=0, expires_at=0, cursor=0)
 
-    def claim(self, run_id: str, owner: str, seconds: float) -> Lease | None:
+    def claim(self, run_id: str, owner: str, seconds: float, instead_of: str = "") -> Lease | None:
         with self._database.writing() as connection:
-            epoch = self._claim.run(connection, this=run_id, holder=owner, micros=_micros(seconds)).scalar_one_or_none()
+            found = self._claim.run(connection, this=run_id, holder=owner, micros=_micros(seconds), gone=instead_of)
+            epoch = found.scalar_one_or_none()
         return None if epoch is None else Lease(run_id=RunId(run_id), owner=owner, epoch=epoch, seconds=seconds)
 
     def advance(self, connection: Connection, lease: Lease, count: int) -> int:
@@ -74,6 +82,14 @@ class Leases:
 
     def delete(self, connection: Connection, run_id: str) -> None:
         self._delete.run(connection, this=run_id)
+
+    def holders(self) -> dict[RunId, str]:
+        with self._database.reading() as connection:
+            return {RunId(run_id): owner for run_id, owner in connection.execute(self._holders)}
+
+    def holder(self, run_id: str) -> str:
+        with self._database.reading() as connection:
+            return self._holder.run(connection, this=run_id).scalar_one_or_none() or ""
 
     def lapsed(self) -> tuple[RunId, ...]:
         with self._database.reading() as connection:

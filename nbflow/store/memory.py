@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -122,10 +122,10 @@ class MemoryStore:
 
     # leases
 
-    def claim(self, run_id: str, owner: str, seconds: float) -> Lease | None:
+    def claim(self, run_id: str, owner: str, seconds: float, instead_of: str = "") -> Lease | None:
         with self._lock:
             each = self._runs.get(run_id)
-            if each is None or (each.owner and not self._has_lapsed(each)):
+            if each is None or (each.owner and each.owner != instead_of and not self._has_lapsed(each)):
                 return None
             each.owner, each.epoch = owner, each.epoch + 1
             each.expires_at = self._after(seconds)
@@ -140,6 +140,15 @@ class MemoryStore:
             each = self._runs.get(lease.run_id)
             if each and _holds(each, lease):
                 each.owner, each.expires_at = "", None
+
+    def holders(self) -> Mapping[RunId, str]:
+        with self._lock:
+            return {each.record.run_id: each.owner for each in self._runs.values() if each.owner and not each.record.state.is_finished}
+
+    def holder(self, run_id: str) -> str:
+        with self._lock:
+            each = self._runs.get(run_id)
+            return each.owner if each and each.owner and not self._has_lapsed(each) else ""
 
     def lapsed_runs(self) -> tuple[RunId, ...]:
         with self._lock:

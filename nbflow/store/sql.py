@@ -87,8 +87,14 @@ class SqlStore:
 
     # leases
 
-    def claim(self, run_id: str, owner: str, seconds: float) -> Lease | None:
-        return self._leases.claim(run_id, owner, seconds)
+    def claim(self, run_id: str, owner: str, seconds: float, instead_of: str = "") -> Lease | None:
+        return self._leases.claim(run_id, owner, seconds, instead_of)
+
+    def holders(self) -> Mapping[RunId, str]:
+        return self._leases.holders()
+
+    def holder(self, run_id: str) -> str:
+        return self._leases.holder(run_id)
 
     def renew(self, lease: Lease) -> None:
         self._leases.renew(lease)

@@ -272,6 +272,26 @@ class TestLeases:
     def test_an_unknown_run_cannot_be_claimed(self, store):
         assert store.claim("run-9", "me", 60) is None
 
+    def test_a_live_lease_is_claimed_instead_of_a_holder_that_is_dead(self, store):
+        old = driven(store)
+        assert store.claim("run-1", "other", 60, instead_of="somebody") is None
+        new = store.claim("run-1", "other", 60, instead_of=old.owner)
+        assert new.epoch > old.epoch
+        with pytest.raises(Superseded):
+            store.renew(old)
+
+    def test_holders_are_named_until_they_give_the_lease_back_or_the_run_ends(self, store):
+        lease = driven(store)
+        assert (store.holders(), store.holder("run-1")) == ({"run-1": lease.owner}, lease.owner)
+        store.commit(lease, [ended(a_run())])
+        assert (store.holders(), store.holder("run-1")) == ({}, lease.owner)
+        store.release(lease)
+        assert store.holder("run-1") == store.holder("unknown") == ""
+
+    def test_a_holder_whose_lease_has_lapsed_holds_nothing(self, store):
+        lease = driven(store, seconds=0)
+        assert (store.holders(), store.holder("run-1")) == ({"run-1": lease.owner}, "")
+
     def test_unfinished_runs_without_a_live_lease_are_lapsed_oldest_first(self, store):
         for number, state in enumerate([RunState.RUNNING, RunState.QUEUED, RunState.SUCCESS, RunState.RUNNING]):
             store.create_run(a_run(f"r{number}", state=state, created_at=NOW - timedelta(seconds=number)), [])
