@@ -44,7 +44,7 @@ def _runs_at_top(source: str) -> bool:
     """`%nbflow run` is a statement of the cell, not part of a text."""
     try:
         statements = plain_cell(source).tree.body
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return True
     for statement in statements:
         call = getattr(statement, "value", None) if isinstance(statement, ast.Expr | ast.Assign) else None

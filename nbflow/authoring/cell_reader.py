@@ -152,6 +152,9 @@ class CellReader:
             told = getattr(error, "msg", None) or str(error)
             self._wrong(cell, line + offset, f"This is not Python: {told}.", code="syntax")
             return CellNames()
+        except RecursionError:
+            self._wrong(cell, 1 + offset, "An expression here is nested too deeply to be understood: split it.", code="syntax")
+            return CellNames()
 
     def _read_parameters(self, cells: list[CellSource]) -> None:
         tagged = [cell for cell in cells if PARAMETERS_TAG in cell.tags]

@@ -88,7 +88,10 @@ class _Built:
             if unit.options.as_ is not TaskKind.BRANCH or unit.operator != "cell":
                 continue
             branch = self._id(unit)
-            choices = read_choices(unit.source)
+            try:
+                choices = read_choices(unit.source)
+            except (SyntaxError, ValueError):
+                continue  # said where the cell was read
             below = set(self._ids[self._ids.index(branch) + 1 :])
             for text in choices.texts:
                 named = (TaskId(text),) if text in graph else graph.group_roots(text)

@@ -41,7 +41,7 @@ _FIRST_ARGUMENT_OF: Final = frozenset(
 _BUILTIN_TYPES: Final = frozenset({"list", "dict", "set", "bytearray", "deque", "object", "defaultdict", "Counter"})
 #: Calls that hand out elements of their arguments: changing what they give changes the argument.
 _GIVES_PARTS: Final = frozenset(
-    {"enumerate", "zip", "reversed", "sorted", "list", "tuple", "iter", "next", "filter", "chain", "islice", "vars"}
+    {"enumerate", "zip", "reversed", "sorted", "list", "tuple", "iter", "next", "filter", "chain", "islice", "vars", "tqdm"}
 )
 _GIVES_PARTS_METHODS: Final = frozenset({"get", "setdefault", "values", "items", "view", "reshape", "ravel"})
 #: What a process shares and a value does not carry: `from os import environ` and the like.

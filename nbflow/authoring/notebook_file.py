@@ -46,7 +46,7 @@ def read_notebook(path: str | Path) -> NotebookFile:
     document = _document(place)
     if not isinstance(document, dict) or not ("cells" in document or "worksheets" in document):
         raise UserError(f"{path} is not a notebook: it has no cells.")
-    if "worksheets" in document or document.get("nbformat", 4) < 4:
+    if "worksheets" in document or document.get("nbformat", 4) in {1, 2, 3}:
         raise UserError(f"{path} is a notebook of an old format (3 or less): open it in JupyterLab and save it.")
     cells = document["cells"]
     if not isinstance(cells, list):

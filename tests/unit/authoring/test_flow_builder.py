@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nbflow.authoring.flow_builder import CellKind, build_flow, classify
 from nbflow.authoring.notebook_file import CellSource
@@ -121,6 +124,11 @@ WRONG = {
         ["%%task a --after b\nx = 1", "%%task b\nx"],
         ["cell 1, line 1: These tasks wait for each other: a -> b -> a. Remove one of these dependencies."],
     ),
+    "a syntax error of a branch": (["%%task a --as branch\n'b' if"], ["cell 1, line 2: This is not Python: invalid syntax."]),
+    "an expression that is too deep": (
+        ["x = " + " + ".join(["y"] * 2000)],
+        ["cell 1, line 1: An expression here is nested too deeply to be understood: split it."],
+    ),
     "a task after itself": (
         ["%%task a --after a\n1"],
         ["cell 1, line 1: These tasks wait for each other: a -> a. Remove one of these dependencies."],
@@ -183,18 +191,24 @@ ADVICE = {
     ),
     "a join": (
         ["n = 1", "%%task p --as branch\n'l' if n else 'r'", "%%task l\nx = 1", "%%task r\ny = 1", "%%task j\nx, y", "%nbflow run"],
-        "cell 5, line 1: Task j joins paths of a branch (l and r): with all_success it is skipped when one of them is. "
-        "Add --trigger-rule none_failed_min_one_success.",
+        (
+            "cell 5, line 1: Task j joins paths of a branch (l and r): with all_success it is skipped when one of them is. "
+            "Add --trigger-rule none_failed_min_one_success."
+        ),
     ),
     "a seed": (
         ["import numpy as np\nnp.random.seed(1)", "%%task a\nx = np.random.normal()", "%nbflow run"],
-        "cell 2, line 1: Task a draws random numbers (np.random.normal()), and cell 1 seeds them for the kernel only: "
-        "every attempt starts with fresh numbers, or with the same copy of a generator. Seed inside the task.",
+        (
+            "cell 2, line 1: Task a draws random numbers (np.random.normal()), and cell 1 seeds them for the kernel only: "
+            "every attempt starts with fresh numbers, or with the same copy of a generator. Seed inside the task."
+        ),
     ),
     "a seeded generator": (
         ["import numpy as np\nrng = np.random.default_rng(1)", "%%task a\nx = rng.normal()", "%nbflow run"],
-        "cell 2, line 1: Task a draws random numbers (rng.normal()), and cell 1 seeds them for the kernel only: "
-        "every attempt starts with fresh numbers, or with the same copy of a generator. Seed inside the task.",
+        (
+            "cell 2, line 1: Task a draws random numbers (rng.normal()), and cell 1 seeds them for the kernel only: "
+            "every attempt starts with fresh numbers, or with the same copy of a generator. Seed inside the task."
+        ),
     ),
     "a choice that is no task": (
         ["n = 1", "%%task p --as branch\n'left' if n else 'rigth'", "%%task left\n1", "%%task right --after p\n1", "%nbflow run"],
@@ -246,3 +260,52 @@ def test_warnings_do_not_stop_a_flow() -> None:
 def test_a_name_is_hinted_at_when_its_task_only_comes_later() -> None:
     found = problems("%%task a --after b\n1")
     assert [(problem.code, '"b"' in problem.message) for problem in found if problem.severity == "error"] == [("unknown-task", True)]
+
+
+_SCRAPS = st.sampled_from(
+    [
+        "%%task ",
+        "%%flow ",
+        "%%time\n",
+        "%nbflow run",
+        "a",
+        "b",
+        " = ",
+        "\n",
+        "[",
+        "]",
+        "(",
+        ")",
+        "{{",
+        "def f(): ",
+        "--after ",
+        "--as branch",
+        "'a'",
+        "\x00",
+        "%",
+        "!",
+        "?",
+        "\\",
+        "if ",
+        ": ",
+        '"',
+        " --retries ",
+        "del ",
+        "lambda: ",
+        "await ",
+        "[defaults]\n",
+        "-o bash",
+        ".",
+        "é",
+        "\t",
+    ]
+)
+
+
+@given(st.lists(st.lists(_SCRAPS, max_size=12).map("".join), max_size=4), st.lists(st.text(max_size=30), max_size=2))
+@settings(max_examples=200, deadline=None)
+def test_no_text_of_a_cell_breaks_the_check(scraps: list[str], texts: list[str]) -> None:
+    found = problems(*scraps, *texts, parameters=1)
+    has_errors = any(problem.severity == "error" for problem in found)
+    with pytest.raises(FlowError) if has_errors else nullcontext():
+        flow(*scraps, *texts, parameters=1)

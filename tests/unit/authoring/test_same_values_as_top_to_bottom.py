@@ -48,7 +48,7 @@ class Writer:
         self.count += 1
         return "\n".join([f"%%task t{self.count}"] * is_task + lines)
 
-    def statement(self, *, is_task: bool) -> str:
+    def statement(self, *, is_task: bool) -> str:  # noqa: C901 - a table of statements
         self.count += 1
         readable = sorted(self.bound if is_task else self.bound - self.of_tasks)
         kind = self.draw(
@@ -87,7 +87,7 @@ class Writer:
             return f"del {source}"
         return ""
 
-    def gives(self, name: str, line: str, is_task: bool) -> str:
+    def gives(self, name: str, line: str, is_task: bool) -> str:  # noqa: FBT001 - called on every line of the table
         self.bound.add(name)
         if is_task:
             self.of_tasks.add(name)
