@@ -49,7 +49,10 @@ class _Advice:
                 if source.is_unknown and name not in unit.names.writes:
                     near = nearest(name, [other for other in given if other != name])
                     below = next(self._inference.units.gives_below(name, place), None)
+                    star = next((above for above in self._units[:place] if above.task is not None and above.names.stars), None)
                     hint = f" Cell {self._units[below].cell.number} below does." if below is not None else near
+                    if star is not None:
+                        hint = f" If {star.task} does ({star.names.stars[0]}), add --writes {name} to it."
                     message = f"`{name}` is read by task {unit.task} but no cell above gives it.{hint}"
                     yield _warning(unit, message, line=_line_of(unit, name), code="unknown-name")
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from nbflow.core.ids import TaskId
 from nbflow.core.model import Edge, Read
 from nbflow.core.options import TaskKind, TriggerRule
 
+_SKIP_TASK = re.compile(r"\bSkipTask\b")
 #: Rules under which a task with upstreams may be skipped although none of them was.
 _SKIPS_BY_ITSELF = frozenset({TriggerRule.ALL_FAILED, TriggerRule.ONE_FAILED, TriggerRule.ALL_SKIPPED})
 #: Rules under which one skipped upstream skips the task.
@@ -152,11 +154,15 @@ class Inference:
 
     # --- skipping -------------------------------------------------------------------------------------------------------
 
+    def _skips_itself(self, place: int) -> bool:
+        """Its code, or a function it uses, speaks of SkipTask."""
+        return "SkipTask" in self.units.effects[place].through or _SKIP_TASK.search(self.units.units[place].source) is not None
+
     def _find_skippable(self) -> frozenset[TaskId]:
         by_id = {unit.task: unit for unit in self.units.units if unit.task is not None}
         graph = self.graph()
         found = set(self.skippable)
-        found.update(id for id, unit in by_id.items() if "SkipTask" in unit.names.reads | set(unit.names.writes))
+        found.update(self._id(place) for place, unit in enumerate(self.units.units) if unit.task is not None and self._skips_itself(place))
         growing = True
         while growing:
             before = len(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import warnings
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -62,7 +63,8 @@ def plain_cell(source: str) -> PlainCell:
 
 
 def _parse(python: str) -> ast.Module:
-    tree: Any = compile(python, "<cell>", "exec", _FLAGS, dont_inherit=True)
+    with warnings.catch_warnings(action="ignore"):  # "\\d" in a text: said when the cell runs
+        tree: Any = compile(python, "<cell>", "exec", _FLAGS, dont_inherit=True)
     assert isinstance(tree, ast.Module)
     return tree
 
@@ -116,7 +118,8 @@ def _unwrap_line(found: re.Match[str]) -> str:
 
 
 def _as_ipython_sees_it(source: str) -> str:
-    return str(_transformer().transform_cell(source))
+    with warnings.catch_warnings(action="ignore"):  # about its own tokens
+        return str(_transformer().transform_cell(source))
 
 
 @cache

@@ -291,3 +291,8 @@ def test_a_syntax_error_beside_a_magic_names_its_line() -> None:
     with pytest.raises(SyntaxError) as caught:
         analyse("%matplotlib inline\nx = 1\ny = = 2")
     assert caught.value.lineno == 3
+
+
+def test_looking_at_a_cell_warns_about_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    analyse("x = '\\d'\nx is 1")
+    assert not recwarn.list

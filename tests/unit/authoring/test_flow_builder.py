@@ -181,6 +181,10 @@ ADVICE = {
         ["%%task a\nx", "x = 1", "%nbflow run"],
         "cell 1, line 2: `x` is read by task a but no cell above gives it. Cell 2 below does.",
     ),
+    "a name that a star import of a task may give": (
+        ["%%task a\nfrom numpy import *", "%%task b\nones", "%nbflow run"],
+        "cell 2, line 2: `ones` is read by task b but no cell above gives it. If a does (numpy), add --writes ones to it.",
+    ),
     "no run": (
         ["%%task a\n1"],
         "No cell says `%nbflow run`: in a kernel and under plain papermill the tasks are defined and never run.",

@@ -121,8 +121,16 @@ def test_a_trigger_rule_may_skip_a_task(rule: str) -> None:
     assert read(found, "use", "m").writers == ("alarm", "base")
 
 
-def test_a_task_that_raises_skip_task_may_be_skipped() -> None:
-    found = flow("from nbflow import SkipTask", "%%task a\nm = 0", "%%task b\nif c: raise SkipTask\nm = 1", "%%task use\nm")
+SKIPPING = {
+    "by name": ("from nbflow import SkipTask", "if c: raise SkipTask"),
+    "by attribute": ("import nbflow", "if c: raise nbflow.SkipTask('no')"),
+    "in a function": ("from nbflow import SkipTask\ndef stop():\n    raise SkipTask", "if c: stop()"),
+}
+
+
+@pytest.mark.parametrize(("plain", "line"), SKIPPING.values(), ids=SKIPPING)
+def test_a_task_that_skips_itself_may_be_skipped(plain: str, line: str) -> None:
+    found = flow(plain, "%%task a\nm = 0", f"%%task b\n{line}\nm = 1", "%%task use\nm")
     assert read(found, "use", "m").writers == ("b", "a")
 
 
