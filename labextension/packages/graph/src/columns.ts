@@ -17,6 +17,8 @@ const LANE = 12;
 /** Between two routes that arrive at one box, and how much of its side they may take. */
 const PORT_STEP = 10;
 const PORT_SPAN = 28;
+/** A lane may come this much nearer to its neighbour when that makes it straight. */
+const SLACK = 2;
 const SWEEPS = 4;
 /** Beyond this many elements, ordering stops after two sweeps: nobody sees one crossing less in a hundred thousand. */
 const MANY = 20_000;
@@ -112,7 +114,12 @@ export class Columns {
 
   private addJoints(number: number, bundle: IBundle): void {
     const first = bundle.sources.length ? Math.min(...bundle.sources.map(end => this.rank[end.box]!)) : -1;
-    const last = bundle.targets.length ? largest(bundle.targets.map(end => this.rank[end.box]!), -1) : this.count;
+    const last = bundle.targets.length
+      ? largest(
+          bundle.targets.map(end => this.rank[end.box]!),
+          -1
+        )
+      : this.count;
     for (let column = first + 1; column < last; column++) {
       const element = this.half.length;
       this.half.push(LANE / 2);
@@ -415,18 +422,53 @@ export class Columns {
   /** A line that would jog by a few pixels is drawn straight instead: its port moves along the box's side, its lanes with it. */
   private straighten(): void {
     for (const joint of this.joints) {
-      if (joint.lefts.length !== 1 || joint.rights.length !== 1) {
+      this.levelLanes(joint);
+      const { jog, left, right } = this.leastJog(joint);
+      if (!jog || Math.abs(jog) > PORT_STEP) {
         continue;
       }
-      const left = joint.lefts[0]!;
-      const right = joint.rights[0]!;
-      const starts = this.heights(left, joint.bundle, false);
-      const ends = this.heights(right, joint.bundle, true);
-      if (starts.length === 1 && ends.length === 1) {
-        const jog = round(this.y[left]! + starts[0]! - this.y[right]! - ends[0]!);
-        if (jog && Math.abs(jog) <= PORT_STEP && !this.move(right, joint.bundle, jog, true)) {
+      const moved = joint.rights.length === 1 && this.move(right, joint.bundle, jog, true);
+      if (!moved && joint.lefts.length === 1) {
+        if (joint.rights.length === 1) {
           this.moveBack(left, joint.bundle, -jog);
+        } else {
+          this.move(left, joint.bundle, -jog, false);
         }
+      }
+    }
+  }
+
+  /** How much lower the straightest line of a star begins than it ends, with its two elements. */
+  private leastJog(joint: IJoint): { jog: number; left: number; right: number } {
+    let least = { jog: 0, left: 0, right: 0 };
+    if (joint.lefts.length > 1 && joint.rights.length > 1) {
+      return least;
+    }
+    let found = false;
+    for (const left of joint.lefts) {
+      const starts = this.heights(left, joint.bundle, false);
+      for (const right of starts.length === 1 ? joint.rights : []) {
+        const ends = this.heights(right, joint.bundle, true);
+        if (ends.length === 1) {
+          const jog = round(this.y[left]! + starts[0]! - this.y[right]! - ends[0]!);
+          if (!found || Math.abs(jog) < Math.abs(least.jog)) {
+            least = { jog, left, right };
+            found = true;
+          }
+        }
+      }
+    }
+    return least;
+  }
+
+  /** Two lanes of one bundle side by side: the right one takes the height of the left one when there is room. */
+  private levelLanes(joint: IJoint): void {
+    const left = joint.lefts.find(element => this.laneOf.has(element));
+    const right = joint.rights.find(element => this.laneOf.has(element));
+    if (left !== undefined && right !== undefined) {
+      const jog = round(this.y[left]! - this.y[right]!);
+      if (jog && Math.abs(jog) <= PORT_STEP && this.hasRoom(right, jog)) {
+        this.y[right]! += jog;
       }
     }
   }
@@ -456,7 +498,7 @@ export class Columns {
       return true;
     }
     const room = by < 0 ? this.y[lane]! + by - this.y[other]! : this.y[other]! - this.y[lane]! - by;
-    return room >= this.apart(lane, other);
+    return room >= this.apart(lane, other) - SLACK;
   }
 
   private move(element: number, bundle: number, by: number, incoming: boolean): boolean {

@@ -9,7 +9,18 @@
 import { Columns, GAP, portKey, type IBox, type IJoint, type ILeafEdge, type Ports } from './columns.js';
 import { readLevels, ROOT, type ILevels } from './levels.js';
 import { largest, round } from './numbers.js';
-import { assignTracks, GUTTER, gutterWidth, level, strokes, Trunk, trunkX, type EdgeSet, type ISpot, type IStroke } from './routes.js';
+import {
+  assignTracks,
+  GUTTER,
+  gutterWidth,
+  level,
+  strokes,
+  Trunk,
+  trunkX,
+  type EdgeSet,
+  type ISpot,
+  type IStroke
+} from './routes.js';
 import { textWidth } from './text.js';
 import { bundlesOf } from './trunks.js';
 import type { IEdge } from './types.js';
@@ -120,9 +131,7 @@ class Level {
   ) {
     const items = levels.children.get(frame)!;
     const links = levels.links.get(frame) ?? [];
-    this.inside = new Map(
-      items.filter(item => levels.children.has(item)).map(item => [item, new Level(levels, item)])
-    );
+    this.inside = new Map(items.filter(item => levels.children.has(item)).map(item => [item, new Level(levels, item)]));
     const linked = new Set(links.flatMap(link => [link.source, link.target]));
     const alone = items.filter(item => !linked.has(item) && !this.inside.has(item));
     this.alone = alone.length > BLOCK_ROWS ? alone : [];
@@ -153,10 +162,16 @@ class Level {
       this.x.push(left);
       right = left + wide;
     });
-    const bottom = largest(this.columns.half.map((half, element) => this.columns.y[element]! + half), 0);
+    const bottom = largest(
+      this.columns.half.map((half, element) => this.columns.y[element]! + half),
+      0
+    );
     this.aloneTop = round(bottom) + (this.items.length ? 2 * GAP : 0);
     const [rows, across] = this.block();
-    this.aloneWidth = largest(this.alone.map(item => nodeWidth(this.label(item))), 0);
+    this.aloneWidth = largest(
+      this.alone.map(item => nodeWidth(this.label(item))),
+      0
+    );
     this.width = Math.max(right, across * (this.aloneWidth + GUTTER) - GUTTER);
     const height = this.alone.length ? this.aloneTop + rows * (NODE_HEIGHT + GAP) - GAP : round(bottom);
     this.height = height + (height % 2);

@@ -160,7 +160,11 @@ function tangled(levels: ILevels): string | undefined {
       if (group.endsWith('.')) {
         const size = (levels.children.get(group) ?? levels.members.get(group) ?? []).length;
         const found = { size, place: -place, group };
-        if (!best || size < best.size || (size === best.size && (found.place < best.place || (found.place === best.place && group < best.group)))) {
+        if (
+          !best ||
+          size < best.size ||
+          (size === best.size && (found.place < best.place || (found.place === best.place && group < best.group)))
+        ) {
           best = found;
         }
       }

@@ -27,10 +27,13 @@ export function fit(text: string, room: number, size: number, middle = false): s
   if (textWidth(text, size) <= room) {
     return text;
   }
-  const characters = [...text];
+  const characters = Array.from(text);
   for (let kept = characters.length - 1; kept > 1; kept--) {
     const tail = middle ? Math.floor(kept / 3) : 0;
-    const head = characters.slice(0, kept - tail).join('').replace(/[ ,]+$/, '');
+    const head = characters
+      .slice(0, kept - tail)
+      .join('')
+      .replace(/[ ,]+$/, '');
     const shown = `${head}…${characters.slice(characters.length - tail).join('')}`;
     if (textWidth(shown, size) <= room) {
       return shown;

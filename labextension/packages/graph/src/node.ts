@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** One node: a task, a mapped task with its copies, or a folded group. Its box never changes; what is in it does. */
+
+import { svg, write, writeText } from './dom.js';
+import { glyphShapes, lookOf, LOOKS, type LookName } from './glyphs.js';
+import { NAME_LEFT, NAME_RIGHT, type INode } from './layout.js';
+import type { FlowModel } from './model.js';
+import { barParts, wholeLook } from './split.js';
+import { fit } from './text.js';
+import type { ITask, TaskState } from './types.js';
+import { finished, groupCounts, nodeLine, plural, spoken, tally } from './words.js';
+
+/** Marks at the right of the second line, on a 12 px grid. */
+const KINDS: Readonly<Record<string, string>> = {
+  branch: 'M1 6h3c2 0 2-3.5 4-3.5h2M4 6c2 0 2 3.5 4 3.5h2M8.5 1l1.7 1.5L8.5 4M8.5 8l1.7 1.5L8.5 11',
+  'short-circuit': 'M6.8 1L2.6 6.8h3L5.2 11l4.2-5.8h-3z',
+  sensor: 'M1 6c2.6-4 7.4-4 10 0-2.6 4-7.4 4-10 0zM4.6 6a1.4 1.4 0 1 0 2.8 0 1.4 1.4 0 1 0-2.8 0z',
+  approval: 'M3 6.5V3.4m2 2.6V2m2 4V2.4m2 3.8V3.6M9 6v2a3 3 0 0 1-6 .2L1.6 6.4',
+  setup: 'M7.2 4.8L2 10m4.4-6.4a2.4 2.4 0 0 1 3-1.3L8 3.7l.4.4 1.4-1.4a2.4 2.4 0 0 1-3.2 3',
+  teardown: 'M7.2 4.8L2 10m4.4-6.4a2.4 2.4 0 0 1 3-1.3L8 3.7l.4.4 1.4-1.4a2.4 2.4 0 0 1-3.2 3'
+};
+const CARET = 'M0 0l4 4-4 4';
+const BAR_HEIGHT = 3;
+
+export class NodeView {
+  readonly element: SVGElement;
+  /** How it is drawn now. */
+  look: LookName = 'pending';
+
+  private readonly glyph = svg('g', { class: 'nbflow-ink', transform: 'translate(12 14)' });
+  private readonly box: SVGElement;
+  private readonly meta = svg('text', { class: 'nbflow-meta', x: NAME_LEFT, y: 34 });
+  private readonly bars = svg('g', { class: 'nbflow-bars' });
+  private readonly copies = svg('text', { class: 'nbflow-meta nbflow-copies', y: 19, 'text-anchor': 'end' });
+  private drawn: LookName | '' = '';
+  private barKey = '';
+
+  constructor(
+    readonly place: INode,
+    private readonly model: FlowModel
+  ) {
+    const { width, height, id, label } = place;
+    this.element = svg('g', {
+      class: 'nbflow-node',
+      transform: `translate(${place.x} ${place.y})`,
+      role: 'button',
+      tabindex: -1
+    });
+    this.element.dataset['id'] = id;
+    const task = model.task(id);
+    const right = width - NAME_LEFT - NAME_RIGHT - (place.members.length ? 12 : task?.counts ? 36 : 0);
+    const name = svg('text', { class: 'nbflow-name', x: NAME_LEFT, y: 19 }, fit(label, right, 13, true));
+    const inner = { x: 0.5, y: 0.5, width: width - 1, height: height - 1, rx: 4 };
+    this.box = svg('rect', { class: 'nbflow-box', ...inner });
+    if (task?.counts) {
+      this.element.append(
+        ...[6, 3].map(by => svg('rect', { ...inner, class: 'nbflow-paper', x: by + 0.5, y: by + 0.5 }))
+      );
+    }
+    const ring = svg('rect', { class: 'nbflow-ring', x: -3, y: -3, width: width + 6, height: height + 6, rx: 6 });
+    this.element.append(this.box, this.bars, this.glyph, name, this.meta, this.far(), ring);
+    this.copies.setAttribute('x', String(width - NAME_RIGHT));
+    if (task?.counts) {
+      this.element.append(this.copies);
+    }
+    const mark = place.members.length ? '' : (KINDS[task?.kind ?? ''] ?? '');
+    if (mark) {
+      this.element.append(svg('path', { class: 'nbflow-kind', d: mark, transform: `translate(${width - 20} 26)` }));
+    }
+    if (place.members.length) {
+      this.element.append(svg('path', { class: 'nbflow-kind', d: CARET, transform: `translate(${width - 16} 10)` }));
+      this.element.setAttribute('aria-expanded', 'false');
+    }
+    this.update();
+  }
+
+  /** Draws how it stands now. */
+  update(): void {
+    const { members, id } = this.place;
+    const task = this.model.task(id);
+    if (members.length) {
+      this.group(members);
+    } else if (task) {
+      this.task(task);
+    }
+  }
+
+  private task(task: ITask): void {
+    this.show(lookOf(task), nodeLine(task, this.model), spoken(task, this.model));
+    if (task.counts) {
+      this.mapped(task.counts, task.id);
+    } else {
+      const known = task.state === 'running' && typeof task.progress === 'number';
+      this.progress(known ? Math.min(1, Math.max(0, task.progress ?? 0)) : null);
+    }
+  }
+
+  private group(members: readonly string[]): void {
+    const looks = this.model.looks(members);
+    const started = members.some(id => this.model.task(id)?.state);
+    const line = groupCounts(looks, started);
+    this.show(wholeLook(looks), line, `Group ${this.place.id}, ${started ? tally(looks) : line}, folded`);
+    this.split(looks, members.length);
+  }
+
+  private mapped(counts: Readonly<Partial<Record<TaskState, number>>>, id: string): void {
+    const looks = new Map(Object.entries(counts) as [LookName, number][]);
+    const total = [...looks.values()].reduce((sum, many) => sum + many, 0);
+    const failed = looks.get('failed') ?? 0;
+    const line = `${finished(looks)} of ${total}${failed ? `, ${failed} failed` : ''}`;
+    writeText(this.copies, `x ${total}`);
+    writeText(this.meta, line);
+    write(this.element, 'aria-label', `${id}, ${plural(total, 'copy', 'copies')}, ${tally(looks)}`);
+    this.split(looks, total);
+  }
+
+  private show(look: LookName, line: string, label: string): void {
+    const task = this.model.task(this.place.id);
+    this.look = look;
+    if (this.drawn !== look) {
+      this.glyph.replaceChildren(...glyphShapes(look));
+      this.element.dataset['state'] = look;
+      const { tinted, dashed } = LOOKS[look];
+      this.element.classList.toggle('nbflow-mod-tinted', Boolean(tinted));
+      this.element.classList.toggle('nbflow-mod-dashed', Boolean(dashed));
+      this.element.classList.toggle('nbflow-mod-fresh', Boolean(this.drawn));
+      this.drawn = look;
+    }
+    const room = this.place.width - NAME_LEFT - (KINDS[task?.kind ?? ''] ? 24 : 6);
+    writeText(this.meta, fit(line, room, 11));
+    write(this.element, 'aria-label', label);
+  }
+
+  /** 2 px along the lower edge; an unknown progress draws none. */
+  private progress(part: number | null): void {
+    const key = part === null ? '' : part.toFixed(3);
+    if (key === this.barKey) {
+      return;
+    }
+    this.barKey = key;
+    if (part === null) {
+      this.bars.replaceChildren();
+      return;
+    }
+    const wide = this.place.width - 4;
+    const y = this.place.height - 3;
+    let [ground, bar] = this.bars.children;
+    if (!ground || !bar) {
+      ground = svg('rect', { class: 'nbflow-bar0', x: 2, y, width: wide, height: 2 });
+      bar = svg('rect', { class: 'nbflow-bar1', x: 2, y, height: 2 });
+      this.bars.replaceChildren(ground, bar);
+    }
+    (bar as SVGElement).style.width = `${(wide * part).toFixed(1)}px`;
+  }
+
+  private split(looks: ReadonlyMap<LookName, number>, total: number): void {
+    const parts = barParts(looks, total, this.place.width - 4);
+    const key = JSON.stringify(parts);
+    if (key !== this.barKey) {
+      this.barKey = key;
+      const y = this.place.height - BAR_HEIGHT - 2;
+      this.bars.replaceChildren(
+        ...parts.map(({ name, x, wide }) =>
+          svg('rect', { class: 'nbflow-bar1', 'data-state': name, x: 2 + x, y, width: wide, height: BAR_HEIGHT })
+        )
+      );
+    }
+  }
+
+  /** The block of ink it is when it is far away: a cross or a bar is cut into what failed or was cancelled. */
+  private far(): SVGElement {
+    const { width, height } = this.place;
+    const mark = svg('path', {
+      class: 'nbflow-far-mark',
+      d: `M${width / 2 - 9} ${height / 2 - 9}l18 18m0-18l-18 18`
+    });
+    const group = svg('g', { class: 'nbflow-far' });
+    group.append(svg('rect', { class: 'nbflow-far-box', width, height, rx: 4 }), mark);
+    return group;
+  }
+}
