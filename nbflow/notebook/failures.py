@@ -39,8 +39,8 @@ class Interrupted(KeyboardInterrupt):
 
 
 def raise_unless_well(advanced: Advanced) -> None:
-    """Raises TaskFailed or RunEnded when the run, as far as it went, did not go well."""
-    if advanced.failures:
+    """Raises TaskFailed or RunEnded when the run, as far as it went, did not go well. A failure that the flow handled is not one of the run's."""
+    if advanced.failures and advanced.state is not RunState.SUCCESS:
         raise TaskFailed(advanced.failures[0], advanced.sentence)
     if advanced.state in {RunState.FAILED, RunState.CANCELLED}:
         raise RunEnded(advanced.sentence)

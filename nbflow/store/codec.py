@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
@@ -89,7 +90,14 @@ def _pair(hint: Any) -> _Pair:
     """The rule of a type, made once."""
     found = _RULES.get(hint)
     if found is None:
-        found = _RULES[hint] = _made(hint)
+        with _MAKING:
+            if hint in _BEING_MADE:  # a type that holds its own kind: its rule is looked up when it is used
+                return _Pair(lambda value: _RULES[hint].write(value), lambda value: _RULES[hint].read(value))  # noqa: PLW0108 - not there yet
+            _BEING_MADE.add(hint)
+            try:
+                found = _RULES[hint] = _made(hint)
+            finally:
+                _BEING_MADE.discard(hint)
     return found
 
 
@@ -120,6 +128,8 @@ def _same(value: Any) -> Any:
 
 _AS_IS: Final = _Pair(_same, _same)
 _RULES: Final[dict[Any, _Pair]] = {}
+_MAKING: Final = threading.RLock()
+_BEING_MADE: Final[set[Any]] = set()
 _SIMPLE: Final[Mapping[Any, _Pair]] = {
     **dict.fromkeys((str, int, float, bool, Any), _AS_IS),
     datetime: _Pair(micros, instant),

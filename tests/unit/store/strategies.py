@@ -53,10 +53,16 @@ def of(hint: Any) -> st.SearchStrategy[Any]:
     if origin is not None and issubclass(origin, Mapping):
         return st.dictionaries(st.text(max_size=5), of(arguments[1]), max_size=3)
     if dataclasses.is_dataclass(hint):
-        return records(hint)
+        return st.deferred(lambda: records(hint, **_leaves(hint)))
     if issubclass(hint, Enum):
         return st.sampled_from(hint)
     return st.tuples(*(of(each) for each in get_type_hints(hint).values())).map(lambda values: hint(*values))
+
+
+def _leaves(cls: type[Any]) -> dict[str, st.SearchStrategy[Any]]:
+    """Fields that hold the record's own kind: one level of them, so that what is drawn ends."""
+    own = {name for name, hint in get_type_hints(cls).items() if cls in get_args(hint)}
+    return {name: st.lists(records(cls, **dict.fromkeys(own, st.just(()))), max_size=2).map(tuple) for name in own}
 
 
 def records(cls: type[Any], **fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
