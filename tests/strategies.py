@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from itertools import combinations
@@ -10,7 +11,7 @@ from itertools import combinations
 from hypothesis import strategies as st
 
 from nbflow.core.ids import FlowName, TaskId
-from nbflow.core.model import Edge, Flow, FlowOptions, Task
+from nbflow.core.model import Edge, Flow, FlowOptions, Read, Task
 from nbflow.core.options import TaskKind, TaskOptions, TriggerRule
 
 
@@ -83,6 +84,16 @@ def flow_options(draw: st.DrawFn) -> FlowOptions:
 
 
 @st.composite
+def map_reads(draw: st.DrawFn, upstream: list[TaskId]) -> tuple[Read, ...]:
+    """What a task maps over, if it does: up to two values, each of some of its upstream tasks or of a plain cell."""
+    reads = []
+    for number in range(draw(st.sampled_from([0, 0, 0, 1, 1, 2]))):
+        writers = tuple(draw(st.lists(st.sampled_from(upstream), unique=True, max_size=2))) if upstream else ()
+        reads.append(Read(name=f"xs{number}", writers=writers, plain=not writers or draw(st.booleans()), element=f"x{number}"))
+    return tuple(reads)
+
+
+@st.composite
 def flows(
     draw: st.DrawFn,
     *,
@@ -90,6 +101,7 @@ def flows(
     rules: st.SearchStrategy[TriggerRule] = st.sampled_from(TriggerRule),  # noqa: B008 - as below
     options: st.SearchStrategy[FlowOptions] = flow_options(),  # noqa: B008 - a strategy is immutable
     setups: bool = True,
+    mapped: bool = True,
 ) -> Flow:
     """A flow of up to `most` tasks, some in groups, some empty; edges lead down an order that need not be the one written."""
     size = draw(st.integers(1, most))
@@ -99,6 +111,8 @@ def flows(
     tasks = [
         Task(id=id, source="" if draw(st.integers(0, 9)) == 0 else "x = 1", options=draw(task_options(rules, setups=setups))) for id in ids
     ]
+    if mapped:
+        tasks = [replace(task, reads=draw(map_reads([above for above, below in edges if below == task.id]))) for task in tasks]
     return Flow(
         name=FlowName("random"),
         tasks=tuple(draw(st.permutations(tasks))),

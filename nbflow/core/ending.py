@@ -32,7 +32,7 @@ class RunEnd:
             if record.state.is_finished or (record.key.task_id in ledger.teardowns and not teardowns_too):
                 continue
             after = running if record.state is S.RUNNING else others
-            self.take_away(record, after, now, messages.ended_with_run(after, why))
+            self.take_away(record, after, now, messages.ended_with_run(after, why), note={"cause": "run"})
         if run.ending is None:
             ledger.change_run(run.state, now, messages.capital(why), ending=state, **fields)
 
@@ -49,7 +49,7 @@ class RunEnd:
             return
         if not ledger.unfinished:
             self.finish(run.ending or self.outcome(), now, run.reason)
-        elif ledger.unfinished == ledger.counts[S.PENDING] and not ledger.holds_pending():
+        elif ledger.unfinished == ledger.counts[S.PENDING] and not ledger.holds_pending() and not ledger.counting:
             for record in tuple(ledger.records.values()):
                 if record.state is S.PENDING:
                     ledger.move(record, S.UPSTREAM_FAILED, now, messages.DEADLOCK, ended_at=now)

@@ -36,6 +36,15 @@ class SlotGranted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MapExpanded:
+    """The elements a mapped task maps over were counted: the answer to `Expand`. `problem` says why they cannot be."""
+
+    task: TaskId
+    count: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttemptStarted:
     """The worker is about to run user code (queued -> running)."""
 
@@ -127,6 +136,7 @@ Event = (
     RunStarted
     | TasksReleased
     | SlotGranted
+    | MapExpanded
     | AttemptStarted
     | AttemptSucceeded
     | AttemptFailed
@@ -152,6 +162,13 @@ class Submit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Expand:
+    """Count the elements this mapped task maps over, and answer with `MapExpanded` before the next event."""
+
+    task: TaskId
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cancel:
     """End this attempt wherever it hangs; nothing it reports counts any more."""
 
@@ -174,7 +191,7 @@ class FinishRun:
     reason: str
 
 
-Command = Submit | Cancel | WakeAt | FinishRun
+Command = Submit | Expand | Cancel | WakeAt | FinishRun
 
 
 @dataclass(frozen=True, kw_only=True)

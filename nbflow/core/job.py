@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from nbflow.core.ids import FlowName, RunId, TaskKey, Token
+from nbflow.core.ids import FlowName, RunId, TaskId, TaskKey, Token
 from nbflow.core.model import CellRef
 
 #: Values up to this many bytes ride in the report and stand in the database row; larger ones are artifacts under their hash.
@@ -37,6 +37,8 @@ class ValueRef:
     alias: str = ""
     #: Definitions of the notebook (classes, functions) that must stand in `__main__` before decoding.
     needs: tuple[str, ...] = ()
+    #: Of format "list": what the copies of a mapped task gave, in map order. There are no bytes but theirs.
+    items: tuple[ValueRef, ...] = ()
 
 
 class CaptureKind(StrEnum):
@@ -62,6 +64,8 @@ class Capture:
     cell: CellRef = field(default_factory=CellRef)
     line: int = 0
     value: ValueRef | None = None
+    #: The value taken apart, for tasks that map over it; None: it was not. `value` is then None where nobody takes it whole.
+    elements: tuple[ValueRef, ...] | None = None
     #: Other captures this one refers to (a function's global names); they travel with it.
     needs: tuple[str, ...] = ()
     #: Changes when what it means changes: normalised source plus the hashes of `needs`, or the value's hash.
@@ -124,6 +128,8 @@ class Job:
     demands: tuple[str, ...] = ()
     #: Names it may give, kept within `keep_limit`.
     offers: tuple[str, ...] = ()
+    #: Names whose values are also stored element by element, and the task that maps over each: a value with no elements fails the attempt.
+    splits: Mapping[str, TaskId] = field(default_factory=dict)
     #: Inputs it is known to change in place; any other input that changed gets a warning.
     mutates: tuple[str, ...] = ()
     #: The value of the last expression is wanted (branch), as JSON.
@@ -221,6 +227,8 @@ class Report:
     error: ErrorInfo | None = None
     values: Mapping[str, ValueRef] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    #: The values the job wanted taken apart, element by element.
+    elements: Mapping[str, tuple[ValueRef, ...]] = field(default_factory=dict)
     outputs: OutputsRef = field(default_factory=OutputsRef)
     #: What the last expression was, as JSON, when the job wanted it.
     decision: Any = None

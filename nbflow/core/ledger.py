@@ -11,15 +11,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from nbflow.core import branching
+from nbflow.core import branching, messages
 from nbflow.core.events import Command, Event, Step
 from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskId, TaskKey
-from nbflow.core.model import Flow
+from nbflow.core.mapping import in_place, map_sources
+from nbflow.core.model import Flow, Read
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.rules import BranchChoice, is_branch, is_setup, is_teardown
-from nbflow.core.states import FINISHED, RUN_TRANSITIONS, TRANSITIONS, RunState, TaskState
-from nbflow.core.trigger_rules import UpstreamCounts, UpstreamNames
+from nbflow.core.states import FAILED_LIKE, FINISHED, RUN_TRANSITIONS, TRANSITIONS, RunState, TaskState
+from nbflow.core.trigger_rules import Decision, UpstreamCounts, UpstreamNames, Verdict
 
 #: Place in the dispatch order: -priority, order written, map index.
 Rank = tuple[int, int, int]
@@ -57,6 +58,16 @@ class Ledger:
         self.setups = frozenset(id for id, task in self.tasks.items() if is_setup(task))
         self.teardowns = frozenset(id for id, task in self.tasks.items() if is_teardown(task))
         self.branches = frozenset(id for id, task in self.tasks.items() if is_branch(task))
+        #: What mapped tasks map over.
+        self.map_sources = {id: found for id, task in self.tasks.items() if (found := map_sources(task))}
+        #: Mapped tasks by the tasks that give what they map over.
+        self._mapped_over: dict[TaskId, list[TaskId]] = {}
+        for id, reads in self.map_sources.items():
+            for writer in {writer for read in reads for writer in read.writers}:
+                self._mapped_over.setdefault(writer, []).append(id)
+        #: Mapped tasks whose elements are being counted, and those whose elements were: never stored, since counting again changes nothing.
+        self.counting: set[TaskId] = set()
+        self._counted: set[TaskId] = set()
         self.copies: dict[TaskId, tuple[TaskKey, ...]] = {}
         self.records = self._in_order(records)
         #: The last events, for the story of an impossible move.
@@ -137,6 +148,39 @@ class Ledger:
                 found.append(self.records[key])
         return found
 
+    def is_uncounted(self, id: TaskId) -> bool:
+        """A mapped task whose elements must be counted before any copy of it may run."""
+        return id in self.map_sources and id not in self._counted
+
+    def copies_asked(self, key: TaskKey) -> tuple[TaskKey, ...]:
+        """The copies a person means by the name of a mapped task."""
+        return self.copies.get(key.task_id, ()) if key.map_index < 0 else ()
+
+    def map_source_verdict(self, id: TaskId) -> Verdict | None:
+        """Why the elements of a mapped task are not there; None when they are, or when it is not mapped or has them."""
+        if not self.is_uncounted(id):
+            return None
+        for read in self.map_sources[id]:
+            found = self._source_verdict(read)
+            if found is not None:
+                return found
+        return None
+
+    def _source_verdict(self, read: Read) -> Verdict | None:
+        skipped: list[str] = []
+        for writer in read.writers:
+            if writer not in self.graph:
+                return None  # from an earlier run: whoever counts knows it
+            states = {self.records[key].state for key in self.copies[writer]} - {TaskState.REMOVED}
+            if states - FINISHED:
+                return Verdict(Decision.WAIT, messages.waiting_for([self.name(writer)], 1))
+            if TaskState.SUCCESS in states:
+                return None
+            if bad := states & FAILED_LIKE:
+                return Verdict(Decision.UPSTREAM_FAILED, messages.did_not_run([self.name(writer)], min(bad)))
+            skipped.append(self.name(writer))
+        return None if read.plain or not skipped else Verdict(Decision.SKIP, messages.skipped_because(skipped, TaskState.SKIPPED))
+
     # --- changing -----------------------------------------------------------------------------------------------------
 
     def move(self, record: TaskRecord, state: TaskState, now: datetime, reason: str, **fields: Any) -> TaskRecord:
@@ -153,6 +197,39 @@ class Ledger:
             self._leave_waiting(key)
         self._enter(after)
         return after
+
+    def expand(self, id: TaskId, count: int, now: datetime) -> None:
+        """Give a mapped task the copies 0 to `count` - 1; those it has stay as they are, removed ones come back."""
+        for key in self.copies[id]:
+            record = self.records[key]
+            if key.map_index < 0:
+                self.move(record, TaskState.REMOVED, now, messages.expanded(count), ended_at=now)
+                self.counts[TaskState.REMOVED] -= 1
+                del self.records[key]
+            elif key.map_index < count and record.state is TaskState.REMOVED:
+                self.move(record, TaskState.PENDING, now, "", token=None, started_at=None, ended_at=None, failures=0, losses=0)
+        known = set(self.copies[id])
+        fresh = [TaskRecord(key=TaskKey(id, index)) for index in range(count) if TaskKey(id, index) not in known]
+        self.copies[id] = tuple(sorted([*(key for key in known if key.map_index >= 0), *(record.key for record in fresh)]))
+        placed = {record.key: record for record in fresh}
+        for key in self.copies[id]:
+            if key in placed:
+                self.changes.append(Change(at=now, key=key, before=TaskState.REMOVED, after=TaskState.PENDING, task=placed[key]))
+                self.counts[TaskState.REMOVED] += 1
+        self._insert(id, placed)
+        for key in placed:
+            self._recount(key.task_id, TaskState.REMOVED, TaskState.PENDING)
+        self._counted.add(id)
+        self.dirty[id] = None
+
+    def _insert(self, id: TaskId, fresh: Mapping[TaskKey, TaskRecord]) -> None:
+        """Every record in the order written, the copies of `id` with the fresh ones among them."""
+        records = self.records
+        ordered: dict[TaskKey, TaskRecord] = {}
+        for task in self.graph.ids:
+            for key in self.copies[task]:
+                ordered[key] = fresh[key] if task == id and key in fresh else records[key]
+        self.records = ordered
 
     def change_run(self, state: RunState, now: datetime, reason: str, **fields: Any) -> None:
         """Give the run a new state, or other fields in the same state. Raises InvalidTransition."""
@@ -185,8 +262,11 @@ class Ledger:
         self.unfinished += was_finished - is_finished
         if after is TaskState.PENDING:
             self.dirty[id] = None
+            self._counted.discard(id)
         if not was_finished and not is_finished:
             return
+        if was_finished and not is_finished:
+            self._counted.difference_update(self._mapped_over.get(id, ()))
         if id in self.branches:
             self._note_choice(id)
         setup = id in self.setups
@@ -224,6 +304,8 @@ class Ledger:
 
     def _followed(self, branch: TaskId) -> tuple[TaskId, ...] | None:
         """What the branch's copies chose, together; None while there is no recorded decision."""
+        if any(self.records[key].state not in FINISHED for key in self.copies[branch]):
+            return None  # a copy that still runs may choose what the others did not
         notes = [self.records[key].note for key in self.copies[branch] if self.records[key].state is TaskState.SUCCESS]
         decided = [note["followed"] for note in notes if "followed" in note]
         if not decided:
@@ -234,7 +316,7 @@ class Ledger:
     def _in_order(self, records: Iterable[TaskRecord]) -> dict[TaskKey, TaskRecord]:
         """Records of the tasks that take part, in the order written; a task without any gets a pending one."""
         found: dict[TaskId, list[TaskRecord]] = {}
-        for record in records:
+        for record in in_place(records).values():
             found.setdefault(record.key.task_id, []).append(record)
         ordered: dict[TaskKey, TaskRecord] = {}
         for id in self.graph.ids:

@@ -21,7 +21,9 @@ from nbflow.core.events import (
     ClearRequested,
     Command,
     Event,
+    Expand,
     FinishRun,
+    MapExpanded,
     MarkRequested,
     RunAbandoned,
     RunStarted,
@@ -61,6 +63,7 @@ class RunMachine:
             RunStarted: self._run_started,
             TasksReleased: self._tasks_released,
             SlotGranted: self._slot_granted,
+            MapExpanded: self._map_expanded,
             AttemptStarted: self._attempt_started,
             AttemptSucceeded: self._attempt_succeeded,
             AttemptFailed: self._attempt_failed,
@@ -153,15 +156,21 @@ class RunMachine:
             pending = [record for key in ledger.copies[id] if (record := ledger.records[key]).state is S.PENDING]
             if not pending or self._surely_waits(id):
                 continue
-            verdict = rules.judge(self._situation(id))
+            situation = self._situation(id)
+            verdict = rules.judge(situation)
             if verdict.decision in {Decision.SKIP, Decision.UPSTREAM_FAILED}:
                 verdict = rules.judge(self._situation(id, names=True))
+            elif rules.may_be_counted(situation) and id not in ledger.counting:
+                ledger.counting.add(id)
+                ledger.order(Expand(task=id))
             for record in pending:
                 self._apply(record, verdict, now)
 
     def _surely_waits(self, id: TaskId) -> bool:
         """The common answer, given without a Situation: a join is asked once for each upstream task that ends."""
         ledger = self._ledger
+        if ledger.is_uncounted(id):
+            return False
         found = trigger_rules.decide(ledger.tasks[id].options.trigger_rule, ledger.upstream[id])
         return found is Decision.WAIT and not ledger.not_chosen.get(id)
 
@@ -175,6 +184,8 @@ class RunMachine:
             counts=ledger.upstream[id],
             names=self._names(id, rule) if names else None,
             not_chosen_by=ledger.choice_against(id),
+            map_source=ledger.map_source_verdict(id),
+            is_uncounted=ledger.is_uncounted(id),
         )
 
     def _names(self, id: TaskId, rule: TriggerRule) -> UpstreamNames:
@@ -210,6 +221,29 @@ class RunMachine:
 
     def _woke(self, _: Woke, now: datetime) -> None:
         """Every event looks at the time; this one only brings it."""
+
+    def _map_expanded(self, event: MapExpanded, now: datetime) -> None:
+        """The copies take the placeholder's place; after a clear, copies for which there is no element any more go."""
+        ledger, id = self._ledger, event.task
+        if id not in ledger.counting:
+            return
+        ledger.counting.discard(id)
+        pending = [record for key in ledger.copies[id] if (record := self.records[key]).state is S.PENDING]
+        if event.problem:
+            for record in pending:
+                if record.state is self.records[record.key].state:  # fail_fast may have ended it meanwhile
+                    self._failed(record, now, messages.failed_to_map(event.problem), ended_at=now)
+            return
+        if not event.count:
+            why = messages.nothing_to_map([read.name for read in ledger.map_sources[id]])
+            for record in pending:
+                ledger.move(record, S.SKIPPED, now, why, ended_at=now)
+            return
+        for key in ledger.copies[id]:
+            record = self.records[key]
+            if key.map_index >= event.count and record.state is not S.REMOVED:
+                self._end.take_away(record, S.REMOVED, now, messages.surplus(event.count))
+        ledger.expand(id, event.count, now)
 
     # --- attempts -----------------------------------------------------------------------------------------------------
 
@@ -302,7 +336,8 @@ class RunMachine:
         record = self._in_force(event.key, event.token)
         if record:
             record = self._begin(record, event.at, now)
-            self._ledger.move(record, S.SKIPPED, now, messages.skipped_itself(event.reason), token=None, ended_at=event.at)
+            reason = messages.skipped_itself(event.reason)
+            self._ledger.move(record, S.SKIPPED, now, reason, token=None, ended_at=event.at, note={"cause": "itself"})
 
     def _attempt_lost(self, event: AttemptLost, now: datetime) -> None:
         record = self._in_force(event.key, event.token)
@@ -323,7 +358,9 @@ class RunMachine:
     # --- what people ask ----------------------------------------------------------------------------------------------
 
     def _known(self, keys: Iterable[TaskKey]) -> list[TaskRecord]:
-        return [self.records[key] for key in dict.fromkeys(keys) if key in self.records]
+        """The records of these instances; a mapped task without an index means all its copies."""
+        every = [key for asked in keys for key in ((asked,) if asked in self.records else self._ledger.copies_asked(asked))]
+        return [self.records[key] for key in dict.fromkeys(every)]
 
     def _cancel_requested(self, event: CancelRequested, now: datetime) -> None:
         if not event.keys:
@@ -346,7 +383,7 @@ class RunMachine:
         before = self._end.outcome()
         for record in self._known(event.keys):
             if record.state is not state_of_task:
-                self._end.take_away(record, state_of_task, now, messages.marked(state_of_task, event.by))
+                self._end.take_away(record, state_of_task, now, messages.marked(state_of_task, event.by), note={"cause": "mark"})
         # A finished run that followed its leaves follows them on; one that was ended, or marked itself, keeps its state.
         if self.run.state is before and not self.run.by_hand and self._end.outcome() is not before:
             self._end.finish(self._end.outcome(), now, ended_at=self.run.ended_at)

@@ -71,6 +71,48 @@ def first_line(text: str) -> str:
     return next(iter(text.strip().splitlines()), "")
 
 
+# --- mapped tasks -----------------------------------------------------------------------------------------------------
+
+COUNTING: Final = "Waiting for its elements to be counted."
+
+
+def expanded(count: int) -> str:
+    return f"Replaced by its {plural(count, 'copy', 'copies')}."
+
+
+def nothing_to_map(names: Sequence[str]) -> str:
+    """`Skipped: xs is empty.`"""
+    return f"Skipped: {name_list(names)} {'is' if len(names) == 1 else 'has no combination: one of them is'} empty."
+
+
+def failed_to_map(problem: str) -> str:
+    return sentence(f"Failed: {problem}")
+
+
+def surplus(count: int) -> str:
+    return f"Removed: there are only {plural(count, 'element')} now."
+
+
+def cannot_map(name: str, what: str, task: str, remedy: str) -> str:
+    """``xs` is an int, but score maps over it: give a list, ...`"""
+    return f"`{name}` is {what}, but {task} maps over it: {remedy}."
+
+
+def too_many_elements(name: str, count: int, task: str, limit: int) -> str:
+    return f"`{name}` has {count:,} elements, but {task} maps over it, and {limit:,} copies are the most: map over groups of them."
+
+
+def too_many_copies(task: str, sizes: Sequence[int], limit: int) -> str:
+    product = " x ".join(map(str, sizes))
+    return f"{task} would have {product} copies, and {limit:,} are the most: map over groups of them."
+
+
+def copies_stand(counts: Mapping[TaskState, int], blamed: Sequence[tuple[str, str]]) -> str:
+    """`12 copies: 10 succeeded, 2 failed. Copy 3: Failed: KeyError: 'x' in score[3].` The first of the copies to blame is told."""
+    told = f"{plural(sum(counts.values()), 'copy', 'copies')}: {tally(counts)}."
+    return f"{told} Copy {blamed[0][0]}: {sentence(blamed[0][1])}" if blamed and blamed[0][1] else told
+
+
 # --- waits ------------------------------------------------------------------------------------------------------------
 
 

@@ -35,6 +35,8 @@ class Read:
     plain: bool = False
     #: The task changes the value in place.
     mutates: bool = False
+    #: The task is mapped over the value: each copy has one element of it bound to this name, and does not get the value itself.
+    element: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

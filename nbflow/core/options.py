@@ -50,6 +50,7 @@ class Takes(StrEnum):
     NAMES = "names"  # one or more words: --after a b; a list in TOML and Python
     CHOICE = "choice"
     RESOURCES = "resources"  # GPU=1 MEM=4GB; a table in TOML, a dict in Python
+    PAIRS = "pairs"  # x=xs y=ys, in this order
 
 
 def _option(
@@ -66,6 +67,9 @@ class TaskOptions:
     after: tuple[str, ...] = _option((), Takes.NAMES, "run after these tasks or groups, without data", metavar="TASK")
     reads: tuple[str, ...] = _option((), Takes.NAMES, "variables this task reads, besides those found", metavar="NAME")
     writes: tuple[str, ...] = _option((), Takes.NAMES, "variables this task must give, besides those found", metavar="NAME")
+    map: tuple[tuple[str, str], ...] = _option(
+        (), Takes.PAIRS, "one copy of the task for each element of XS, bound to X; said twice: all combinations", metavar="X=XS"
+    )
     retries: int = _option(0, Takes.INTEGER, "further attempts after a failed one", metavar="N")
     retry_delay: timedelta = _option(timedelta(minutes=5), Takes.DURATION, "wait between two attempts", metavar="D")
     backoff: float = _option(0.0, Takes.NUMBER, "multiply the delay by this after each attempt", metavar="M")
@@ -90,7 +94,7 @@ class TaskOptions:
 
 
 #: Options of one cell, which therefore cannot be a default for many tasks.
-NOT_DEFAULTS: Final = frozenset({"after", "reads", "writes", "as_", "out", "doc", "run"})
+NOT_DEFAULTS: Final = frozenset({"after", "reads", "writes", "map", "as_", "out", "doc", "run"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,7 @@ class TaskRecord:
     ended_at: datetime | None = None
     worker: str = ""
     #: A branch's recorded decision: {"followed": [ids]}; other facts about how the state came to be. JSON.
+    #: `cause` says who ended it where that was not its own outcome: "run" (the run's end), "mark" (a person), "itself" (it skipped itself).
     note: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -83,6 +84,8 @@ class AttemptRecord:
     worker: str = ""
     error: ErrorInfo | None = None
     values: Mapping[str, ValueRef] = field(default_factory=dict)
+    #: The values that were taken apart for mapped tasks, element by element.
+    elements: Mapping[str, tuple[ValueRef, ...]] = field(default_factory=dict)
     #: Inputs it was given, by name.
     inputs: Mapping[str, ValueRef] = field(default_factory=dict)
     outputs: OutputsRef = field(default_factory=OutputsRef)

@@ -46,6 +46,10 @@ class Situation:
     #: None where only the decision matters: finding names costs a look at every upstream task.
     names: UpstreamNames | None = None
     not_chosen_by: BranchChoice | None = None
+    #: What stands in the way of counting the elements of a mapped task.
+    map_source: Verdict | None = None
+    #: A mapped task whose elements have not been counted.
+    is_uncounted: bool = False
 
 
 Rule = Callable[[Situation], Verdict | None]
@@ -66,6 +70,11 @@ def branch_chose_others(situation: Situation) -> Verdict | None:
     return Verdict(Decision.SKIP, messages.branch_chose(choice.branch, choice.followed)) if choice else None
 
 
+def map_source_is_not_there(situation: Situation) -> Verdict | None:
+    """Without elements there are no copies that a trigger rule could let run."""
+    return situation.map_source
+
+
 def trigger_rule_is_not_met(situation: Situation) -> Verdict | None:
     found = trigger_rules.decide(situation.trigger_rule, situation.counts)
     if found is Decision.RUN:
@@ -73,13 +82,19 @@ def trigger_rule_is_not_met(situation: Situation) -> Verdict | None:
     return trigger_rules.verdict(situation.trigger_rule, situation.counts, situation.names)
 
 
-#: Asked in this order; the first objection counts.
-RULES: Final[tuple[Rule, ...]] = (
+def elements_are_not_counted(situation: Situation) -> Verdict | None:
+    return Verdict(Decision.WAIT, messages.COUNTING) if situation.is_uncounted else None
+
+
+#: What keeps a mapped task from being counted.
+_BEFORE_COUNTING: Final[tuple[Rule, ...]] = (
     run_has_not_started,
     cells_above_have_not_run,
     branch_chose_others,
-    trigger_rule_is_not_met,
+    map_source_is_not_there,
 )
+#: Asked in this order; the first objection counts.
+RULES: Final[tuple[Rule, ...]] = (*_BEFORE_COUNTING, trigger_rule_is_not_met, elements_are_not_counted)
 MAY_RUN: Final = Verdict(Decision.RUN, messages.MAY_RUN)
 
 
@@ -89,6 +104,11 @@ def judge(situation: Situation) -> Verdict:
         if objection := rule(situation):
             return objection
     return MAY_RUN
+
+
+def may_be_counted(situation: Situation) -> bool:
+    """Whether a mapped task's elements are there to be counted, whatever its trigger rule still waits for."""
+    return situation.is_uncounted and not any(rule(situation) for rule in _BEFORE_COUNTING)
 
 
 def run_outcome(leaves: Iterable[TaskState], everything: Iterable[TaskState], fail_on: str) -> RunState:

@@ -11,6 +11,7 @@ from datetime import datetime
 from nbflow.core import messages
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.machine import RunMachine
+from nbflow.core.mapping import in_place
 from nbflow.core.model import Flow
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.states import RunState, TaskState
@@ -26,7 +27,7 @@ class RunSnapshot:
 
     @classmethod
     def of(cls, run: RunRecord, records: Iterable[TaskRecord], cursor: int = 0) -> RunSnapshot:
-        return cls(run=run, tasks={record.key: record for record in records}, cursor=cursor)
+        return cls(run=run, tasks=in_place(records), cursor=cursor)
 
     @property
     def is_finished(self) -> bool:
@@ -57,6 +58,7 @@ def fold(snapshot: RunSnapshot, changes: Iterable[Change]) -> RunSnapshot:
     """The snapshot after these changes. A change it already holds (by its cursor) is passed over, so reading twice does no harm."""
     run, cursor = snapshot.run, snapshot.cursor
     tasks = dict(snapshot.tasks)
+    known = len(tasks)
     for change in changes:
         if change.cursor and change.cursor <= cursor:
             continue
@@ -65,6 +67,8 @@ def fold(snapshot: RunSnapshot, changes: Iterable[Change]) -> RunSnapshot:
             run = change.run
         if change.task is not None:
             tasks[change.task.key] = change.task
+    if len(tasks) > known:
+        tasks = in_place(tasks.values())
     return replace(snapshot, run=run, tasks=tasks, cursor=cursor)
 
 

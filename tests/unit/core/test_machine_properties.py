@@ -27,6 +27,7 @@ from nbflow.core.events import (
 )
 from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskKey, Token
+from nbflow.core.mapping import copies_of, is_mapped, map_sources
 from nbflow.core.model import Flow, FlowOptions
 from nbflow.core.options import TaskKind, TriggerRule
 from nbflow.core.rules import run_outcome
@@ -122,7 +123,7 @@ def finish(world: World, data: st.DataObject, ends: st.SearchStrategy[Happening]
     world.held.clear()
     world.tell(RunStarted())
     world.tell(TasksReleased(tasks=held))
-    for _ in range(40 * len(world.flow.tasks) + 40):
+    for _ in range(160 * len(world.flow.tasks) + 40):
         if world.run.state.is_finished:
             return
         if waiting := world.machine.waiting():
@@ -147,8 +148,11 @@ def test_every_run_ends_whatever_happens_and_whenever_its_driver_dies(flow: Flow
     held = data.draw(st.sets(st.sampled_from(ids), max_size=2))
     part = data.draw(st.just(()) | st.sets(st.sampled_from(ids), min_size=1).map(tuple))
     world = World(flow, tasks=part, held=held, started=False)
+    world.sizes = data.draw(sizes(flow))
     world.tell(RunStarted(), crash=bool(script) and script[0][1] == 0)
     for happening, chance in script:
+        if chance == 1:  # what is mapped over is another list the next time
+            world.sizes = data.draw(sizes(flow))
         happen(world, data, happening, crash=chance == 0)
     finish(world, data, ends)
     assert world.ended is not None
@@ -172,10 +176,20 @@ def test_resuming_changes_nothing_that_is_not_due_and_gives_every_command_again(
 
 
 def judged(flow: Flow, world: World, graph: Graph, key: TaskKey) -> Decision:
-    """What the trigger rule says of a task, given how everything above it ended."""
+    """What the trigger rule says of a task, given how everything above it ended; a mapped task needs its elements first."""
+    records = world.machine.records
+    for read in map_sources(flow.task(key.task_id)):
+        states = [{copy.state for copy in copies_of(records, writer)} for writer in read.writers]
+        first = next((found for found in states if found != {S.SKIPPED}), None)
+        if first is None:
+            if states and not read.plain:
+                return Decision.SKIP
+        elif S.SUCCESS not in first:
+            return Decision.UPSTREAM_FAILED
     counts = UpstreamCounts()
     for above in graph.upstream(key.task_id):
-        counts.count(world.machine.records[TaskKey(above)].state, setup=flow.task(above).options.as_ == "setup")
+        for copy in copies_of(records, above):
+            counts.count(copy.state, setup=flow.task(above).options.as_ == "setup")
     return decide(flow.task(key.task_id).options.trigger_rule, counts)
 
 
@@ -183,10 +197,15 @@ def turned_away(flow: Flow, world: World, graph: Graph) -> set[str]:
     """Tasks that a branch decided against."""
     away: set[str] = set()
     for task in flow.tasks:
-        record = world.machine.records[TaskKey(task.id)]
-        if task.options.as_ is TaskKind.BRANCH and record.state is S.SUCCESS and "followed" in record.note:
-            away |= left_out(task.id, tuple(record.note["followed"]), graph=graph)
+        notes = [copy.note for copy in copies_of(world.machine.records, task.id) if copy.state is S.SUCCESS]
+        if task.options.as_ is TaskKind.BRANCH and any("followed" in note for note in notes):
+            away |= left_out(task.id, tuple(id for note in notes for id in note.get("followed", ())), graph=graph)
     return away
+
+
+def sizes(flow: Flow, least: int = 0) -> st.SearchStrategy[dict[str, int]]:
+    """How many elements each mapped task finds."""
+    return st.fixed_dictionaries({task.id: st.integers(least, 3) for task in flow.tasks if is_mapped(task)})
 
 
 calm = st.builds(FlowOptions, fail_on=st.sampled_from(["leaf", "any"]))
@@ -194,7 +213,9 @@ calm = st.builds(FlowOptions, fail_on=st.sampled_from(["leaf", "any"]))
 
 @given(flows(options=calm), st.lists(st.sampled_from(ORDINARY), max_size=30), st.data())
 def test_every_end_agrees_with_the_trigger_rules_whatever_the_order(flow: Flow, script: list[Happening], data: st.DataObject):
-    world = World(flow)
+    world = World(flow, started=False)
+    world.sizes = data.draw(sizes(flow))
+    world.tell(RunStarted())
     for happening in script:
         happen(world, data, happening)
     finish(world, data, ends)
@@ -210,7 +231,7 @@ def test_every_end_agrees_with_the_trigger_rules_whatever_the_order(flow: Flow, 
         else:
             race = flow.task(key.task_id).options.trigger_rule is TriggerRule.ALL_SUCCESS and expected is Decision.UPSTREAM_FAILED
             assert record.state is S.SKIPPED, key
-            assert expected is Decision.SKIP or key.task_id in away or race, key
+            assert expected is Decision.SKIP or key.task_id in away or race or world.sizes.get(key.task_id) == 0, key
     states = [record.state for record in world.machine.records.values()]
     assert world.run.state in {run_outcome(states, states, "any"), RunState.SUCCESS if flow.options.fail_on == "leaf" else RunState.FAILED}
 
@@ -218,17 +239,23 @@ def test_every_end_agrees_with_the_trigger_rules_whatever_the_order(flow: Flow, 
 @given(flows(options=calm, rules=st.just(TriggerRule.ALL_SUCCESS), setups=False), st.data())
 def test_without_trouble_everything_runs_once_in_an_order_that_respects_the_edges(flow: Flow, data: st.DataObject):
     flow_without_branches = [task for task in flow.tasks if task.options.as_ is TaskKind.BRANCH]
-    world = World(flow)
+    world = World(flow, started=False)
+    world.sizes = data.draw(sizes(flow, least=1))
+    world.tell(RunStarted())
     ended: list[str] = []
     while not world.run.state.is_finished:
         key = data.draw(st.sampled_from(world.machine.waiting()))
-        assert all(above in ended or flow.task(above).is_empty for above in Graph.of(flow).upstream(key.task_id))
-        world.succeed(key.task_id, decision=[task.id for task in flow.tasks])
-        ended.append(key.task_id)
+        above = [copy for id in Graph.of(flow).upstream(key.task_id) for copy in copies_of(world.machine.records, id)]
+        assert all(str(copy.key) in ended or flow.task(copy.key.task_id).is_empty for copy in above)
+        world.succeed(str(key), decision=[task.id for task in flow.tasks])
+        ended.append(str(key))
     assert world.run.state is RunState.SUCCESS
     assert set(world.states().values()) == {"success"}
-    assert sorted(ended) == sorted(task.id for task in flow.tasks if not task.is_empty)
-    assert all("followed" in world.record(task.id).note for task in flow_without_branches if not task.is_empty)
+    every = world.machine.records.values()
+    assert sorted(ended) == sorted(str(record.key) for record in every if not flow.task(record.key.task_id).is_empty)
+    assert all((record.key.map_index >= 0) == is_mapped(flow.task(record.key.task_id)) for record in every)
+    branches = [copy for task in flow_without_branches if not task.is_empty for copy in copies_of(world.machine.records, task.id)]
+    assert all("followed" in copy.note for copy in branches)
 
 
 @given(flows(most=5), happenings, st.data())

@@ -16,7 +16,9 @@ from nbflow.core.events import (
     AttemptSucceeded,
     Cancel,
     Event,
+    Expand,
     FinishRun,
+    MapExpanded,
     RunStarted,
     SlotGranted,
     Step,
@@ -27,7 +29,7 @@ from nbflow.core.events import (
 from nbflow.core.ids import FlowName, RunId, TaskId, TaskKey, Token
 from nbflow.core.job import ErrorInfo
 from nbflow.core.machine import RunMachine
-from nbflow.core.model import Edge, Flow, FlowOptions, Task
+from nbflow.core.model import Edge, Flow, FlowOptions, Read, Task
 from nbflow.core.options import TaskOptions
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot, fold
@@ -36,19 +38,40 @@ from nbflow.core.states import RUN_TRANSITIONS, TRANSITIONS, RunState, TaskState
 START = datetime(2026, 1, 1, 3, tzinfo=UTC)
 
 
-def flow_of(edges: str = "", *, alone: str = "", empty: Iterable[str] = (), options: Mapping[str, Any] | None = None, **tasks: Any) -> Flow:
-    """A flow from `a>b b>c`; ids stand in the order met. `alone` adds tasks without edges, keywords give a task's options."""
+def flow_of(
+    edges: str = "",
+    *,
+    alone: str = "",
+    empty: Iterable[str] = (),
+    mapped: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    **tasks: Any,
+) -> Flow:
+    """A flow from `a>b b>c`; ids stand in the order met. `alone` adds tasks without edges, keywords give a task's options.
+
+    `mapped` names the tasks that give what a task maps over, the nearest first: {"b": "a"}; "" stands for a plain cell.
+    """
     pairs = [tuple(edge.split(">")) for edge in edges.split()]
     ids = list(dict.fromkeys([*alone.split(), *(id for pair in pairs for id in pair)]))
     return Flow(
         name=FlowName("nightly"),
         tasks=tuple(
-            Task(id=TaskId(id), source="" if id in empty else "x = 1", options=TaskOptions(**tasks.get(id.replace(".", "__"), {})))
+            Task(
+                id=TaskId(id),
+                source="" if id in empty else "x = 1",
+                options=TaskOptions(**tasks.get(id.replace(".", "__"), {})),
+                reads=(mapping(*mapped[id].split()),) if mapped and id in mapped else (),
+            )
             for id in ids
         ),
         edges=tuple(Edge(upstream=TaskId(above), downstream=TaskId(below)) for above, below in pairs),
         options=FlowOptions(**(options or {})),
     )
+
+
+def mapping(*writers: str, plain: bool = False) -> Read:
+    """The element x of what these tasks give; of a plain cell's value without any."""
+    return Read(name="xs", writers=tuple(TaskId(writer) for writer in writers), plain=plain or not writers, element="x")
 
 
 def error(ename: str = "KeyError", evalue: str = "'temp_c'", line: int = 4, **fields: Any) -> ErrorInfo:
@@ -70,6 +93,8 @@ class World:
         self.wakes: list[datetime] = []
         self.ended: FinishRun | None = None
         self.told: list[Event] = []
+        #: How many elements a mapped task's sources make, from now on.
+        self.sizes: dict[str, int] = {}
         #: Tokens whose report was accepted, or that were taken away: they may never count again.
         self.spent: set[Token] = set()
         self.tokens = 0
@@ -109,7 +134,7 @@ class World:
         assert self.snapshot.run == self.machine.run, "the change log does not rebuild the run"
         assert list(self.snapshot.tasks.items()) == list(self.machine.records.items()), "the change log does not rebuild the tasks"
         for key, record in self.snapshot.tasks.items():
-            old = before.tasks[key]
+            old = before.tasks.get(key, TaskRecord(key=key))
             assert record.attempt >= old.attempt, "an attempt number decreased"
             if old.token and (old.token != record.token or not _in_force(record)):
                 self.spent.add(old.token)
@@ -121,7 +146,8 @@ class World:
             assert before == self.snapshot.run.state
             assert before == after or (RunState(before), RunState(after)) in RUN_TRANSITIONS
         else:
-            assert before == self.snapshot.tasks[key].state, "a change does not start where the last one ended"
+            known = self.snapshot.tasks.get(key)
+            assert before == (known.state if known else TaskState.REMOVED), "a change does not start where the last one ended"
             assert (TaskState(before), TaskState(after)) in TRANSITIONS
 
     def _act(self, step: Step) -> None:
@@ -134,6 +160,8 @@ class World:
                 self.jobs.pop(command.token, None)
             elif isinstance(command, WakeAt):
                 self.wakes.append(command.at)
+            elif isinstance(command, Expand):
+                self.tell(MapExpanded(task=command.task, count=self.sizes.get(command.task, 2)))
             else:
                 assert command.state is self.machine.run.state
                 self.ended = command
@@ -141,7 +169,9 @@ class World:
     # --- what happens to it -------------------------------------------------------------------------------------------
 
     def key(self, id: str) -> TaskKey:
-        return TaskKey(TaskId(id))
+        """`score` or, for a copy, `score[3]`."""
+        name, _, index = id.rstrip("]").partition("[")
+        return TaskKey(TaskId(name), int(index) if index else -1)
 
     def token(self, id: str) -> Token:
         token = self.machine.records[self.key(id)].token

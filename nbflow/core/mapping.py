@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Mapped tasks: one instance for each element of a value, numbered from 0 (semantics.md 10).
+
+Until its elements are counted, a mapped task has one record with index -1, its placeholder; then the copies 0 .. k-1 take its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from math import prod
+from typing import Final
+
+from nbflow.core import messages
+from nbflow.core.ids import TaskId, TaskKey
+from nbflow.core.job import ValueRef
+from nbflow.core.model import Read, Task
+from nbflow.core.records import TaskRecord
+from nbflow.core.states import TaskState
+
+#: Most copies of one task in one run.
+MAP_LIMIT: Final = 1024
+
+
+def map_sources(task: Task) -> tuple[Read, ...]:
+    """What the task maps over, the slowest varying first; empty for a task that is not mapped."""
+    return tuple(read for read in task.reads if read.element)
+
+
+def is_mapped(task: Task) -> bool:
+    return any(read.element for read in task.reads)
+
+
+def size_of(sizes: Iterable[int]) -> int:
+    """How many copies sources of these sizes make: their cross product."""
+    return prod(sizes)
+
+
+def places(index: int, sizes: Sequence[int]) -> tuple[int, ...]:
+    """Which element of each source copy `index` gets; the last source varies fastest."""
+    found: list[int] = []
+    for size in reversed(sizes):
+        index, place = divmod(index, size)
+        found.append(place)
+    return tuple(reversed(found))
+
+
+def list_ref(items: Sequence[ValueRef]) -> ValueRef:
+    """The list of these values as one value, without copying a byte of them."""
+    digest = hashlib.sha256("\0".join(item.hash for item in items).encode()).hexdigest()
+    needs = tuple(dict.fromkeys(need for item in items for need in item.needs))
+    shown = f"list, {messages.plural(len(items), 'item')}"
+    return ValueRef(hash=digest, format="list", size=sum(item.size for item in items), shown=shown, needs=needs, items=tuple(items))
+
+
+# --- records ------------------------------------------------------------------------------------------------------------
+
+
+def in_place(records: Iterable[TaskRecord]) -> dict[TaskKey, TaskRecord]:
+    """The records with those of one task together, where its first one stood, by index; a placeholder goes once there are copies."""
+    together: dict[TaskId, list[TaskRecord]] = {}
+    for record in records:
+        together.setdefault(record.key.task_id, []).append(record)
+    ordered: dict[TaskKey, TaskRecord] = {}
+    for copies in together.values():
+        if len(copies) > 1:
+            copies = sorted(copies, key=lambda record: record.key.map_index)  # noqa: PLW2901 - the same records in order
+            copies = copies[1:] if copies[0].key.map_index < 0 else copies  # noqa: PLW2901 - as above
+        ordered.update((record.key, record) for record in copies)
+    return ordered
+
+
+def copies_of(records: Mapping[TaskKey, TaskRecord], id: TaskId) -> tuple[TaskRecord, ...]:
+    """The copies of a mapped task, in map order; its only record for any other task."""
+    found: list[TaskRecord] = []
+    index = 0
+    while (record := records.get(TaskKey(id, index))) is not None:
+        found.append(record)
+        index += 1
+    if found:
+        return tuple(found)
+    only = records.get(TaskKey(id))
+    return () if only is None else (only,)
+
+
+#: What a mapped task shows as its own state: the first of these that a copy is in. While some still run, what has ended is not told.
+_UNFINISHED: Final = (
+    TaskState.RUNNING,
+    TaskState.AWAITING_INPUT,
+    TaskState.DEFERRED,
+    TaskState.QUEUED,
+    TaskState.UP_FOR_RETRY,
+    TaskState.UP_FOR_RESCHEDULE,
+    TaskState.SCHEDULED,
+    TaskState.PENDING,
+)
+_ENDED: Final = (
+    TaskState.FAILED,
+    TaskState.CANCELLED,
+    TaskState.UPSTREAM_FAILED,
+    TaskState.SUCCESS,
+    TaskState.SKIPPED,
+    TaskState.REMOVED,
+)
+
+
+def summary(records: Mapping[TaskKey, TaskRecord], id: TaskId) -> TaskRecord | None:
+    """One record that stands for all copies, with how many are in which state as its reason; the record itself where there is one only."""
+    copies = copies_of(records, id)
+    if not copies or copies[0].key.map_index < 0:
+        return copies[0] if copies else None
+    counts = Counter(copy.state for copy in copies)
+    state = next(state for state in (*_UNFINISHED, *_ENDED) if counts[state])
+    began = [copy.started_at for copy in copies if copy.started_at]
+    ended = [copy.ended_at for copy in copies if copy.ended_at]
+    blamed = [copy for copy in copies if copy.state is state] if state in _ENDED[:3] else []
+    return TaskRecord(
+        key=TaskKey(id),
+        state=state,
+        attempt=max(copy.attempt for copy in copies),
+        reason=messages.copies_stand(counts, [(str(copy.key.map_index), copy.reason) for copy in blamed]),
+        started_at=min(began, default=None),
+        ended_at=max(ended, default=None) if state.is_finished else None,
+        worker=copies[0].worker if len({copy.worker for copy in copies}) == 1 else "",
+        note={"copies": len(copies), "states": {state.value: count for state, count in counts.items()}},
+    )
+
+
+def without_items(ref: ValueRef) -> ValueRef:
+    """As a record keeps it: a list of other tasks' values is known by its hash, its items stand in their own records."""
+    return replace(ref, items=()) if ref.items else ref
