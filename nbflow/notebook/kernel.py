@@ -73,16 +73,12 @@ class Kernel:
             return ""
 
     def _reads(self, source: str) -> set[str]:
-        from nbflow.authoring.cells import analyse  # noqa: PLC0415 - loading the extension stays quick
-
-        names = analyse(source)
-        return set(names.reads) | {name for name in names.builtin_reads if name in self._shell.user_ns}
+        names = _names(source)
+        return set(names.reads) | {name for name in names.builtin_reads if name in self._shell.user_ns} if names else set()
 
     def _writes(self, source: str) -> set[str]:
-        from nbflow.authoring.cells import analyse  # noqa: PLC0415 - as above
-
-        names = analyse(source)
-        return set(names.writes) | set(names.mutates)
+        names = _names(source)
+        return {*names.writes, *names.mutates, *names.deletes} if names else set()
 
     # --- after -----------------------------------------------------------------------------------------------------------
 
@@ -109,3 +105,13 @@ class Kernel:
 def _body(source: str) -> str:
     """A `%%task` cell without its first line."""
     return source.lstrip().partition("\n")[2]
+
+
+def _names(source: str) -> Any:
+    """What the cell reads and writes; None for a cell that is not Python, which Python itself will say when it is executed."""
+    from nbflow.authoring.cells import analyse  # noqa: PLC0415 - loading the extension stays quick
+
+    try:
+        return analyse(source)
+    except SyntaxError:
+        return None
