@@ -3,33 +3,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nbflow.core.ids import FlowName, TaskId
 from nbflow.core.model import Edge, Flow, Read, Task
 
 
 def chain(length: int) -> Flow:
-    """`x = 0`, then `x = x + 1` again and again: each task reads what the one before gave."""
-    tasks = [Task(id=TaskId("t0"), source="x0 = 0", writes=("x0",), demands=("x0",))]
-    edges = []
-    for number in range(1, length):
-        before, name = TaskId(f"t{number - 1}"), f"x{number}"
+    """`%%task` cells: `x0 = 0`, then `x1 = x0 + 1` and so on; each task reads what the one before gave."""
+    return _linked("chain", "cell", [f"x{number} = x{number - 1} + 1" if number else "x0 = 0" for number in range(length)])
+
+
+def chain_of_functions(length: int) -> Flow:
+    """The same as `@task` functions."""
+    return _linked(
+        "functions",
+        "python",
+        [f"def t{number}(x{number - 1}):\n    return x{number - 1} + 1" if number else "def t0():\n    return 0" for number in range(length)],
+    )
+
+
+def _linked(name: str, operator: str, sources: Iterable[str]) -> Flow:
+    from nbflow.core.options import TaskOptions
+
+    tasks, edges = [], []
+    for number, source in enumerate(sources):
+        id, gives = TaskId(f"t{number}"), f"x{number}"
+        reads: tuple[Read, ...] = ()
+        if number:
+            before, read = TaskId(f"t{number - 1}"), f"x{number - 1}"
+            reads = (Read(name=read, writers=(before,)),)
+            edges.append(Edge(upstream=before, downstream=id, names=(read,)))
+        options = TaskOptions(out=gives) if operator == "python" else TaskOptions()
         tasks.append(
-            Task(
-                id=TaskId(f"t{number}"),
-                source=f"{name} = x{number - 1} + 1",
-                reads=(Read(name=f"x{number - 1}", writers=(before,)),),
-                writes=(name,),
-                demands=(name,),
-            )
+            Task(id=id, operator=operator, source=source, reads=reads, writes=(gives,), demands=(gives,), options=options),
         )
-        edges.append(Edge(upstream=before, downstream=TaskId(f"t{number}"), names=(f"x{number - 1}",)))
-    return Flow(name=FlowName("chain"), tasks=tuple(tasks), edges=tuple(edges))
+    return Flow(name=FlowName(name), tasks=tuple(tasks), edges=tuple(edges))
 
 
 def fan(width: int) -> Flow:
     """One task, `width` tasks after it, one after all of them; only order, no values."""
-    first, last = TaskId("first"), TaskId("last")
-    middle = [TaskId(f"m{number}") for number in range(width)]
-    tasks = [Task(id=name, source="pass") for name in (first, *middle, last)]
-    edges = [Edge(upstream=first, downstream=name) for name in middle] + [Edge(upstream=name, downstream=last) for name in middle]
-    return Flow(name=FlowName("fan"), tasks=tuple(tasks), edges=tuple(edges))
+    return layers([1, width, 1], name="fan")
+
+
+def layers(widths: Iterable[int], name: str = "layers") -> Flow:
+    """Layers of tasks; each task follows every task of the layer above when one of both has a single task, else the one above it."""
+    tasks: list[Task] = []
+    edges: list[Edge] = []
+    above: list[TaskId] = []
+    for depth, width in enumerate(widths):
+        here = [TaskId(f"t{depth}_{number}") for number in range(width)]
+        tasks += [Task(id=id, source="pass") for id in here]
+        if len(above) == len(here) > 1:
+            edges += [Edge(upstream=upper, downstream=lower) for upper, lower in zip(above, here, strict=True)]
+        else:
+            edges += [Edge(upstream=upper, downstream=lower) for upper in above for lower in here]
+        above = here
+    return Flow(name=FlowName(name), tasks=tuple(tasks), edges=tuple(edges))

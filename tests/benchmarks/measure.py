@@ -3,41 +3,93 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+
+import psutil
+
+#: Work to measure; what it returns is not looked at.
+Work = Callable[[], object]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the table: seconds of both, and how many times the raw library's time ours is."""
+    """One line of the table: ours, the raw library's, how many times theirs ours is, and how many times it may be."""
 
     name: str
     ours: float
-    raw: float
-    raw_name: str
+    raw: float | None = None
+    #: What `raw` did; for a row without one, what is measured.
+    against: str = ""
+    #: Greatest ratio that issue 3 allows; for a row without `raw`, the greatest value.
+    target: float | None = None
+    unit: str = "ms"
 
     @property
-    def ratio(self) -> float:
-        return self.ours / self.raw
+    def ratio(self) -> float | None:
+        return None if self.raw is None else self.ours / self.raw
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the target is reached; None when there is none."""
+        found = self.ours if self.ratio is None else self.ratio
+        return None if self.target is None else found <= self.target
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    began = time.perf_counter()
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Of one piece of work: seconds on the wall, and seconds of processors in all processes that took part."""
+
+    wall: float
+    cpu: float
+
+
+def cost(work: Work, tree: Callable[[], Sequence[int]] = list) -> Cost:
+    """What one call costs; `tree` names the processes that take part besides this one, each counted with its descendants."""
+    before, began = _processor(tree()), time.perf_counter()
     work()
-    return time.perf_counter() - began
+    return Cost(wall=time.perf_counter() - began, cpu=_processor(tree()) - before)
 
 
-def compare(name: str, ours: Callable[[], object], raw: Callable[[], object], raw_name: str, *, rounds: int = 5) -> Row:
-    """Both once to warm up, then `rounds` times in turn; medians."""
-    ours()
-    raw()
-    measured = [(seconds(ours), seconds(raw)) for _ in range(rounds)]
-    return Row(
-        name=name,
-        ours=statistics.median(one for one, _ in measured),
-        raw=statistics.median(one for _, one in measured),
-        raw_name=raw_name,
-    )
+def seconds(work: Work) -> float:
+    """Wall time of one call."""
+    return cost(work).wall
+
+
+def median_seconds(work: Work, rounds: int = 5) -> float:
+    """After one call to warm up."""
+    work()
+    return statistics.median(seconds(work) for _ in range(rounds))
+
+
+def in_turn(*works: Work, rounds: int = 5, trees: Sequence[Callable[[], Sequence[int]]] = ()) -> list[Cost]:
+    """Each once to warm up, then `rounds` times one after the other, so that a busy machine is equally busy for all; medians."""
+    for work in works:
+        work()
+    measure = [partial(cost, work, trees[place] if trees else list) for place, work in enumerate(works)]
+    rounds_of = [[one() for one in measure] for _ in range(rounds)]
+    return [
+        Cost(wall=statistics.median(one.wall for one in costs), cpu=statistics.median(one.cpu for one in costs))
+        for costs in zip(*rounds_of, strict=True)
+    ]
+
+
+def _processor(roots: Sequence[int]) -> float:
+    """Seconds of processors used so far by this process and by everything below the roots, ended processes included."""
+    used = os.times()
+    total = used.user + used.system
+    for root in roots:
+        try:
+            below = [psutil.Process(root), *psutil.Process(root).children(recursive=True)]
+        except psutil.Error:
+            continue
+        for process in below:
+            try:
+                total += sum(process.cpu_times()[:4])
+            except psutil.Error:
+                continue
+    return total
