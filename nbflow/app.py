@@ -6,9 +6,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
-import os
-import pickle
-import socket
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,18 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from nbflow.core.errors import NbflowError, Problem, Superseded, UserError, nearest
-from nbflow.core.events import RunAbandoned
+from nbflow.core.graph import Graph
 from nbflow.core.ids import RunId, TaskId, TaskKey, manual_run_id, slug
 from nbflow.core.job import CaptureKind, CaptureSet, OutputsRef, ValueRef
-from nbflow.core.machine import RunMachine
 from nbflow.core.model import Flow
 from nbflow.core.protocols import ArtifactStore, Clock, Executor, RunObserver, RunPage, Store
 from nbflow.core.records import AttemptRecord, Change, Request, RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot
+from nbflow.core.states import RunState
 from nbflow.engine.attempts import values_of
+from nbflow.engine.captures import HandedOver
 from nbflow.engine.driver import Driver, Surroundings
 from nbflow.engine.inbox import Switchboard
 from nbflow.engine.jobs import Values, parse_bytes
+from nbflow.engine.owner import is_dead, me, say_owner
+from nbflow.engine.reaping import abandon
+from nbflow.engine.resume import to_run_again
 from nbflow.settings import Settings, load_settings
 
 #: What `Workspace.start_run` returns: the driver itself is the handle of a run in this process.
@@ -204,8 +205,9 @@ class Workspace:
         )
         records = tuple(TaskRecord(key=TaskKey(task)) for task in chosen)
         self.store.create_run(run, records)
-        self.store.save_captures(run.run_id, pickle.dumps(captures, protocol=5), _hashes(captures))
-        lease = self.store.claim(run.run_id, _me(), self.settings.lease)
+        handed = HandedOver(captures, [task for task in chosen if task not in set(held)])
+        self.store.save_captures(run.run_id, handed.encode(), handed.hashes())
+        lease = self.store.claim(run.run_id, me(), self.settings.lease)
         if lease is None:
             raise Superseded(f"Run {run.run_id} was taken by another process before it began.")
         handle = Driver(
@@ -214,14 +216,91 @@ class Workspace:
             records=records,
             lease=lease,
             surroundings=surroundings,
-            captures=captures,
+            captures=handed,
             values=values,
             held=held,
             observers=observers,
         )
-        self._handles = {known: other for known, other in self._handles.items() if not other.is_over} | {run.run_id: handle}
+        return self._begin(handle)
+
+    def _begin(self, handle: RunHandle) -> RunHandle:
+        self._handles = {known: other for known, other in self._handles.items() if not other.is_over} | {handle.run_id: handle}
         handle.start()
         return handle
+
+    def resume_run(
+        self,
+        run_id: str,
+        captures: CaptureSet | None = None,
+        *,
+        held: Collection[TaskId] = (),
+        executor: Executor | None = None,
+        observers: Sequence[RunObserver] = (),
+    ) -> RunHandle:
+        """Go on with a run whose process died, or that ended failed or cancelled, in a thread of this process; `latest` is the newest run.
+
+        What succeeded is loaded; what failed, and what depends on it, runs again, with the flow, the parameters and the captures of the first time.
+        `captures` are for tasks that were never reached then; without any the run must not have such tasks.
+        Raises UserError when it succeeded or is driven by a living process, SetupError when the database or the cluster is in the way.
+        """
+        run = self.run(run_id)
+        self.refuse_to_resume(run)
+        flow, records = self.flow_of(run), self.store.task_records(run.run_id)
+        handed = HandedOver.decode(self.store.captures(run.run_id))
+        chosen = run.tasks or tuple(task.id for task in flow.tasks)
+        if captures is not None:
+            _refuse_unsendable(flow, captures, [task for task in chosen if task not in handed])
+            handed.add([task for task in chosen if task not in set(held)], captures)
+        missing = [task for task in chosen if task not in handed and task not in set(held)]
+        if missing:
+            raise UserError(
+                f"Run {run.run_id} ended before the cells above task {missing[0]} had run: go on with nbflow run --resume {run.run_id}."
+            )
+        surroundings = self._surroundings(executor)
+        values = self._values_from_last_run(flow, chosen, before=run)
+        own = values_of(self.store, run.run_id)
+        values.given.update(own.given)
+        values.left_out.update(own.left_out)
+        lease = self.store.claim(run.run_id, me(), self.settings.lease, self._dead_holder(run.run_id))
+        if lease is None:
+            raise self._held_by(run.run_id)
+        if captures is not None:
+            self.store.save_captures(run.run_id, handed.encode(), handed.hashes())
+        handle = Driver(
+            flow=flow,
+            run=self.store.run(run.run_id),
+            records=self.store.task_records(run.run_id) or records,
+            lease=lease,
+            surroundings=surroundings,
+            captures=handed,
+            values=values,
+            held=held,
+            observers=observers,
+            goes_on=_person(),
+        )
+        return self._begin(handle)
+
+    def refuse_to_resume(self, run: RunRecord) -> None:
+        """Raises UserError, with the reason, when there is nothing to go on with, or a living process drives the run."""
+        holder = self.store.holder(run.run_id)
+        if holder and not is_dead(holder):
+            raise self._held_by(run.run_id)
+        if run.state is RunState.SUCCESS:
+            raise UserError(f"Run {run.run_id} succeeded: there is nothing to go on with.")
+        if not run.state.is_finished:
+            return
+        records = {record.key: record for record in self.store.task_records(run.run_id)}
+        if not to_run_again(Graph.of(self.flow_of(run), run.tasks), records):
+            raise UserError(f"Run {run.run_id} has no task left to run: there is nothing to go on with.")
+
+    def _dead_holder(self, run_id: RunId) -> str:
+        """The process that holds the run's lease, when it is known to have died."""
+        holder = self.store.holder(run_id)
+        return holder if holder and is_dead(holder) else ""
+
+    def _held_by(self, run_id: RunId) -> UserError:
+        holder = say_owner(self.store.holder(run_id)) or "another process"
+        return UserError(f"Run {run_id} is being driven by {holder}: wait for its end, or type nbflow runs cancel {run_id}.")
 
     def _surroundings(self, executor: Executor | None) -> Surroundings:
         switchboard = self._switchboard
@@ -235,6 +314,7 @@ class Workspace:
             executor=executor,
             switchboard=switchboard,
             clock=self.clock,
+            artifacts=self.artifacts,
             artifacts_url=self.settings.artifacts,
             keep_limit=self.settings.keep_limit,
             parallelism=self.settings.parallelism or 4 * (executor.slots() or 4),
@@ -250,12 +330,14 @@ class Workspace:
                 raise UserError(f'Flow {flow.name} has no task "{task}".{nearest(task, known)}')
         return tuple(task for task in known if task in set(tasks))
 
-    def _values_from_last_run(self, flow: Flow, chosen: Collection[TaskId]) -> Values:
+    def _values_from_last_run(self, flow: Flow, chosen: Collection[TaskId], *, before: RunRecord | None = None) -> Values:
         needed = {writer for task in flow.tasks if task.id in chosen for read in task.reads for writer in read.writers} - set(chosen)
         values = Values()
         if not needed:
             return values
         for run in self.store.find_runs(flow=flow.name, path=flow.path, limit=20).runs:
+            if before is not None and (run.run_id == before.run_id or run.created_at > before.created_at):
+                continue
             found = values_of(self.store, run.run_id)
             for task in needed & set(found.given):
                 values.keep(task, found.given[task], found.left_out[task])
@@ -325,10 +407,7 @@ class Workspace:
 
     def captures(self, run_id: str) -> CaptureSet:
         """What the kernel handed over for this run."""
-        data = self.store.captures(run_id)
-        loaded = pickle.loads(data) if data else CaptureSet()  # noqa: S301 - written by start_run into the same database
-        assert isinstance(loaded, CaptureSet)
-        return loaded
+        return HandedOver.decode(self.store.captures(run_id)).newest()
 
     def follow(self, run_id: str, *, pause: float = 0.2) -> Iterator[Sequence[Change]]:
         """The changes of a run as they are recorded, by any process, until it has ended."""
@@ -359,26 +438,18 @@ class Workspace:
             self.reap()
 
     def reap(self) -> tuple[RunId, ...]:
-        """End the runs whose process died, with a true reason. Returns their ids."""
+        """End the runs whose process died, with a true reason and the way on. Returns their ids."""
+        dead = [run_id for run_id, owner in self.store.holders().items() if is_dead(owner)]
         reaped = []
-        for run_id in self.store.lapsed_runs():
+        for run_id in dict.fromkeys([*dead, *self.store.lapsed_runs()]):
             run = self.store.run(run_id)
-            if (self.clock.now() - run.created_at).total_seconds() < self.settings.lease:
+            if run_id not in dead and (self.clock.now() - run.created_at).total_seconds() < self.settings.lease:
                 continue  # just created: its own process is about to claim it
-            lease = self.store.claim(run_id, _me(), self.settings.lease)
-            if lease is None:
-                continue
-            machine = RunMachine(self.store.flow(run.version), run, self.store.task_records(run_id))
-            who = "kernel" if run.trigger == "live" else "process"
-            step = machine.handle(RunAbandoned(reason=f"The {who} that drove this run ended before the run did."), self.clock.now())
-            self.store.commit(lease, step.changes)
-            self.store.release(lease)
-            reaped.append(run_id)
+            lease = self.store.claim(run_id, me(), self.settings.lease, self._dead_holder(run_id))
+            if lease is not None:
+                abandon(self.store, self.artifacts, lease, self.clock.now())
+                reaped.append(run_id)
         return tuple(reaped)
-
-
-def _me() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _person() -> str:
@@ -386,11 +457,6 @@ def _person() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return ""
-
-
-def _hashes(captures: CaptureSet) -> tuple[str, ...]:
-    every = [*captures.names.values(), *(capture for early in captures.early.values() for capture in early.values())]
-    return tuple({capture.value.hash for capture in every if capture.value is not None and capture.value.inline is None})
 
 
 def _refuse_unsendable(flow: Flow, captures: CaptureSet, chosen: Collection[TaskId]) -> None:

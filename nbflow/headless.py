@@ -212,7 +212,7 @@ class HostedRun:
         handle = self._handle
         assert handle is not None
         if self._cells is not None:
-            self._cells.end(ending)
+            self._cells.finish(ending)
         elif not handle.is_over:
             self._end_early(handle, ending)
         handle.wait()
@@ -316,7 +316,7 @@ class _NotebookView:
 
 
 class _CellsExecutor:
-    """The executor of a plain notebook: its one attempt is the execution of the cells, which the engine does and reports through `end`."""
+    """The executor of a plain notebook: its one attempt is the execution of the cells, which the engine does and reports through `finish`."""
 
     def __init__(self, stop: Callable[[str], None]) -> None:
         self._stop = stop
@@ -342,7 +342,10 @@ class _CellsExecutor:
         if self._token in tokens:
             self._stop("The run was cancelled.")
 
-    def end(self, ending: Ending) -> None:
+    def end(self, tokens: Sequence[Token]) -> None:
+        """The kernel of a host that is gone ends by itself."""
+
+    def finish(self, ending: Ending) -> None:
         """The engine is done with the cells."""
         self._begun.wait(10)
         assert self._token is not None

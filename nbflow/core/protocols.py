@@ -68,6 +68,10 @@ class Executor(Protocol):
         """End these attempts for certain, children included; returns when nothing of them runs any more. Unknown tokens are ignored."""
         ...
 
+    def end(self, tokens: Sequence[Token]) -> None:
+        """As `cancel`, for attempts that another process handed over: its driver is gone, or asleep. Raises SetupError when it is not certain."""
+        ...
+
     def close(self) -> None:
         """Cancel what still runs and disconnect. May be called twice."""
         ...

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
+from nbflow.core.events import AttemptFailed, AttemptLost, AttemptSkipped, AttemptStarted, AttemptSucceeded, Event
 from nbflow.core.ids import TaskKey
-from nbflow.core.job import AttemptBegan, Job, Outcome, Report
+from nbflow.core.job import AttemptBegan, ErrorInfo, Job, Outcome, Report, ValueRef
 from nbflow.core.protocols import Store
 from nbflow.core.records import AttemptRecord, Change
 from nbflow.core.states import TaskState
@@ -23,10 +27,16 @@ class Attempt:
 
 def reported(attempt: Attempt, report: Report) -> AttemptRecord:
     """The record of an attempt that reported its end."""
+    record = recorded(attempt.key, attempt.number, report, attempt.job.inputs)
     lost = report.outcome is Outcome.LOST
+    return replace(record, outputs=attempt.heard.ref()) if lost and not report.outputs.size else record
+
+
+def recorded(key: TaskKey, number: int, report: Report, inputs: Mapping[str, ValueRef] | None = None) -> AttemptRecord:
+    """The record of an attempt of which there is only the report."""
     return AttemptRecord(
-        key=attempt.key,
-        attempt=attempt.number,
+        key=key,
+        attempt=number,
         token=report.token,
         outcome=report.outcome.value,
         reason=report.reason or (report.error.sentence if report.error else ""),
@@ -35,13 +45,38 @@ def reported(attempt: Attempt, report: Report) -> AttemptRecord:
         worker=report.worker,
         error=report.error,
         values=report.values,
-        inputs=attempt.job.inputs,
-        outputs=attempt.heard.ref() if lost and not report.outputs.size else report.outputs,
+        inputs=inputs or {},
+        outputs=report.outputs,
         left_out=report.left_out,
         warnings=report.warnings,
         peak_bytes=report.peak_bytes,
         cpu_seconds=report.cpu_seconds,
     )
+
+
+def events_of(key: TaskKey, report: Report) -> list[Event]:
+    """What the end of an attempt means to the machine."""
+    token, at = report.token, report.ended_at
+    if report.outcome in {Outcome.LOST, Outcome.CANCELLED}:
+        return [AttemptLost(key=key, token=token, at=at, started=report.started_at is not None, reason=report.reason)]
+    events: list[Event] = []
+    if report.started_at is not None:
+        events.append(AttemptStarted(key=key, token=token, at=report.started_at, worker=report.worker))
+    match report.outcome:
+        case Outcome.SUCCESS:
+            events.append(AttemptSucceeded(key=key, token=token, at=at, decision=report.decision))
+        case Outcome.SKIPPED:
+            events.append(AttemptSkipped(key=key, token=token, at=at, reason=report.reason))
+        case _:
+            events.append(AttemptFailed(key=key, token=token, at=at, error=error_of(report)))
+    return events
+
+
+def error_of(report: Report) -> ErrorInfo:
+    """Why it did not succeed, for those who show it."""
+    if report.outcome in {Outcome.LOST, Outcome.CANCELLED}:
+        return ErrorInfo(ename="AttemptLost", evalue=report.reason)
+    return report.error or ErrorInfo(ename="TaskError", evalue=report.reason)
 
 
 def ended_from_outside(attempt: Attempt, change: Change) -> AttemptRecord:

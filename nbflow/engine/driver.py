@@ -13,17 +13,13 @@ import logging
 import threading
 import uuid
 from collections.abc import Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from nbflow.core.errors import NbflowError
+from nbflow.core.errors import NbflowError, Superseded
 from nbflow.core.events import (
-    AttemptFailed,
-    AttemptLost,
-    AttemptSkipped,
     AttemptStarted,
-    AttemptSucceeded,
     Cancel,
     CancelRequested,
     ClearRequested,
@@ -38,19 +34,23 @@ from nbflow.core.events import (
     WakeAt,
     Woke,
 )
+from nbflow.core.graph import Graph
 from nbflow.core.hosting import Advanced, TaskFailure
 from nbflow.core.ids import RunId, TaskId, TaskKey, Token
-from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, ExecutorEvent, Outcome, OutputMade, Report
+from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, ExecutorEvent, Job, Outcome, OutputMade, Report
 from nbflow.core.machine import RunMachine
 from nbflow.core.model import Flow
-from nbflow.core.protocols import Clock, Executor, RunObserver, Store
+from nbflow.core.protocols import ArtifactStore, Clock, Executor, RunObserver, Store
 from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot, fold
 from nbflow.core.states import OCCUPYING, RunState, TaskState
-from nbflow.engine.attempts import Attempt, ended_from_outside, reported
+from nbflow.engine.attempts import Attempt, ended_from_outside, error_of, events_of, reported
+from nbflow.engine.captures import HandedOver
 from nbflow.engine.dispatch import grant
 from nbflow.engine.inbox import Inbox, Switchboard, monotonic
 from nbflow.engine.jobs import JobMaker, Values, namespace_after
+from nbflow.engine.lease import LeaseKeeper
+from nbflow.engine.resume import settle, to_run_again
 
 _log = logging.getLogger("nbflow.driver")
 #: Seconds between two looks at the requests others left in the store.
@@ -62,6 +62,7 @@ class Surroundings:
     """What a driver stands on, the same for every run of a workspace."""
 
     store: Store
+    artifacts: ArtifactStore
     executor: Executor
     switchboard: Switchboard
     clock: Clock
@@ -81,12 +82,15 @@ class Driver:
         records: Iterable[TaskRecord],
         lease: Lease,
         surroundings: Surroundings,
-        captures: CaptureSet,
+        captures: HandedOver,
         values: Values | None = None,
         held: Collection[TaskId] = (),
         observers: Sequence[RunObserver] = (),
+        goes_on: str | None = None,
     ) -> None:
+        """`goes_on`: the run had a driver before, and this person asks to go on with it: its last attempts are settled first."""
         self._flow, self._lease, self._at = flow, lease, surroundings
+        self._goes_on = goes_on
         records = tuple(records)
         self._machine = RunMachine(flow, run, records, held=held)
         self._tasks = {task.id: task for task in flow.tasks}
@@ -99,9 +103,13 @@ class Driver:
         self._errors: dict[TaskKey, ErrorInfo] = {}
         self._wakes: set[datetime] = set()
         self._to_submit: list[Submit] = []
+        #: Cancelled attempts that may still be running, by instance: its next attempt waits for that.
+        self._endings: dict[TaskKey, Future[None]] = {}
+        self._keeper = LeaseKeeper(surroundings.store, lease, self._inbox.put)
         self._snapshot = RunSnapshot.of(run, records)
         self._news = threading.Condition()
         self._over = False
+        self._begun = False
         self._failure: BaseException | None = None
         self._cancellers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="nbflow-cancel")
         self._thread = threading.Thread(target=self._drive, name=f"nbflow-driver-{run.run_id}", daemon=True)
@@ -118,8 +126,12 @@ class Driver:
         return self._over
 
     def start(self) -> None:
+        """Returns when the run is being driven; where it goes on, when its last attempts are settled. Raises what is in the way."""
         self._inbox.put(RunStarted())
+        self._keeper.start()
         self._thread.start()
+        if self._goes_on is not None:
+            self._wait(lambda: self._begun or self._over, None)
 
     def post(self, event: Event) -> None:
         """Tell the machine something; it is handled with whatever else is there."""
@@ -160,8 +172,8 @@ class Driver:
 
         return self._wait(ended, timeout)
 
-    def advanced(self) -> Advanced:
-        """How far the run is, with the values for a kernel's namespace."""
+    def advanced(self, tasks: Collection[TaskId] | None = None) -> Advanced:
+        """How far the run is, with the values for a kernel's namespace: of all tasks, or of these."""
         snapshot = self._snapshot
         failed = [key for key, record in snapshot.tasks.items() if record.state is TaskState.FAILED]
         failures = tuple(
@@ -172,7 +184,7 @@ class Driver:
         return Advanced(
             run_id=snapshot.run.run_id,
             state=snapshot.run.state,
-            values=namespace_after(self._flow.tasks, self._values),
+            values=namespace_after([task for task in self._flow.tasks if tasks is None or task.id in tasks], self._values),
             failures=failures,
             sentence=snapshot.sentence(self._at.clock.now()),
         )
@@ -181,25 +193,49 @@ class Driver:
 
     def _drive(self) -> None:
         try:
+            if self._goes_on is not None:
+                self._take_up(self._goes_on)
             self._perform_all(self._machine.resume(self._at.clock.now()))
-            renewed = asked = monotonic()
+            with self._news:
+                self._begun = True
+                self._news.notify_all()
+            asked = monotonic()
             while not self._machine.run.state.is_finished:
                 items = self._inbox.take(self._patience())
                 now = monotonic()
                 if now - asked >= _REQUEST_PERIOD:
                     asked = now
                     items += self._at.store.requests(self.run_id)
-                if self._advance(items):
-                    renewed = now
-                elif now - renewed >= self._lease.seconds / 3:
-                    self._at.store.renew(self._lease)
-                    renewed = now
+                self._advance(items)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the run must hear of it, whatever it is
             self._failure = error
             if not isinstance(error, NbflowError):
                 _log.exception("the driver of run %s stopped", self.run_id)
         finally:
             self._let_go()
+
+    def _take_up(self, by: str) -> None:
+        """Settle the last attempts of the driver before, clear what failed and what depends on it; one commit records it all."""
+        at = self._at
+        reports = settle(self._machine.records.values(), at.executor, at.artifacts)
+        now = at.clock.now()
+        attempts: list[AttemptRecord] = []
+        steps = [self._machine.handle(RunStarted(), now)]
+        for record in [record for record in self._machine.records.values() if record.token and record.state in OCCUPYING]:
+            assert record.token is not None
+            self._attempts[record.token] = Attempt(record.key, record.attempt, self._job(record.key, record.token, record.attempt))
+            steps += [self._machine.handle(event, now) for event in self._events_of_report(reports[record.token], attempts)]
+        again = to_run_again(Graph.of(self._flow, self._machine.run.tasks), self._machine.records)
+        if again:
+            for key in again:
+                self._values.forget(key.task_id)
+                self._errors.pop(key, None)
+            steps.append(self._machine.handle(ClearRequested(keys=again, by=by), now))
+        # Whoever wanted it to end before did not want what is asked for now.
+        stale = [request.id for request in at.store.requests(self.run_id) if request.kind == "cancel"]
+        self._record(steps, attempts, stale)
+        for step in steps:
+            self._perform_all(step)
 
     def _patience(self) -> float:
         """Seconds to wait for news before looking at the clock and the requests."""
@@ -208,28 +244,33 @@ class Driver:
         due = (min(self._wakes) - self._at.clock.now()).total_seconds()
         return min(_REQUEST_PERIOD, max(0.0, due))
 
-    def _advance(self, items: Sequence[object]) -> bool:
-        """Handle this news, record what it led to in one commit, then act. True when something was recorded."""
+    def _advance(self, items: Sequence[object]) -> None:
+        """Handle this news, record what it led to in one commit, then act."""
         now = self._at.clock.now()
         attempts: list[AttemptRecord] = []
         requests: list[int] = []
         steps: list[Step] = []
         for item in items:
+            if isinstance(item, Superseded):
+                raise item
             steps += [self._machine.handle(event, now) for event in self._events_of(item, attempts, requests)]
         if self._wakes and min(self._wakes) <= now:
             self._wakes = {at for at in self._wakes if at > now}
             steps.append(self._machine.handle(Woke(), now))
         steps += self._dispatch(now)
+        self._record(steps, attempts, requests)
+        for step in steps:
+            self._perform_all(step)
+        self._submit_pending()
+
+    def _record(self, steps: Iterable[Step], attempts: list[AttemptRecord], requests: Sequence[int]) -> None:
         changes = [change for step in steps for change in step.changes]
         attempts = self._refused(changes, attempts)
         attempts += self._archive(changes, {attempt.token for attempt in attempts})
         if changes or attempts or requests:
             cursor = self._at.store.commit(self._lease, changes, attempts, requests)
+            self._keeper.noted()
             self._publish(changes, cursor)
-        for step in steps:
-            self._perform_all(step)
-        self._submit_pending()
-        return bool(changes)
 
     def _events_of(self, item: object, attempts: list[AttemptRecord], requests: list[int]) -> Iterable[Event]:
         """What this piece of news means to the machine."""
@@ -255,11 +296,16 @@ class Driver:
                 _log.warning("run %s: nobody knows the request %r; it was dropped", self.run_id, kind)
                 return []
             case (tuple() as tasks, CaptureSet() as captures):
-                self._captures = captures
-                return [TasksReleased(tasks=tasks)]
+                return [self._released(tasks, captures)]
             case AttemptBegan():
                 return []
         return [item]  # type: ignore[list-item]  # whatever else stands in the inbox was put there by post()
+
+    def _released(self, tasks: tuple[TaskId, ...], captures: CaptureSet) -> TasksReleased:
+        if self._captures.add(tasks, captures):
+            self._at.store.renew(self._lease)  # a driver that was superseded writes nothing
+            self._at.store.save_captures(self.run_id, self._captures.encode(), self._captures.hashes())
+        return TasksReleased(tasks=tasks)
 
     def _events_of_report(self, report: Report, attempts: list[AttemptRecord]) -> list[Event]:
         attempt = self._attempts.get(report.token)
@@ -267,30 +313,17 @@ class Driver:
             return []
         self._attempts.pop(report.token)
         self._at.switchboard.disconnect([report.token])
-        key, token, at = attempt.key, report.token, report.ended_at
+        key = attempt.key
         record = self._machine.records.get(key)
-        if record is None or record.token != token:
+        if record is None or record.token != report.token:
             return []  # it was cancelled meanwhile, and archived with that
         attempts.append(reported(attempt, report))
         self._notify(key, attempt.number, report)
-        events: list[Event] = []
-        if report.started_at is not None and report.outcome is not Outcome.LOST:
-            events.append(AttemptStarted(key=key, token=token, at=report.started_at, worker=report.worker))
-        match report.outcome:
-            case Outcome.SUCCESS:
-                self._values.keep(key.task_id, report.values, report.left_out)
-                events.append(AttemptSucceeded(key=key, token=token, at=at, decision=report.decision))
-            case Outcome.SKIPPED:
-                events.append(AttemptSkipped(key=key, token=token, at=at, reason=report.reason))
-            case Outcome.FAILED:
-                error = report.error or ErrorInfo(ename="TaskError", evalue=report.reason)
-                self._errors[key] = error
-                events.append(AttemptFailed(key=key, token=token, at=at, error=error))
-            case Outcome.LOST | Outcome.CANCELLED:
-                started = report.started_at is not None
-                self._errors[key] = ErrorInfo(ename="AttemptLost", evalue=report.reason)
-                events.append(AttemptLost(key=key, token=token, at=at, started=started, reason=report.reason))
-        return events
+        if report.outcome is Outcome.SUCCESS:
+            self._values.keep(key.task_id, report.values, report.left_out)
+        elif report.outcome is not Outcome.SKIPPED:
+            self._errors[key] = error_of(report)
+        return events_of(key, report)
 
     def _dispatch(self, now: datetime) -> list[Step]:
         waiting = self._machine.waiting()
@@ -334,31 +367,42 @@ class Driver:
 
     def _submit_pending(self) -> None:
         jobs = []
+        waiting = []
         for command in self._to_submit:
             record = self._machine.records[command.key]
             if record.token != command.token:
                 continue  # ended between the grant and now
-            job = self._jobs.make(
-                self._tasks[command.key.task_id],
-                key=command.key,
-                token=command.token,
-                attempt=command.attempt,
-                run=self._machine.run,
-                records=self._machine.records,
-                values=self._values,
-                captures=self._captures,
-            )
+            ending = self._endings.get(command.key)
+            if ending is not None and not ending.done():
+                waiting.append(command)
+                continue
+            job = self._job(command.key, command.token, command.attempt)
             self._attempts[command.token] = Attempt(command.key, command.attempt, job)
             jobs.append(job)
-        self._to_submit = []
+        self._to_submit = waiting
         if jobs:
             self._at.switchboard.connect([job.token for job in jobs], self._hear)
             self._at.executor.submit(jobs)
 
+    def _job(self, key: TaskKey, token: Token, attempt: int) -> Job:
+        return self._jobs.make(
+            self._tasks[key.task_id],
+            key=key,
+            token=token,
+            attempt=attempt,
+            run=self._machine.run,
+            records=self._machine.records,
+            values=self._values,
+            captures=self._captures.of(key.task_id),
+        )
+
     def _cancel(self, token: Token) -> None:
-        self._attempts.pop(token, None)
+        attempt = self._attempts.pop(token, None)
         self._at.switchboard.disconnect([token])
-        self._cancellers.submit(self._at.executor.cancel, [token])
+        ending = self._cancellers.submit(self._at.executor.cancel, [token])
+        if attempt is not None:
+            self._endings[attempt.key] = ending
+            ending.add_done_callback(lambda _: self._inbox.put(Woke()))
 
     def _hear(self, event: ExecutorEvent) -> None:
         """Called by the executor from any thread."""
@@ -398,6 +442,7 @@ class Driver:
         if tokens and self._failure is not None:
             self._cancellers.submit(self._at.executor.cancel, tokens)
         self._cancellers.shutdown(wait=True)
+        self._keeper.stop()
         try:
             self._at.store.release(self._lease)
         except Exception:  # noqa: BLE001 - the lease lapses by itself; the run's own outcome is what must be told

@@ -28,6 +28,8 @@ from nbflow.executors.dask_client import CONNECT_LIMIT, check_cluster, close_qui
 _log = logging.getLogger(__name__)
 #: Seconds a worker has to end what was cancelled; more means that it hangs.
 CANCEL_LIMIT: Final = 10.0
+#: Seconds a worker has to answer once it is known that one of several hangs.
+HUNG_LIMIT: Final = 3.0
 #: Seconds for which the number of slots of a foreign cluster is believed.
 _SLOTS_AGE: Final = 5.0
 
@@ -130,6 +132,19 @@ class DaskExecutor:
                 doomed, self._doomed = self._doomed, []
             if doomed:
                 self._end(doomed)
+
+    def end(self, tokens: Sequence[Token]) -> None:
+        """As `cancel`, for attempts of another client, on whatever worker they run."""
+        if not tokens:
+            return
+        client = self._connected()
+        try:
+            self._end_on(client, tokens, client.scheduler_info(n_workers=-1)["workers"])
+        except (OSError, TimeoutError, ValueError) as error:
+            raise SetupError(
+                "The Dask cluster does not confirm that the attempts of an earlier driver have ended: "
+                f"look after its workers, then try again ({type(error).__name__} {error})."
+            ) from None
 
     def close(self) -> None:
         """Cancel what still runs and disconnect. A local cluster stays for others and stops by itself."""
@@ -314,7 +329,7 @@ class DaskExecutor:
     # --- cancel ----------------------------------------------------------------------------------------------------------
 
     def _end(self, doomed: Iterable[tuple[Token, _Sent]]) -> None:
-        from nbflow.executors.dask_worker import KEY_PREFIX, end_attempts, forget  # noqa: PLC0415 - loaded with the client
+        from nbflow.executors.dask_worker import KEY_PREFIX, forget  # noqa: PLC0415 - loaded with the client
 
         pairs = list(doomed)
         client = self._client
@@ -327,10 +342,32 @@ class DaskExecutor:
             client.cancel(futures, force=True)
             workers = {*where, *(sent.began.worker for _, sent in pairs if sent.began is not None)}
             workers &= set(client.scheduler_info(n_workers=-1)["workers"]) | set(where)
-            if workers:
-                client.run(end_attempts, tokens, workers=sorted(workers), on_error="ignore", callback_timeout=CANCEL_LIMIT)
+            self._end_on(client, tokens, workers)
         except (OSError, TimeoutError, ValueError) as error:
             _log.warning("a cancellation was not confirmed by the cluster: %s", error)
+
+    def _end_on(self, client: Any, tokens: Sequence[Token], workers: Iterable[str]) -> None:
+        """Returns when nothing of these attempts runs on these workers. One that does not answer is killed by its nanny, its children with it."""
+        from nbflow.executors.dask_worker import end_attempts  # noqa: PLC0415 - loaded with the client
+
+        asked = sorted(workers)
+        if not asked:
+            return
+        try:
+            client.run(end_attempts, list(tokens), workers=asked, on_error="ignore", callback_timeout=CANCEL_LIMIT)
+        except TimeoutError:
+            for worker in asked:
+                self._end_or_kill(client, tokens, worker)
+
+    @staticmethod
+    def _end_or_kill(client: Any, tokens: Sequence[Token], worker: str) -> None:
+        from nbflow.executors.dask_worker import end_attempts  # noqa: PLC0415 - as above
+
+        try:
+            client.run(end_attempts, list(tokens), workers=[worker], on_error="ignore", callback_timeout=HUNG_LIMIT)
+        except TimeoutError:
+            _log.warning("the Dask worker %s does not answer: it is restarted", worker)
+            client.restart_workers([worker], timeout=CANCEL_LIMIT, raise_for_error=False)
 
 
 def _alike(jobs: Sequence[Job]) -> list[list[Job]]:

@@ -87,6 +87,10 @@ class InlineExecutor:
         if running is not None:
             _end(running)
 
+    def end(self, tokens: Sequence[Token]) -> None:
+        """Attempts of another process ended with it."""
+        self.cancel(tokens)
+
     def close(self) -> None:
         """Cancel everything and stop. May be called twice."""
         with self._changed:

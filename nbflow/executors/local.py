@@ -56,6 +56,10 @@ class LocalExecutor:
             heapq.heapify(self._queue)
         self._pool.cancel(known)
 
+    def end(self, tokens: Sequence[Token]) -> None:
+        """Attempts of another process ended with it: their supervisors see to that."""
+        self.cancel(tokens)
+
     def close(self) -> None:
         """Cancel everything and end the children. May be called twice."""
         with self._changed:

@@ -10,8 +10,9 @@ from nbflow.core.records import Lease, RunRecord
 
 
 def superseded(lease: Lease) -> Superseded:
+    who = lease.owner.partition("/")[0]  # what follows tells processes apart, not people
     return Superseded(
-        f"Run {lease.run_id} is no longer driven by {lease.owner} (lease {lease.epoch} is over): nothing was written, and this driver stops."
+        f"Run {lease.run_id} is no longer driven by {who} (lease {lease.epoch} is over): nothing was written, and this driver stops."
     )
 
 
