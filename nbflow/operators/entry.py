@@ -53,6 +53,7 @@ def run_job(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = "")
         error=ending.error,
         values=given.values,
         left_out=given.left_out,
+        elements=given.elements,
         outputs=outputs,
         decision=ending.decision,
         warnings=tuple(dict.fromkeys(given.warnings)),
@@ -93,6 +94,7 @@ def _attempt(job: Job, artifacts: ArtifactStore, tell: Tell) -> tuple[Ending, Gi
         ending = ending_of(error)
     if ending.outcome is not Outcome.SUCCESS:
         given.values.clear()
+        given.elements.clear()
     try:
         shown = outputs.close()
         _show_error(shown, ending)

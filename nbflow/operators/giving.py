@@ -14,6 +14,7 @@ from nbflow.core.errors import UserError
 from nbflow.core.job import CaptureKind, Job, ValueRef
 from nbflow.core.protocols import ArtifactStore
 from nbflow.operators.definitions import DefinitionTable
+from nbflow.operators.elements import ELEMENT_INLINE, store_elements
 from nbflow.operators.values import Decoder, TooLarge, UnstorableValue, encode_parts, is_mutable, store
 
 #: Formats in which equal values have equal bytes, so that the input's own hash tells whether it changed.
@@ -30,6 +31,7 @@ class Given:
 
     values: dict[str, ValueRef] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    elements: dict[str, tuple[ValueRef, ...]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -141,6 +143,19 @@ def give(job: Job, namespace: Mapping[str, Any], inputs: Inputs, artifacts: Arti
             except TooLarge as error:
                 given.left_out[name] = f"left it out: it {error}, and no later cell was seen to read it (--writes {name} keeps it)"
 
+    for name, task in job.splits.items():
+        if name in given.values:
+            given.elements[name] = _elements(name, namespace[name], task, storing)
+
+
+def _elements(name: str, value: Any, task: str, storing: _Storing) -> tuple[ValueRef, ...]:
+    try:
+        return store_elements(name, value, task=task, store=storing.element)
+    except UnstorableValue as error:
+        raise NotGiven(
+            f"An element of `{name}`, which {task} maps over, is {error.what}, which cannot be stored: {error.remedy}."
+        ) from error
+
 
 class _Storing:
     """Stores one name after the other; names of one object get one alias."""
@@ -162,6 +177,10 @@ class _Storing:
         ref = store(value, self._artifacts, definitions=self._definitions, alias=alias, limit=limit)
         self._stored[id(value)] = ref
         return ref
+
+    def element(self, value: Any) -> ValueRef:
+        """Part of a value: every copy that gets it has it for itself. Raises UnstorableValue."""
+        return store(value, self._artifacts, definitions=self._definitions, inline_limit=ELEMENT_INLINE)
 
 
 def _refuse_large(value: Any, limit: int) -> None:

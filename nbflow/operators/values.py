@@ -95,11 +95,17 @@ def encode(value: Any, *, definitions: DefinitionTable = _NOTHING, limit: int | 
 
 
 def store(
-    value: Any, artifacts: ArtifactStore, *, definitions: DefinitionTable = _NOTHING, alias: str = "", limit: int | None = None
+    value: Any,
+    artifacts: ArtifactStore,
+    *,
+    definitions: DefinitionTable = _NOTHING,
+    alias: str = "",
+    limit: int | None = None,
+    inline_limit: int = INLINE_LIMIT,
 ) -> ValueRef:
     """Encode and keep the value: inline when small, else as an artifact. Raises UnstorableValue and TooLarge."""
     encoded, data = _encoded(value, definitions, limit)
-    if len(data) <= INLINE_LIMIT:
+    if len(data) <= inline_limit:
         return replace(_ref(value, encoded, data, hashlib.sha256(data).hexdigest()), inline=data, alias=alias)
     return replace(_ref(value, encoded, data, artifacts.put(data)), alias=alias)
 
@@ -123,6 +129,8 @@ def is_mutable(value: Any) -> bool:
 
 def decode(ref: ValueRef, artifacts: ArtifactStore) -> Any:
     """A private copy. What it `needs` must stand in `__main__`. Raises SetupError for missing bytes, UserError when they cannot be read back."""
+    if ref.format == "list":
+        return [decode(item, artifacts) for item in ref.items]
     data = ref.inline if ref.inline is not None else artifacts.get(ref.hash)
     return _DECODERS[ref.format](data)
 
@@ -145,6 +153,8 @@ class Decoder:
         self._made: dict[tuple[str, str], Any] = {}
 
     def __call__(self, ref: ValueRef) -> Any:
+        if ref.format == "list":
+            return [self(item) for item in ref.items]
         if not ref.alias:
             return decode(ref, self._artifacts)
         key = ref.alias, ref.hash

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from nbflow.core.ids import TaskId, TaskKey
@@ -97,11 +97,14 @@ def artifact_hashes(attempts: Iterable[AttemptRecord]) -> set[str]:
     """The artifacts these attempts refer to; what stands inline in the record is none."""
     found: set[str] = set()
     for attempt in attempts:
-        found |= _hashes(attempt.values) | _hashes(attempt.inputs)
+        found |= _hashes(attempt.values.values()) | _hashes(attempt.inputs.values())
+        for elements in attempt.elements.values():
+            found |= _hashes(elements)
         if attempt.outputs.hash:
             found.add(attempt.outputs.hash)
     return found
 
 
-def _hashes(values: Mapping[str, ValueRef]) -> set[str]:
-    return {ref.hash for ref in values.values() if ref.inline is None}
+def _hashes(values: Iterable[ValueRef]) -> set[str]:
+    """Of a list that the copies of a mapped task gave, the items stand in their own records: it has no bytes itself."""
+    return {ref.hash for ref in values if ref.inline is None and ref.format != "list"}
