@@ -143,18 +143,19 @@ def give(job: Job, namespace: Mapping[str, Any], inputs: Inputs, artifacts: Arti
             except TooLarge as error:
                 given.left_out[name] = f"left it out: it {error}, and no later cell was seen to read it (--writes {name} keeps it)"
 
-    for name, task in job.splits.items():
-        if name in given.values:
-            given.elements[name] = _elements(name, namespace[name], task, storing)
+    _take_apart(job.splits, namespace, storing, given)
 
 
-def _elements(name: str, value: Any, task: str, storing: _Storing) -> tuple[ValueRef, ...]:
-    try:
-        return store_elements(name, value, task=task, store=storing.element)
-    except UnstorableValue as error:
-        raise NotGiven(
-            f"An element of `{name}`, which {task} maps over, is {error.what}, which cannot be stored: {error.remedy}."
-        ) from error
+def _take_apart(splits: Mapping[str, str], namespace: Mapping[str, Any], storing: _Storing, given: Given) -> None:
+    """Store what mapped tasks map over element by element as well. Raises NotMappable, and NotGiven for an element that cannot be stored."""
+    for name, task in splits.items():
+        if name not in given.values:
+            continue
+        try:
+            given.elements[name] = store_elements(name, namespace[name], task=task, store=storing.element)
+        except UnstorableValue as error:
+            what = f"An element of `{name}`, which {task} maps over, is {error.what}"
+            raise NotGiven(f"{what}, which cannot be stored: {error.remedy}.") from error
 
 
 class _Storing:
