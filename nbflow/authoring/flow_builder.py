@@ -27,7 +27,7 @@ def build_flow(cells: Sequence[CellSource], *, name: str, path: str = "") -> Flo
     built = _Built(cells, name, path)
     errors = [problem for problem in built.problems if problem.severity == "error"]
     if errors or built.flow is None:
-        raise FlowError(errors)
+        raise FlowError(errors, path)
     return built.flow
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from nbflow.core.errors import UserError
+from nbflow.core.errors import UserError, nearest
 
 _PYTHON: Final = frozenset({"python", "python3", "ipython", ""})
+_RESTORE: Final = "Restore it from version control, or from .ipynb_checkpoints beside it."
 _KINDS: Final = frozenset({"code", "markdown", "raw"})
 
 
@@ -40,8 +41,8 @@ class NotebookFile:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_notebook(path: str | Path) -> NotebookFile:
-    """Raises UserError when there is no such file, or it is no Python notebook of format 4."""
+def read_notebook(path: str | Path, *, any_language: bool = False) -> NotebookFile:
+    """Raises UserError when there is no such file, or it is no Python notebook of format 4 (with `any_language`: no notebook)."""
     place = Path(path)
     document = _document(place)
     if not isinstance(document, dict) or not ("cells" in document or "worksheets" in document):
@@ -53,16 +54,27 @@ def read_notebook(path: str | Path) -> NotebookFile:
         raise UserError(f'{path} is not a notebook: its "cells" are not a list.')
     metadata = _mapping(document.get("metadata"))
     kernel = _mapping(metadata.get("kernelspec"))
-    language = str(kernel.get("language") or _mapping(metadata.get("language_info")).get("name") or "python")
-    if language.lower() not in _PYTHON:
-        name = str(kernel.get("display_name") or kernel.get("name") or language)
-        raise UserError(f'{path} is a notebook for {language} (kernel "{name}"): nbflow runs Python notebooks only.')
-    return NotebookFile(
+    notebook = NotebookFile(
         path=place,
         cells=tuple(_cell(cell, number, str(path)) for number, cell in enumerate(cells, start=1)),
         kernel_name=str(kernel.get("name", "")),
-        language=language.lower(),
+        language=str(kernel.get("language") or _mapping(metadata.get("language_info")).get("name") or "python"),
         metadata=metadata,
+    )
+    if not any_language:
+        require_python(notebook)
+    return notebook
+
+
+def require_python(notebook: NotebookFile) -> None:
+    """Raises UserError for a notebook of another language: tasks are Python."""
+    if notebook.language.lower() in _PYTHON:
+        return
+    kernel = _mapping(notebook.metadata.get("kernelspec"))
+    name = str(kernel.get("display_name") or notebook.kernel_name or notebook.language)
+    raise UserError(
+        f'{notebook.path} is a notebook for {notebook.language} (kernel "{name}"), and tasks are Python: '
+        "choose a Python kernel for it in JupyterLab and save it."
     )
 
 
@@ -72,7 +84,7 @@ def _document(place: Path) -> Any:
     try:
         text = place.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"There is no file {place}.") from None
+        raise UserError(f"There is no file {place}.{nearest(place.name, _notebooks_beside(place))}") from None
     except UnicodeDecodeError:
         raise UserError(f"{place} is not a notebook: it is not UTF-8 text.") from None
     except OSError as error:
@@ -84,7 +96,13 @@ def _document(place: Path) -> Any:
     except json.JSONDecodeError as error:
         if text.lstrip()[:1] != "{":
             raise UserError(f"{place} is not a notebook: it is not JSON.") from None
-        raise UserError(f"{place} is broken: its JSON is wrong in line {error.lineno}, column {error.colno} ({error.msg}).") from None
+        raise UserError(
+            f"{place} is broken: its JSON is wrong in line {error.lineno}, column {error.colno} ({error.msg}). {_RESTORE}"
+        ) from None
+
+
+def _notebooks_beside(place: Path) -> list[str]:
+    return [other.name for other in place.parent.glob("*.ipynb")]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

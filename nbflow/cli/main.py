@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from nbflow import __version__
-from nbflow.core.errors import NbflowError, RunFailed, UserError
+from nbflow.core.errors import NbflowError, Problem, RunFailed, UserError
 
 if TYPE_CHECKING:
     from nbflow.app import Workspace
@@ -37,9 +38,13 @@ def main() -> None:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except NbflowError as error:
-        if str(error):
-            click.echo(f"nbflow: {error}", err=True)
+        for line in str(error).splitlines():
+            click.echo(f"nbflow: {line}", err=True)
         sys.exit(error.exit_code)
+    except Exception:  # noqa: BLE001 - a fault of nbflow's own keeps its traceback, but must not look like a failed run (exit 1)
+        traceback.print_exc()
+        click.echo("nbflow: this is a mistake in nbflow, not in your notebook: please report the lines above.", err=True)
+        sys.exit(3)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -98,9 +103,12 @@ def run(  # noqa: PLR0917 - click passes options by name
 ) -> None:
     """Run a notebook now, headlessly; exits 0 when the run succeeded and 1 when it failed."""
     from nbflow.cli.parameters import read_parameters  # noqa: PLC0415
-    from nbflow.cli.progress import run_with_progress  # noqa: PLC0415
+    from nbflow.preflight import require_runnable  # noqa: PLC0415
 
     values = read_parameters(parameters, raw_parameters, parameter_file)
+    require_runnable(path)
+    from nbflow.cli.progress import run_with_progress  # noqa: PLC0415 - only now: it brings all the rooms
+
     with _closing(_open_workspace(dask=dask)) as workspace:
         outcome = run_with_progress(workspace, path, params=values, output=output, kernel=kernel, cwd=cwd, quiet=as_json)
         if as_json:
@@ -157,18 +165,26 @@ def check(paths: tuple[Path, ...], as_json: bool) -> None:  # noqa: FBT001 - cli
     from nbflow.settings import load_settings  # noqa: PLC0415
 
     workspace = Workspace(load_settings())
-    found = {str(path): workspace.problems(path) for path in paths}
+    found = {str(path): _problems(workspace, path) for path in paths}
     if as_json:
         rows = [{"path": path, **vars_of(problem)} for path, problems in found.items() for problem in problems]
         _print_json({"problems": rows})
     else:
         for path, problems in found.items():
             for problem in problems:
-                click.echo(f"{path}: {problem.severity}: {problem}")
+                click.echo(f"{path}: {problem.severity}: {problem}", err=problem.code == "file")
             if not problems:
                 click.echo(f"{path}: no problems")
     if any(problem.severity == "error" for problems in found.values() for problem in problems):
         raise UserError("")
+
+
+def _problems(workspace: Workspace, path: Path) -> Sequence[Problem]:
+    """A file that cannot be read is a problem like others: the files after it are looked at, too."""
+    try:
+        return workspace.problems(path)
+    except UserError as error:
+        return [Problem(message=str(error), code="file")]
 
 
 def vars_of(problem: Any) -> dict[str, Any]:

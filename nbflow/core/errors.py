@@ -16,6 +16,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import PurePath
 
 
 class NbflowError(Exception):
@@ -61,16 +62,22 @@ class Problem:
     severity: str = "error"  # error | warning
 
     def __str__(self) -> str:
-        where = ", ".join(part for part in (f"cell {self.cell}" if self.cell else "", f"line {self.line}" if self.line else "") if part)
+        return self.at("")
+
+    def at(self, file: str) -> str:
+        """`sales.ipynb, cell 2, line 1: ...`, or without the file's name when it is empty."""
+        parts = (file, f"cell {self.cell}" if self.cell else "", f"line {self.line}" if self.line else "")
+        where = ", ".join(part for part in parts if part)
         return f"{where}: {self.message}" if where else self.message
 
 
 class FlowError(UserError):
-    """A flow that cannot be used, with every problem found in it."""
+    """A flow that cannot be used, with every problem found in it, a line for each; `path` names its file where that is not plain to see."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], path: str | PurePath = "") -> None:
         self.problems = tuple(sorted(problems))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        name = PurePath(path).name
+        super().__init__("\n".join(problem.at(name) for problem in self.problems))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -210,7 +210,7 @@ def find_kernel(name: str) -> KernelSpec:
         known = sorted(specs.find_kernel_specs())
         raise SetupError(
             f'There is no kernel "{name}" on this machine.{nearest(name, known)} '
-            f"Installed: {', '.join(known) or 'none (type pip install ipykernel)'}. Choose one with --kernel."
+            f"Installed: {', '.join(known) or 'none (type pip install ipykernel)'}. Install it, or choose another with --kernel."
         ) from None
 
 

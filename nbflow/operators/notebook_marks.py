@@ -13,6 +13,11 @@ _MARK: Final = re.compile(
 )
 
 
+def says_nbflow(source: str) -> bool:
+    """Whether this code uses nbflow's magics or imports it."""
+    return _MARK.search(source) is not None
+
+
 def mentions_nbflow(cells: Iterable[Any]) -> bool:
-    """Whether a code cell uses nbflow's magics or imports it."""
-    return any(cell.cell_type == "code" and _MARK.search(cell.source) for cell in cells)
+    """Whether a code cell of the notebook does."""
+    return any(cell.cell_type == "code" and says_nbflow(cell.source) for cell in cells)

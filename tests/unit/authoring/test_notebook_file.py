@@ -45,7 +45,10 @@ def test_a_notebook_without_metadata_is_taken_for_python(tmp_path: Path) -> None
 
 R_KERNEL = {"kernelspec": {"name": "ir", "display_name": "R", "language": "R"}}
 REFUSED: dict[str, tuple[Any, str]] = {
-    "broken JSON": ('{\n "cells": [,]\n}', "{path} is broken: its JSON is wrong in line 2, column 12 (Expecting value)."),
+    "broken JSON": (
+        '{\n "cells": [,]\n}',
+        "{path} is broken: its JSON is wrong in line 2, column 12 (Expecting value). Restore it from version control, or from .ipynb_checkpoints beside it.",
+    ),
     "no JSON": ("print(1)", "{path} is not a notebook: it is not JSON."),
     "nothing": ("", "{path} is not a notebook: it is empty."),
     "other JSON": ({"a": 1}, "{path} is not a notebook: it has no cells."),
@@ -54,7 +57,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a cell that is none": ({"cells": [{"cell_type": "heading"}]}, "{path} is broken: cell 1 is neither code nor Markdown nor raw text."),
     "an R kernel": (
         {"cells": [], "metadata": R_KERNEL, "nbformat": 4},
-        '{path} is a notebook for R (kernel "R"): nbflow runs Python notebooks only.',
+        '{path} is a notebook for R (kernel "R"), and tasks are Python: choose a Python kernel for it in JupyterLab and save it.',
     ),
     "format 3": (
         {"worksheets": [], "nbformat": 3},
