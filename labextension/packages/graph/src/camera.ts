@@ -30,27 +30,27 @@ export class Camera {
   /** The press that ended last was a drag. */
   dragged = false;
 
-  private width = 0;
-  private height = 0;
-  private content: IRect = { x: 0, y: 0, width: 1, height: 1 };
-  private readonly abort = new AbortController();
+  #width = 0;
+  #height = 0;
+  #content: IRect = { x: 0, y: 0, width: 1, height: 1 };
+  readonly #abort = new AbortController();
 
   constructor(
     private readonly surface: SVGElement,
     private readonly changed: () => void
   ) {
-    const options = { signal: this.abort.signal };
-    surface.addEventListener('pointerdown', event => this.press(event), options);
-    surface.addEventListener('wheel', event => this.wheel(event), { ...options, passive: false });
+    const options = { signal: this.#abort.signal };
+    surface.addEventListener('pointerdown', event => this.#press(event), options);
+    surface.addEventListener('wheel', event => this.#wheel(event), { ...options, passive: false });
   }
 
   setSize(width: number, height: number): void {
-    this.width = width;
-    this.height = height;
+    this.#width = width;
+    this.#height = height;
   }
 
   setContent(content: IRect): void {
-    this.content = content;
+    this.#content = content;
   }
 
   /** What of the drawing is seen, in its own pixels. */
@@ -58,37 +58,37 @@ export class Camera {
     return {
       x: -this.x / this.scale,
       y: -this.y / this.scale,
-      width: this.width / this.scale,
-      height: this.height / this.scale
+      width: this.#width / this.scale,
+      height: this.#height / this.scale
     };
   }
 
   /** The scale at which the whole drawing fits, never larger than life. */
-  fitScale(width = this.width, height = this.height): number {
-    const across = (width - 2 * MARGIN) / Math.max(1, this.content.width);
-    const down = (height - 2 * MARGIN) / Math.max(1, this.content.height);
+  fitScale(width = this.#width, height = this.#height): number {
+    const across = (width - 2 * MARGIN) / Math.max(1, this.#content.width);
+    const down = (height - 2 * MARGIN) / Math.max(1, this.#content.height);
     return Math.max(LEAST, Math.min(1, across, down));
   }
 
   /** See all of it. */
   fit(): void {
     this.scale = this.fitScale();
-    this.x = MARGIN - this.content.x * this.scale;
-    this.y = Math.max(MARGIN, (this.height - this.content.height * this.scale) / 2) - this.content.y * this.scale;
+    this.x = MARGIN - this.#content.x * this.scale;
+    this.y = Math.max(MARGIN, (this.#height - this.#content.height * this.scale) / 2) - this.#content.y * this.scale;
     this.moved = false;
     this.changed();
   }
 
   /** Zoom so that the point (x, y) of the surface stays where it is; without one, its middle. */
-  zoom(factor: number, x = this.width / 2, y = this.height / 2): void {
+  zoom(factor: number, x = this.#width / 2, y = this.#height / 2): void {
     const scale = Math.min(MOST, Math.max(LEAST, this.scale * factor));
     const by = scale / this.scale;
     this.scale = scale;
-    this.moveTo(x - (x - this.x) * by, y - (y - this.y) * by);
+    this.#moveTo(x - (x - this.x) * by, y - (y - this.y) * by);
   }
 
   pan(dx: number, dy: number): void {
-    this.moveTo(this.x + dx, this.y + dy);
+    this.#moveTo(this.x + dx, this.y + dy);
   }
 
   /** Move as little as needed to see this part of the drawing. */
@@ -109,19 +109,23 @@ export class Camera {
   }
 
   dispose(): void {
-    this.abort.abort();
+    this.#abort.abort();
   }
 
-  private moveTo(x: number, y: number): void {
+  #moveTo(x: number, y: number): void {
     this.moved = true;
     const keep = 48; // so much of the drawing is always seen
-    const { content, scale } = this;
-    this.x = Math.min(this.width - keep - content.x * scale, Math.max(keep - (content.x + content.width) * scale, x));
-    this.y = Math.min(this.height - keep - content.y * scale, Math.max(keep - (content.y + content.height) * scale, y));
+    const { scale } = this;
+    const content = this.#content;
+    this.x = Math.min(this.#width - keep - content.x * scale, Math.max(keep - (content.x + content.width) * scale, x));
+    this.y = Math.min(
+      this.#height - keep - content.y * scale,
+      Math.max(keep - (content.y + content.height) * scale, y)
+    );
     this.changed();
   }
 
-  private press(event: PointerEvent): void {
+  #press(event: PointerEvent): void {
     if (event.button !== 0) {
       return;
     }
@@ -129,7 +133,7 @@ export class Camera {
     const start = { x, y };
     this.dragged = false;
     const drag = new AbortController();
-    const options = { signal: AbortSignal.any([drag.signal, this.abort.signal]) };
+    const options = { signal: AbortSignal.any([drag.signal, this.#abort.signal]) };
     const move = (moving: PointerEvent): void => {
       if (!this.dragged && Math.hypot(moving.clientX - start.x, moving.clientY - start.y) < DRAG) {
         return;
@@ -148,7 +152,7 @@ export class Camera {
     window.addEventListener('pointercancel', stop, options);
   }
 
-  private wheel(event: WheelEvent): void {
+  #wheel(event: WheelEvent): void {
     if (!event.ctrlKey && !event.metaKey) {
       return; // the page scrolls
     }

@@ -80,12 +80,12 @@ export class Columns {
   readonly columnOf: number[];
   y: number[];
 
-  private readonly lanes = new Map<string, number>();
-  private columns: number[][];
-  private place: number[] = [];
-  private readonly leftJoints: IJoint[][];
-  private readonly rightJoints: IJoint[][];
-  private readonly ports = new Map<string, number>();
+  readonly #lanes = new Map<string, number>();
+  #columns: number[][];
+  #place: number[] = [];
+  readonly #leftJoints: IJoint[][];
+  readonly #rightJoints: IJoint[][];
+  readonly #ports = new Map<string, number>();
 
   constructor(
     readonly boxes: readonly IBox[],
@@ -95,24 +95,24 @@ export class Columns {
     this.count = 1 + largest(this.rank, -1);
     this.half = boxes.map(box => box.height / 2);
     this.columnOf = [...this.rank];
-    bundles.forEach((bundle, number) => this.addJoints(number, bundle));
-    this.columns = Array.from({ length: this.count }, () => []);
-    this.leftJoints = this.half.map(() => []);
-    this.rightJoints = this.half.map(() => []);
+    bundles.forEach((bundle, number) => this.#addJoints(number, bundle));
+    this.#columns = Array.from({ length: this.count }, () => []);
+    this.#leftJoints = this.half.map(() => []);
+    this.#rightJoints = this.half.map(() => []);
     for (const joint of this.joints) {
-      joint.rights.forEach(element => this.leftJoints[element]!.push(joint));
-      joint.lefts.forEach(element => this.rightJoints[element]!.push(joint));
+      joint.rights.forEach(element => this.#leftJoints[element]!.push(joint));
+      joint.lefts.forEach(element => this.#rightJoints[element]!.push(joint));
     }
-    this.order();
-    this.choosePorts();
+    this.#order();
+    this.#choosePorts();
     this.y = this.half.map(() => 0);
-    this.settleAll();
-    this.straighten();
+    this.#settleAll();
+    this.#straighten();
   }
 
   // --- building -----------------------------------------------------------------------------------------------------
 
-  private addJoints(number: number, bundle: IBundle): void {
+  #addJoints(number: number, bundle: IBundle): void {
     const first = bundle.sources.length ? Math.min(...bundle.sources.map(end => this.rank[end.box]!)) : -1;
     const last = bundle.targets.length
       ? largest(
@@ -124,24 +124,24 @@ export class Columns {
       const element = this.half.length;
       this.half.push(LANE / 2);
       this.columnOf.push(column);
-      this.lanes.set(`${number} ${column}`, element);
+      this.#lanes.set(`${number} ${column}`, element);
       this.laneOf.set(element, number);
     }
     for (let right = first + 1; right <= last; right++) {
-      const lefts = this.at(number, bundle.sources, right - 1);
-      const rights = this.at(number, bundle.targets, right);
+      const lefts = this.#at(number, bundle.sources, right - 1);
+      const rights = this.#at(number, bundle.targets, right);
       this.joints.push({ bundle: number, right, lefts, rights });
     }
   }
 
-  private at(number: number, ends: readonly IEnd[], column: number): number[] {
+  #at(number: number, ends: readonly IEnd[], column: number): number[] {
     const found = new Set<number>();
     for (const end of ends) {
       if (this.rank[end.box] === column) {
         found.add(end.box);
       }
     }
-    const lane = this.lanes.get(`${number} ${column}`);
+    const lane = this.#lanes.get(`${number} ${column}`);
     return lane === undefined ? [...found] : [...found, lane];
   }
 
@@ -152,35 +152,35 @@ export class Columns {
   // --- order within columns -----------------------------------------------------------------------------------------
 
   /** Sweeps to and fro put each element near the middle of its neighbours; the order with the fewest crossings stays, the written one first. */
-  private order(): void {
-    const written = this.written();
+  #order(): void {
+    const written = this.#written();
     const all = this.half.map((_, element) => element);
     all.sort((a, b) => written[a]! - written[b]! || a - b);
     for (const element of all) {
-      this.columns[this.columnOf[element]!]!.push(element);
+      this.#columns[this.columnOf[element]!]!.push(element);
     }
-    this.place = this.half.map(() => 0);
-    this.columns.forEach(column => this.note(column));
-    let best = this.columns.map(column => [...column]);
-    let fewest = this.crossings();
+    this.#place = this.half.map(() => 0);
+    this.#columns.forEach(column => this.#note(column));
+    let best = this.#columns.map(column => [...column]);
+    let fewest = this.#crossings();
     const sweeps = this.half.length > MANY ? 2 : SWEEPS * 2;
     for (let sweep = 0; sweep < sweeps && fewest; sweep++) {
       const forward = sweep % 2 === 0;
       for (let step = 0; step < this.count; step++) {
-        this.sort(forward ? step : this.count - 1 - step, forward);
+        this.#sort(forward ? step : this.count - 1 - step, forward);
       }
-      const crossings = this.crossings();
+      const crossings = this.#crossings();
       if (crossings < fewest) {
-        best = this.columns.map(column => [...column]);
+        best = this.#columns.map(column => [...column]);
         fewest = crossings;
       }
     }
-    this.columns = best;
-    this.columns.forEach(column => this.note(column));
+    this.#columns = best;
+    this.#columns.forEach(column => this.#note(column));
   }
 
   /** Boxes as written; a lane between its sources. */
-  private written(): number[] {
+  #written(): number[] {
     const places = this.boxes.map((_, place) => place);
     for (const number of this.laneOf.values()) {
       const bundle = this.bundles[number]!;
@@ -190,35 +190,35 @@ export class Columns {
     return places;
   }
 
-  private note(column: readonly number[]): void {
+  #note(column: readonly number[]): void {
     column.forEach((element, place) => {
-      this.place[element] = (place + 0.5) / column.length;
+      this.#place[element] = (place + 0.5) / column.length;
     });
   }
 
-  private sort(number: number, forward: boolean): void {
-    const column = this.columns[number]!;
-    const joints = forward ? this.leftJoints : this.rightJoints;
+  #sort(number: number, forward: boolean): void {
+    const column = this.#columns[number]!;
+    const joints = forward ? this.#leftJoints : this.#rightJoints;
     const wish = new Map<number, number>();
     for (const element of column) {
       let total = 0;
       let count = 0;
       for (const joint of joints[element]!) {
         for (const other of forward ? joint.lefts : joint.rights) {
-          total += this.place[other]!;
+          total += this.#place[other]!;
           count++;
         }
       }
-      wish.set(element, count ? total / count : this.place[element]!);
+      wish.set(element, count ? total / count : this.#place[element]!);
     }
     column.sort((a, b) => wish.get(a)! - wish.get(b)!);
-    this.note(column);
+    this.#note(column);
   }
 
   /** How many pairs of lines cross; counted from column to column. */
-  private crossings(): number {
+  #crossings(): number {
     const place: number[] = [];
-    this.columns.forEach(column => column.forEach((element, spot) => (place[element] = spot)));
+    this.#columns.forEach(column => column.forEach((element, spot) => (place[element] = spot)));
     const lines: [number, number][][] = Array.from({ length: this.count + 1 }, () => []);
     for (const joint of this.joints) {
       if (joint.lefts.length && joint.rights.length) {
@@ -232,7 +232,7 @@ export class Columns {
         gutter.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
         total += inversions(
           gutter.map(line => line[1]),
-          this.columns[number]!.length
+          this.#columns[number]!.length
         );
       }
     });
@@ -241,38 +241,40 @@ export class Columns {
 
   // --- ports --------------------------------------------------------------------------------------------------------
 
-  private portOf(element: number, bundle: number, incoming: boolean): string {
+  #portOf(element: number, bundle: number, incoming: boolean): string {
     return `${element} ${bundle} ${incoming ? 'i' : 'o'}`;
   }
 
   /** Routes that meet one side of a box lie 10 px apart, in the order of where they come from or go to. */
-  private choosePorts(): void {
+  #choosePorts(): void {
     this.boxes.forEach((_, element) => {
       if (this.isFrame(element)) {
         return;
       }
       for (const incoming of [true, false]) {
-        const joints = (incoming ? this.leftJoints : this.rightJoints)[element]!;
-        const wishes = joints.map((joint): [number, number] => [this.far(joint, incoming), joint.bundle]);
+        const joints = (incoming ? this.#leftJoints : this.#rightJoints)[element]!;
+        const wishes = joints.map((joint): [number, number] => [this.#far(joint, incoming), joint.bundle]);
         wishes.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
         const step = Math.min(PORT_STEP, Math.floor(PORT_SPAN / Math.max(1, wishes.length - 1)));
         const top = Math.floor(-(step * (wishes.length - 1)) / 2);
-        wishes.forEach(([, bundle], spot) => this.ports.set(this.portOf(element, bundle, incoming), top + spot * step));
+        wishes.forEach(([, bundle], spot) =>
+          this.#ports.set(this.#portOf(element, bundle, incoming), top + spot * step)
+        );
       }
     });
   }
 
-  private far(joint: IJoint, incoming: boolean): number {
+  #far(joint: IJoint, incoming: boolean): number {
     const others = incoming ? joint.lefts : joint.rights;
-    return others.length ? others.reduce((total, other) => total + this.place[other]!, 0) / others.length : 0.5;
+    return others.length ? others.reduce((total, other) => total + this.#place[other]!, 0) / others.length : 0.5;
   }
 
   /** As `spots`, without the edges. */
-  private heights(element: number, bundle: number, incoming: boolean): number[] {
+  #heights(element: number, bundle: number, incoming: boolean): number[] {
     if (this.laneOf.has(element)) {
       return [0];
     }
-    const port = this.ports.get(this.portOf(element, bundle, incoming));
+    const port = this.#ports.get(this.#portOf(element, bundle, incoming));
     if (port !== undefined) {
       return [port];
     }
@@ -280,7 +282,7 @@ export class Columns {
     const found = new Set<number>();
     for (const end of incoming ? whole.targets : whole.sources) {
       if (end.box === element) {
-        found.add(this.offset(element, bundle, end, incoming));
+        found.add(this.#offset(element, bundle, end, incoming));
       }
     }
     return [...found].sort((a, b) => a - b);
@@ -290,13 +292,13 @@ export class Columns {
   spots(element: number, bundle: number, incoming: boolean): [number, EdgeSet][] {
     const whole = this.bundles[bundle]!;
     if (this.laneOf.has(element)) {
-      return [[0, this.through(element, whole)]];
+      return [[0, this.#through(element, whole)]];
     }
     const leaves = new Map<string, number>();
     const found = new Map<number, Set<number>>();
     for (const end of incoming ? whole.targets : whole.sources) {
       if (end.box === element) {
-        const offset = this.offset(element, bundle, end, incoming);
+        const offset = this.#offset(element, bundle, end, incoming);
         leaves.set(end.leaf, offset);
         if (!found.has(offset)) {
           found.set(offset, new Set());
@@ -312,16 +314,16 @@ export class Columns {
     return [...found].sort((a, b) => a[0] - b[0]);
   }
 
-  private offset(element: number, bundle: number, end: IEnd, incoming: boolean): number {
+  #offset(element: number, bundle: number, end: IEnd, incoming: boolean): number {
     const box = this.boxes[element]!;
     const known = incoming ? box.inputs : box.outputs;
     return known
       ? known.get(portKey(end.leaf, this.bundles[bundle]!.data))!
-      : this.ports.get(this.portOf(element, bundle, incoming))!;
+      : this.#ports.get(this.#portOf(element, bundle, incoming))!;
   }
 
   /** The edges that pass a lane: from a source at its left to a target at its right. */
-  private through(lane: number, bundle: IBundle): EdgeSet {
+  #through(lane: number, bundle: IBundle): EdgeSet {
     const column = this.columnOf[lane]!;
     const lefts = new Set(bundle.sources.filter(end => this.rank[end.box]! < column).map(end => end.leaf));
     const rights = new Set(bundle.targets.filter(end => this.rank[end.box]! > column).map(end => end.leaf));
@@ -336,31 +338,31 @@ export class Columns {
 
   // --- heights ------------------------------------------------------------------------------------------------------
 
-  private settleAll(): void {
-    for (const column of this.columns) {
+  #settleAll(): void {
+    for (const column of this.#columns) {
       let depth = 0;
       column.forEach((element, spot) => {
-        depth += spot ? this.apart(column[spot - 1]!, element) : 0;
+        depth += spot ? this.#apart(column[spot - 1]!, element) : 0;
         this.y[element] = depth;
       });
     }
     for (let sweep = 0; sweep < SWEEPS; sweep++) {
       for (let number = 1; number < this.count; number++) {
-        this.settle(number, true, false);
+        this.#settle(number, true, false);
       }
       for (let number = this.count - 2; number >= 0; number--) {
-        this.settle(number, false, true);
+        this.#settle(number, false, true);
       }
     }
     for (let number = 0; number < this.count; number++) {
-      this.settle(number, true, number === 0);
+      this.#settle(number, true, number === 0);
     }
     let top = Infinity;
     this.y.forEach((y, element) => (top = Math.min(top, y - this.half[element]!)));
     this.y = this.y.map(y => round(y - top));
   }
 
-  private apart(upper: number, lower: number): number {
+  #apart(upper: number, lower: number): number {
     const lanes = Number(this.laneOf.has(upper)) + Number(this.laneOf.has(lower));
     const frames = this.isFrame(upper) || this.isFrame(lower);
     const gap = lanes === 2 ? 0 : frames ? FRAME_GAP : GAP;
@@ -368,15 +370,15 @@ export class Columns {
   }
 
   /** Each element as near to its neighbours' height as order and gaps allow (least squares, by pooling adjacent violators). */
-  private settle(number: number, left: boolean, right: boolean): void {
-    const elements = this.columns[number]!;
+  #settle(number: number, left: boolean, right: boolean): void {
+    const elements = this.#columns[number]!;
     const depths: number[] = [];
     let depth = 0;
     const blocks: [number, number, number][] = []; // mean, weight, how many
     elements.forEach((element, spot) => {
-      depth += spot ? this.apart(elements[spot - 1]!, element) : 0;
+      depth += spot ? this.#apart(elements[spot - 1]!, element) : 0;
       depths.push(depth);
-      const [wish, insists] = this.wish(element, left, right);
+      const [wish, insists] = this.#wish(element, left, right);
       let mean = wish - depth;
       let weight = insists;
       let count = 1;
@@ -398,7 +400,7 @@ export class Columns {
   }
 
   /** The height this element would like, and how much it insists; lanes insist most, so that they run straight. */
-  private wish(element: number, left: boolean, right: boolean): [number, number] {
+  #wish(element: number, left: boolean, right: boolean): [number, number] {
     const wishes: number[] = [];
     for (const [incoming, wanted] of [
       [true, left],
@@ -407,10 +409,10 @@ export class Columns {
       if (!wanted) {
         continue;
       }
-      for (const joint of (incoming ? this.leftJoints : this.rightJoints)[element]!) {
-        const own = median(this.heights(element, joint.bundle, incoming));
+      for (const joint of (incoming ? this.#leftJoints : this.#rightJoints)[element]!) {
+        const own = median(this.#heights(element, joint.bundle, incoming));
         for (const other of incoming ? joint.lefts : joint.rights) {
-          for (const height of this.heights(other, joint.bundle, !incoming)) {
+          for (const height of this.#heights(other, joint.bundle, !incoming)) {
             wishes.push(this.y[other]! + height - own);
           }
         }
@@ -420,35 +422,35 @@ export class Columns {
   }
 
   /** A line that would jog by a few pixels is drawn straight instead: its port moves along the box's side, its lanes with it. */
-  private straighten(): void {
+  #straighten(): void {
     for (const joint of this.joints) {
-      this.levelLanes(joint);
-      const { jog, left, right } = this.leastJog(joint);
+      this.#levelLanes(joint);
+      const { jog, left, right } = this.#leastJog(joint);
       if (!jog || Math.abs(jog) > PORT_STEP) {
         continue;
       }
-      const moved = joint.rights.length === 1 && this.move(right, joint.bundle, jog, true);
+      const moved = joint.rights.length === 1 && this.#move(right, joint.bundle, jog, true);
       if (!moved && joint.lefts.length === 1) {
         if (joint.rights.length === 1) {
-          this.moveBack(left, joint.bundle, -jog);
+          this.#moveBack(left, joint.bundle, -jog);
         } else {
-          this.move(left, joint.bundle, -jog, false);
+          this.#move(left, joint.bundle, -jog, false);
         }
       }
     }
   }
 
   /** How much lower the straightest line of a star begins than it ends, with its two elements. */
-  private leastJog(joint: IJoint): { jog: number; left: number; right: number } {
+  #leastJog(joint: IJoint): { jog: number; left: number; right: number } {
     let least = { jog: 0, left: 0, right: 0 };
     if (joint.lefts.length > 1 && joint.rights.length > 1) {
       return least;
     }
     let found = false;
     for (const left of joint.lefts) {
-      const starts = this.heights(left, joint.bundle, false);
+      const starts = this.#heights(left, joint.bundle, false);
       for (const right of starts.length === 1 ? joint.rights : []) {
-        const ends = this.heights(right, joint.bundle, true);
+        const ends = this.#heights(right, joint.bundle, true);
         if (ends.length === 1) {
           const jog = round(this.y[left]! + starts[0]! - this.y[right]! - ends[0]!);
           if (!found || Math.abs(jog) < Math.abs(least.jog)) {
@@ -462,48 +464,48 @@ export class Columns {
   }
 
   /** Two lanes of one bundle side by side: the right one takes the height of the left one when there is room. */
-  private levelLanes(joint: IJoint): void {
+  #levelLanes(joint: IJoint): void {
     const left = joint.lefts.find(element => this.laneOf.has(element));
     const right = joint.rights.find(element => this.laneOf.has(element));
     if (left !== undefined && right !== undefined) {
       const jog = round(this.y[left]! - this.y[right]!);
-      if (jog && Math.abs(jog) <= PORT_STEP && this.hasRoom(right, jog)) {
+      if (jog && Math.abs(jog) <= PORT_STEP && this.#hasRoom(right, jog)) {
         this.y[right]! += jog;
       }
     }
   }
 
   /** Move the port a line comes from, and the lanes in between; nothing moves when one of them cannot. */
-  private moveBack(start: number, bundle: number, by: number): void {
+  #moveBack(start: number, bundle: number, by: number): void {
     const lanes: number[] = [];
     let element = start;
     while (this.laneOf.has(element)) {
       lanes.push(element);
-      const joint = this.leftJoints[element]![0]!;
-      if (joint.lefts.length !== 1 || joint.rights.length !== 1 || !this.hasRoom(element, by)) {
+      const joint = this.#leftJoints[element]![0]!;
+      if (joint.lefts.length !== 1 || joint.rights.length !== 1 || !this.#hasRoom(element, by)) {
         return;
       }
       element = joint.lefts[0]!;
     }
-    if (this.move(element, bundle, by, false)) {
+    if (this.#move(element, bundle, by, false)) {
       lanes.forEach(lane => (this.y[lane]! += by));
     }
   }
 
-  private hasRoom(lane: number, by: number): boolean {
-    const column = this.columns[this.columnOf[lane]!]!;
+  #hasRoom(lane: number, by: number): boolean {
+    const column = this.#columns[this.columnOf[lane]!]!;
     const spot = column.indexOf(lane);
     const other = column[by < 0 ? spot - 1 : spot + 1];
     if (other === undefined) {
       return true;
     }
     const room = by < 0 ? this.y[lane]! + by - this.y[other]! : this.y[other]! - this.y[lane]! - by;
-    return room >= this.apart(lane, other) - SLACK;
+    return room >= this.#apart(lane, other) - SLACK;
   }
 
-  private move(element: number, bundle: number, by: number, incoming: boolean): boolean {
-    const port = this.portOf(element, bundle, incoming);
-    const now = this.ports.get(port);
+  #move(element: number, bundle: number, by: number, incoming: boolean): boolean {
+    const port = this.#portOf(element, bundle, incoming);
+    const now = this.#ports.get(port);
     if (now === undefined) {
       return false;
     }
@@ -511,13 +513,13 @@ export class Columns {
     if (Math.abs(wanted) > PORT_SPAN / 2) {
       return false;
     }
-    for (const joint of (incoming ? this.leftJoints : this.rightJoints)[element]!) {
-      const other = this.ports.get(this.portOf(element, joint.bundle, incoming))!;
+    for (const joint of (incoming ? this.#leftJoints : this.#rightJoints)[element]!) {
+      const other = this.#ports.get(this.#portOf(element, joint.bundle, incoming))!;
       if (joint.bundle !== bundle && Math.abs(wanted - other) < PORT_STEP - 2) {
         return false;
       }
     }
-    this.ports.set(port, wanted);
+    this.#ports.set(port, wanted);
     return true;
   }
 }

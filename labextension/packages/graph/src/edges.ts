@@ -11,21 +11,21 @@ export class EdgeLayer {
   readonly element = svg('g', { class: 'nbflow-edges', 'aria-hidden': 'true' });
   readonly hot = svg('g', { class: 'nbflow-hot', 'aria-hidden': 'true' });
 
-  private drawn: ILayout | null = null;
-  private dim: ReadonlySet<number> = new Set();
+  #drawn: ILayout | null = null;
+  #dim: ReadonlySet<number> = new Set();
 
   draw(layout: ILayout, dim: ReadonlySet<number>): void {
-    this.drawn = layout;
-    this.dim = dim;
-    this.fill(this.element, () => true);
+    this.#drawn = layout;
+    this.#dim = dim;
+    this.#fill(this.element, () => true);
     this.hot.replaceChildren();
   }
 
   /** Edges to tasks that were skipped are drawn as the way not taken. */
   setDim(dim: ReadonlySet<number>): void {
-    const same = dim.size === this.dim.size && [...dim].every(edge => this.dim.has(edge));
-    if (this.drawn && !same) {
-      this.draw(this.drawn, dim);
+    const same = dim.size === this.#dim.size && [...dim].every(edge => this.#dim.has(edge));
+    if (this.#drawn && !same) {
+      this.draw(this.#drawn, dim);
     }
   }
 
@@ -36,7 +36,7 @@ export class EdgeLayer {
       this.hot.replaceChildren();
       return;
     }
-    this.fill(this.hot, passing => {
+    this.#fill(this.hot, passing => {
       for (const edge of passing) {
         if (edges.has(edge)) {
           return true;
@@ -46,17 +46,17 @@ export class EdgeLayer {
     });
   }
 
-  private fill(target: SVGElement, wanted: (edges: EdgeSet) => boolean): void {
+  #fill(target: SVGElement, wanted: (edges: EdgeSet) => boolean): void {
     const lines: Record<Kind, string[]> = { data: [], order: [], dim: [] };
     const tips: Record<Kind, string[]> = { data: [], order: [], dim: [] };
-    for (const stroke of this.drawn?.strokes ?? []) {
+    for (const stroke of this.#drawn?.strokes ?? []) {
       if (wanted(stroke.edges)) {
-        lines[this.kind(stroke.data, stroke.edges)].push(stroke.path);
+        lines[this.#kind(stroke.data, stroke.edges)].push(stroke.path);
       }
     }
-    for (const tip of this.drawn?.tips ?? []) {
+    for (const tip of this.#drawn?.tips ?? []) {
       if (wanted(tip.edges)) {
-        const kind = this.kind(tip.data, tip.edges);
+        const kind = this.#kind(tip.data, tip.edges);
         tips[kind].push(tipPath(tip, kind));
       }
     }
@@ -71,10 +71,10 @@ export class EdgeLayer {
     );
   }
 
-  private kind(data: boolean, edges: EdgeSet): Kind {
+  #kind(data: boolean, edges: EdgeSet): Kind {
     let dim = edges.size > 0;
     for (const edge of edges) {
-      dim &&= this.dim.has(edge);
+      dim &&= this.#dim.has(edge);
     }
     return dim ? 'dim' : data ? 'data' : 'order';
   }

@@ -113,17 +113,17 @@ function nodeWidth(label: string): number {
 class Level {
   readonly width: number;
   readonly height: number;
-  private readonly columns: Columns;
-  private readonly inside: ReadonlyMap<string, Level>;
-  private readonly alone: readonly string[];
-  private readonly aloneTop: number;
-  private readonly aloneWidth: number;
-  private readonly items: readonly string[];
-  private readonly leafWidth: number[];
-  private readonly wide: number[];
-  private readonly trunks: [IJoint, Trunk][][];
-  private readonly tracks: number[];
-  private readonly x: number[] = [];
+  readonly #columns: Columns;
+  readonly #inside: ReadonlyMap<string, Level>;
+  readonly #alone: readonly string[];
+  readonly #aloneTop: number;
+  readonly #aloneWidth: number;
+  readonly #items: readonly string[];
+  readonly #leafWidth: number[];
+  readonly #wide: number[];
+  readonly #trunks: [IJoint, Trunk][][];
+  readonly #tracks: number[];
+  readonly #x: number[] = [];
 
   constructor(
     private readonly levels: ILevels,
@@ -131,98 +131,100 @@ class Level {
   ) {
     const items = levels.children.get(frame)!;
     const links = levels.links.get(frame) ?? [];
-    this.inside = new Map(items.filter(item => levels.children.has(item)).map(item => [item, new Level(levels, item)]));
-    const linked = new Set(links.flatMap(link => [link.source, link.target]));
-    const alone = items.filter(item => !linked.has(item) && !this.inside.has(item));
-    this.alone = alone.length > BLOCK_ROWS ? alone : [];
-    const apart = new Set(this.alone);
-    this.items = items.filter(item => !apart.has(item));
-    this.columns = new Columns(
-      this.items.map(item => this.box(item)),
-      bundlesOf(this.items, links)
+    this.#inside = new Map(
+      items.filter(item => levels.children.has(item)).map(item => [item, new Level(levels, item)])
     );
-    const { boxes, count, rank } = this.columns;
-    this.leafWidth = Array.from({ length: count }, () => NODE_WIDTH);
-    this.wide = Array.from({ length: count }, () => 0);
+    const linked = new Set(links.flatMap(link => [link.source, link.target]));
+    const alone = items.filter(item => !linked.has(item) && !this.#inside.has(item));
+    this.#alone = alone.length > BLOCK_ROWS ? alone : [];
+    const apart = new Set(this.#alone);
+    this.#items = items.filter(item => !apart.has(item));
+    this.#columns = new Columns(
+      this.#items.map(item => this.#box(item)),
+      bundlesOf(this.#items, links)
+    );
+    const { boxes, count, rank } = this.#columns;
+    this.#leafWidth = Array.from({ length: count }, () => NODE_WIDTH);
+    this.#wide = Array.from({ length: count }, () => 0);
     boxes.forEach((box, element) => {
       const column = rank[element]!;
-      this.wide[column] = Math.max(this.wide[column]!, box.width);
-      if (!this.columns.isFrame(element)) {
-        this.leafWidth[column] = Math.max(this.leafWidth[column]!, box.width);
+      this.#wide[column] = Math.max(this.#wide[column]!, box.width);
+      if (!this.#columns.isFrame(element)) {
+        this.#leafWidth[column] = Math.max(this.#leafWidth[column]!, box.width);
       }
     });
-    this.trunks = Array.from({ length: count + 1 }, () => []);
-    for (const joint of this.columns.joints) {
-      this.trunks[joint.right]!.push([joint, this.trunk(joint)]);
+    this.#trunks = Array.from({ length: count + 1 }, () => []);
+    for (const joint of this.#columns.joints) {
+      this.#trunks[joint.right]!.push([joint, this.#trunk(joint)]);
     }
-    this.tracks = this.trunks.map(gutter => assignTracks(gutter.map(([, trunk]) => trunk)));
+    this.#tracks = this.#trunks.map(gutter => assignTracks(gutter.map(([, trunk]) => trunk)));
     let right = 0;
-    this.wide.forEach((wide, column) => {
-      const left = column ? right + gutterWidth(this.tracks[column]!) : 0;
-      this.x.push(left);
+    this.#wide.forEach((wide, column) => {
+      const left = column ? right + gutterWidth(this.#tracks[column]!) : 0;
+      this.#x.push(left);
       right = left + wide;
     });
     const bottom = largest(
-      this.columns.half.map((half, element) => this.columns.y[element]! + half),
+      this.#columns.half.map((half, element) => this.#columns.y[element]! + half),
       0
     );
-    this.aloneTop = round(bottom) + (this.items.length ? 2 * GAP : 0);
-    const [rows, across] = this.block();
-    this.aloneWidth = largest(
-      this.alone.map(item => nodeWidth(this.label(item))),
+    this.#aloneTop = round(bottom) + (this.#items.length ? 2 * GAP : 0);
+    const [rows, across] = this.#block();
+    this.#aloneWidth = largest(
+      this.#alone.map(item => nodeWidth(this.#label(item))),
       0
     );
-    this.width = Math.max(right, across * (this.aloneWidth + GUTTER) - GUTTER);
-    const height = this.alone.length ? this.aloneTop + rows * (NODE_HEIGHT + GAP) - GAP : round(bottom);
+    this.width = Math.max(right, across * (this.#aloneWidth + GUTTER) - GUTTER);
+    const height = this.#alone.length ? this.#aloneTop + rows * (NODE_HEIGHT + GAP) - GAP : round(bottom);
     this.height = height + (height % 2);
   }
 
   // --- measuring ----------------------------------------------------------------------------------------------------
 
-  private label(item: string): string {
+  #label(item: string): string {
     const own = item.startsWith(this.frame) ? item.slice(this.frame.length) : item;
     return own.replace(/\.$/, '');
   }
 
-  private box(item: string): IBox {
-    const inside = this.inside.get(item);
+  #box(item: string): IBox {
+    const inside = this.#inside.get(item);
     if (!inside) {
-      return { key: item, width: nodeWidth(this.label(item)), height: NODE_HEIGHT };
+      return { key: item, width: nodeWidth(this.#label(item)), height: NODE_HEIGHT };
     }
     const height = inside.height + HEADER + PAD;
-    const width = Math.max(inside.width + 2 * PAD, Math.ceil(textWidth(this.label(item)) + 96));
+    const width = Math.max(inside.width + 2 * PAD, Math.ceil(textWidth(this.#label(item)) + 96));
     const middle = HEADER - Math.floor(height / 2);
-    return { key: item, width, height, inputs: inside.ports(true, middle), outputs: inside.ports(false, middle) };
+    return { key: item, width, height, inputs: inside.#ports(true, middle), outputs: inside.#ports(false, middle) };
   }
 
   /** Rows and columns of the tasks that stand alone. */
-  private block(): [number, number] {
-    if (!this.alone.length) {
+  #block(): [number, number] {
+    if (!this.#alone.length) {
       return [0, 0];
     }
-    const across = Math.ceil(this.alone.length / BLOCK_ROWS);
-    return [Math.ceil(this.alone.length / across), across];
+    const across = Math.ceil(this.#alone.length / BLOCK_ROWS);
+    return [Math.ceil(this.#alone.length / across), across];
   }
 
-  private trunk(joint: IJoint): Trunk {
-    const data = this.columns.bundles[joint.bundle]!.data;
-    const lefts = joint.lefts.flatMap(element => this.spots(element, joint, false));
-    const rights = joint.rights.flatMap(element => this.spots(element, joint, true));
+  #trunk(joint: IJoint): Trunk {
+    const data = this.#columns.bundles[joint.bundle]!.data;
+    const lefts = joint.lefts.flatMap(element => this.#spots(element, joint, false));
+    const rights = joint.rights.flatMap(element => this.#spots(element, joint, true));
     return new Trunk(data, lefts.length ? lefts : rights, rights.length ? rights : lefts);
   }
 
-  private spots(element: number, joint: IJoint, incoming: boolean): ISpot[] {
-    const y = this.columns.y[element]!;
-    const tip = incoming && element < this.items.length && !this.columns.isFrame(element);
-    const found = this.columns.spots(element, joint.bundle, incoming);
+  #spots(element: number, joint: IJoint, incoming: boolean): ISpot[] {
+    const y = this.#columns.y[element]!;
+    const tip = incoming && element < this.#items.length && !this.#columns.isFrame(element);
+    const found = this.#columns.spots(element, joint.bundle, incoming);
     return found.map(([offset, edges]) => ({ y: round(y + offset), edges, tip }));
   }
 
   /** Where edges from outside come in, or go out, as heights of the frame `middle` above or below this inside. */
-  private ports(incoming: boolean, middle: number): Ports {
+  #ports(incoming: boolean, middle: number): Ports {
     const found = new Map<string, number>();
-    for (const [joint, trunk] of (incoming ? this.trunks[0] : this.trunks.at(-1)) ?? []) {
-      const bundle = this.columns.bundles[joint.bundle]!;
+    for (const [joint, trunk] of (incoming ? this.#trunks[0] : this.#trunks.at(-1)) ?? []) {
+      const bundle = this.#columns.bundles[joint.bundle]!;
       for (const end of incoming ? bundle.targets : bundle.sources) {
         found.set(portKey(end.leaf, bundle.data), trunk.low + middle);
       }
@@ -234,16 +236,16 @@ class Level {
 
   /** Draw with the top left corner of this level at (x, y); a frame's right border is at x + outerWidth - PAD. */
   draw(pen: IPen, x: number, y: number, outerWidth: number): void {
-    const { columns } = this;
-    columns.boxes.forEach((box, element) => this.drawBox(pen, element, box, x, y));
+    const columns = this.#columns;
+    columns.boxes.forEach((box, element) => this.#drawBox(pen, element, box, x, y));
     for (const [element, bundle] of columns.laneOf) {
-      this.drawLane(pen, element, bundle, x, y);
+      this.#drawLane(pen, element, bundle, x, y);
     }
-    this.trunks.forEach((gutter, number) => {
-      const left = x + (number ? this.x[number - 1]! + this.wide[number - 1]! : -PAD);
-      const right = number < this.x.length ? x + this.x[number]! : x + outerWidth - PAD;
+    this.#trunks.forEach((gutter, number) => {
+      const left = x + (number ? this.#x[number - 1]! + this.#wide[number - 1]! : -PAD);
+      const right = number < this.#x.length ? x + this.#x[number]! : x + outerWidth - PAD;
       for (const [joint, trunk] of gutter) {
-        const at = trunkX(left, Math.max(0, trunk.track), this.tracks[number]!);
+        const at = trunkX(left, Math.max(0, trunk.track), this.#tracks[number]!);
         const moved = trunk.movedDown(y);
         pen.strokes.push(...strokes(moved, left, right, at));
         for (const spot of moved.rights) {
@@ -251,53 +253,61 @@ class Level {
             pen.tips.push({ x: right, y: spot.y, data: trunk.data, edges: spot.edges });
           }
         }
-        joint.lefts.forEach(element => this.drawStub(pen, element, joint.bundle, left, y));
+        joint.lefts.forEach(element => this.#drawStub(pen, element, joint.bundle, left, y));
       }
     });
-    const [rows] = this.block();
-    this.alone.forEach((item, place) => {
-      const left = x + Math.floor(place / rows) * (this.aloneWidth + GUTTER);
-      this.drawNode(pen, item, left, y + this.aloneTop + (place % rows) * (NODE_HEIGHT + GAP), this.aloneWidth);
+    const [rows] = this.#block();
+    this.#alone.forEach((item, place) => {
+      const left = x + Math.floor(place / rows) * (this.#aloneWidth + GUTTER);
+      this.#drawNode(pen, item, left, y + this.#aloneTop + (place % rows) * (NODE_HEIGHT + GAP), this.#aloneWidth);
     });
   }
 
-  private drawBox(pen: IPen, element: number, box: IBox, x: number, y: number): void {
-    const column = this.columns.rank[element]!;
-    const left = x + this.x[column]!;
-    const top = y + this.columns.y[element]! - box.height / 2;
-    const inside = this.inside.get(box.key);
+  #drawBox(pen: IPen, element: number, box: IBox, x: number, y: number): void {
+    const column = this.#columns.rank[element]!;
+    const left = x + this.#x[column]!;
+    const top = y + this.#columns.y[element]! - box.height / 2;
+    const inside = this.#inside.get(box.key);
     if (!inside) {
-      this.drawNode(pen, box.key, left, top, this.leafWidth[column]!);
+      this.#drawNode(pen, box.key, left, top, this.#leafWidth[column]!);
       return;
     }
     const group = box.key.slice(0, -1);
-    pen.frames.push({ group, label: this.label(box.key), x: left, y: top, width: box.width, height: box.height });
+    pen.frames.push({ group, label: this.#label(box.key), x: left, y: top, width: box.width, height: box.height });
     inside.draw(pen, left + PAD, top + HEADER, box.width);
   }
 
-  private drawNode(pen: IPen, item: string, x: number, y: number, width: number): void {
+  #drawNode(pen: IPen, item: string, x: number, y: number, width: number): void {
     const members = this.levels.members.get(item) ?? [];
-    pen.nodes.push({ id: item.replace(/\.$/, ''), label: this.label(item), x, y, width, height: NODE_HEIGHT, members });
+    pen.nodes.push({
+      id: item.replace(/\.$/, ''),
+      label: this.#label(item),
+      x,
+      y,
+      width,
+      height: NODE_HEIGHT,
+      members
+    });
   }
 
-  private drawLane(pen: IPen, element: number, bundle: number, x: number, y: number): void {
-    const column = this.columns.columnOf[element]!;
-    const left = x + this.x[column]!;
-    for (const [offset, edges] of this.columns.spots(element, bundle, true)) {
-      const at = y + this.columns.y[element]! + offset;
-      pen.strokes.push(level(at, left, left + this.wide[column]!, this.columns.bundles[bundle]!.data, edges));
+  #drawLane(pen: IPen, element: number, bundle: number, x: number, y: number): void {
+    const column = this.#columns.columnOf[element]!;
+    const left = x + this.#x[column]!;
+    for (const [offset, edges] of this.#columns.spots(element, bundle, true)) {
+      const at = y + this.#columns.y[element]! + offset;
+      pen.strokes.push(level(at, left, left + this.#wide[column]!, this.#columns.bundles[bundle]!.data, edges));
     }
   }
 
   /** From a box that is narrower than its column to the gutter. */
-  private drawStub(pen: IPen, element: number, bundle: number, edge: number, y: number): void {
-    const { columns } = this;
+  #drawStub(pen: IPen, element: number, bundle: number, edge: number, y: number): void {
+    const columns = this.#columns;
     if (columns.laneOf.has(element)) {
       return;
     }
     const column = columns.rank[element]!;
-    const own = columns.isFrame(element) ? columns.boxes[element]!.width : this.leafWidth[column]!;
-    const start = edge - this.wide[column]! + own;
+    const own = columns.isFrame(element) ? columns.boxes[element]!.width : this.#leafWidth[column]!;
+    const start = edge - this.#wide[column]! + own;
     if (start < edge) {
       for (const [offset, edges] of columns.spots(element, bundle, false)) {
         const at = y + columns.y[element]! + offset;

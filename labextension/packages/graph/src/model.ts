@@ -30,53 +30,55 @@ export class FlowModel {
   sentence = '';
   edges: readonly IEdge[] = [];
 
-  private readonly all = new Map<string, ITask>();
-  private above = new Map<string, string[]>();
-  private below = new Map<string, string[]>();
-  private key = '';
-  private readonly listeners = new Set<(change: IModelChange) => void>();
+  readonly #all = new Map<string, ITask>();
+  #above = new Map<string, string[]>();
+  #below = new Map<string, string[]>();
+  #short = new Map<string, number>();
+  #key = '';
+  readonly #listeners = new Set<(change: IModelChange) => void>();
 
   /** Takes a whole payload; tells what of it is new. */
   update(payload: IGraphPayload): void {
     const key = structureOf(payload);
-    const structure = key !== this.key;
-    this.key = key;
+    const structure = key !== this.#key;
+    this.#key = key;
     this.flow = payload.flow;
     this.state = payload.state ?? null;
     this.runId = payload.run_id ?? null;
     this.sentence = payload.sentence ?? '';
     if (structure) {
       this.edges = payload.edges;
-      this.all.clear();
-      this.above = neighbours(payload.edges, 'to', 'from');
-      this.below = neighbours(payload.edges, 'from', 'to');
+      this.#all.clear();
+      this.#short = shortNames(payload);
+      this.#above = neighbours(payload.edges, 'to', 'from');
+      this.#below = neighbours(payload.edges, 'from', 'to');
     }
     const changed = new Set<string>();
     for (const task of payload.tasks) {
-      const before = this.all.get(task.id);
+      const before = this.#all.get(task.id);
       if (!before || !sameStatus(before, task)) {
-        this.all.set(task.id, task);
+        this.#all.set(task.id, task);
         changed.add(task.id);
       }
     }
-    this.tell({ structure, tasks: changed });
+    this.#tell({ structure, tasks: changed });
   }
 
   /** Takes what changed. Tasks the flow does not have are passed over. */
   apply(delta: StatusDelta): void {
     const changed = new Set<string>();
     for (const [id, status] of Object.entries(delta)) {
-      const before = this.all.get(id);
+      const before = this.#all.get(id);
       if (before) {
         const after = { ...before, ...status };
         if (!sameStatus(before, after)) {
-          this.all.set(id, after);
+          this.#all.set(id, after);
           changed.add(id);
         }
       }
     }
     if (changed.size) {
-      this.tell({ structure: false, tasks: changed });
+      this.#tell({ structure: false, tasks: changed });
     }
   }
 
@@ -85,34 +87,34 @@ export class FlowModel {
     this.state = run.state ?? null;
     this.runId = run.run_id ?? null;
     this.sentence = run.sentence ?? this.sentence;
-    this.tell({ structure: false, tasks: new Set() });
+    this.#tell({ structure: false, tasks: new Set() });
   }
 
   get ids(): string[] {
-    return [...this.all.keys()];
+    return [...this.#all.keys()];
   }
 
   get tasks(): ITask[] {
-    return [...this.all.values()];
+    return [...this.#all.values()];
   }
 
   task(id: string): ITask | undefined {
-    return this.all.get(id);
+    return this.#all.get(id);
   }
 
   upstream(id: string): readonly string[] {
-    return this.above.get(id) ?? [];
+    return this.#above.get(id) ?? [];
   }
 
   downstream(id: string): readonly string[] {
-    return this.below.get(id) ?? [];
+    return this.#below.get(id) ?? [];
   }
 
   /** How many of these tasks are drawn how; copies of a mapped task count one by one. */
-  looks(ids: Iterable<string> = this.all.keys()): Map<LookName, number> {
+  looks(ids: Iterable<string> = this.#all.keys()): Map<LookName, number> {
     const found = new Map<LookName, number>();
     for (const id of ids) {
-      const task = this.all.get(id);
+      const task = this.#all.get(id);
       if (task) {
         const look = lookOf(task);
         found.set(look, (found.get(look) ?? 0) + 1);
@@ -121,20 +123,35 @@ export class FlowModel {
     return found;
   }
 
-  /** Returns the way to stop listening. */
-  listen(listener: (change: IModelChange) => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+  /** A task's name in lists: without its group, unless another task has that name too. */
+  label(id: string): string {
+    const short = id.slice(id.lastIndexOf('.') + 1);
+    return this.#short.get(short) === 1 ? short : id;
   }
 
-  private tell(change: IModelChange): void {
-    this.listeners.forEach(listener => listener(change));
+  /** Returns the way to stop listening. */
+  listen(listener: (change: IModelChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #tell(change: IModelChange): void {
+    this.#listeners.forEach(listener => listener(change));
   }
 }
 
 function structureOf(payload: IGraphPayload): string {
   const tasks = payload.tasks.map(task => [task.id, task.kind ?? '', Boolean(task.counts)]);
   return JSON.stringify([payload.flow, tasks, payload.edges.map(edge => [edge.from, edge.to, edge.names ?? []])]);
+}
+
+function shortNames(payload: IGraphPayload): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const { id } of payload.tasks) {
+    const short = id.slice(id.lastIndexOf('.') + 1);
+    found.set(short, (found.get(short) ?? 0) + 1);
+  }
+  return found;
 }
 
 function neighbours(edges: readonly IEdge[], key: 'from' | 'to', value: 'from' | 'to'): Map<string, string[]> {

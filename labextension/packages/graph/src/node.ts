@@ -27,13 +27,13 @@ export class NodeView {
   /** How it is drawn now. */
   look: LookName = 'pending';
 
-  private readonly glyph = svg('g', { class: 'nbflow-ink', transform: 'translate(12 14)' });
-  private readonly box: SVGElement;
-  private readonly meta = svg('text', { class: 'nbflow-meta', x: NAME_LEFT, y: 34 });
-  private readonly bars = svg('g', { class: 'nbflow-bars' });
-  private readonly copies = svg('text', { class: 'nbflow-meta nbflow-copies', y: 19, 'text-anchor': 'end' });
-  private drawn: LookName | '' = '';
-  private barKey = '';
+  readonly #glyph = svg('g', { class: 'nbflow-ink', transform: 'translate(12 14)' });
+  readonly #box: SVGElement;
+  readonly #meta = svg('text', { class: 'nbflow-meta', x: NAME_LEFT, y: 34 });
+  readonly #bars = svg('g', { class: 'nbflow-bars' });
+  readonly #copies = svg('text', { class: 'nbflow-meta nbflow-copies', y: 19, 'text-anchor': 'end' });
+  #drawn: LookName | '' = '';
+  #barKey = '';
 
   constructor(
     readonly place: INode,
@@ -51,17 +51,17 @@ export class NodeView {
     const right = width - NAME_LEFT - NAME_RIGHT - (place.members.length ? 12 : task?.counts ? 36 : 0);
     const name = svg('text', { class: 'nbflow-name', x: NAME_LEFT, y: 19 }, fit(label, right, 13, true));
     const inner = { x: 0.5, y: 0.5, width: width - 1, height: height - 1, rx: 4 };
-    this.box = svg('rect', { class: 'nbflow-box', ...inner });
+    this.#box = svg('rect', { class: 'nbflow-box', ...inner });
     if (task?.counts) {
       this.element.append(
         ...[6, 3].map(by => svg('rect', { ...inner, class: 'nbflow-paper', x: by + 0.5, y: by + 0.5 }))
       );
     }
     const ring = svg('rect', { class: 'nbflow-ring', x: -3, y: -3, width: width + 6, height: height + 6, rx: 6 });
-    this.element.append(this.box, this.bars, this.glyph, name, this.meta, this.far(), ring);
-    this.copies.setAttribute('x', String(width - NAME_RIGHT));
+    this.element.append(this.#box, this.#bars, this.#glyph, name, this.#meta, this.#far(), ring);
+    this.#copies.setAttribute('x', String(width - NAME_RIGHT));
     if (task?.counts) {
-      this.element.append(this.copies);
+      this.element.append(this.#copies);
     }
     const mark = place.members.length ? '' : (KINDS[task?.kind ?? ''] ?? '');
     if (mark) {
@@ -79,87 +79,87 @@ export class NodeView {
     const { members, id } = this.place;
     const task = this.model.task(id);
     if (members.length) {
-      this.group(members);
+      this.#group(members);
     } else if (task) {
-      this.task(task);
+      this.#task(task);
     }
   }
 
-  private task(task: ITask): void {
-    this.show(lookOf(task), nodeLine(task, this.model), spoken(task, this.model));
+  #task(task: ITask): void {
+    this.#show(lookOf(task), nodeLine(task, this.model), spoken(task, this.model));
     if (task.counts) {
-      this.mapped(task.counts, task.id);
+      this.#mapped(task.counts, task.id);
     } else {
       const known = task.state === 'running' && typeof task.progress === 'number';
-      this.progress(known ? Math.min(1, Math.max(0, task.progress ?? 0)) : null);
+      this.#progress(known ? Math.min(1, Math.max(0, task.progress ?? 0)) : null);
     }
   }
 
-  private group(members: readonly string[]): void {
+  #group(members: readonly string[]): void {
     const looks = this.model.looks(members);
     const started = members.some(id => this.model.task(id)?.state);
     const line = groupCounts(looks, started);
-    this.show(wholeLook(looks), line, `Group ${this.place.id}, ${started ? tally(looks) : line}, folded`);
-    this.split(looks, members.length);
+    this.#show(wholeLook(looks), line, `Group ${this.place.id}, ${started ? tally(looks) : line}, folded`);
+    this.#split(looks, members.length);
   }
 
-  private mapped(counts: Readonly<Partial<Record<TaskState, number>>>, id: string): void {
+  #mapped(counts: Readonly<Partial<Record<TaskState, number>>>, id: string): void {
     const looks = new Map(Object.entries(counts) as [LookName, number][]);
     const total = [...looks.values()].reduce((sum, many) => sum + many, 0);
     const failed = looks.get('failed') ?? 0;
     const line = `${finished(looks)} of ${total}${failed ? `, ${failed} failed` : ''}`;
-    writeText(this.copies, `x ${total}`);
-    writeText(this.meta, line);
+    writeText(this.#copies, `x ${total}`);
+    writeText(this.#meta, line);
     write(this.element, 'aria-label', `${id}, ${plural(total, 'copy', 'copies')}, ${tally(looks)}`);
-    this.split(looks, total);
+    this.#split(looks, total);
   }
 
-  private show(look: LookName, line: string, label: string): void {
+  #show(look: LookName, line: string, label: string): void {
     const task = this.model.task(this.place.id);
     this.look = look;
-    if (this.drawn !== look) {
-      this.glyph.replaceChildren(...glyphShapes(look));
+    if (this.#drawn !== look) {
+      this.#glyph.replaceChildren(...glyphShapes(look));
       this.element.dataset['state'] = look;
       const { tinted, dashed } = LOOKS[look];
       this.element.classList.toggle('nbflow-mod-tinted', Boolean(tinted));
       this.element.classList.toggle('nbflow-mod-dashed', Boolean(dashed));
-      this.element.classList.toggle('nbflow-mod-fresh', Boolean(this.drawn));
-      this.drawn = look;
+      this.element.classList.toggle('nbflow-mod-fresh', Boolean(this.#drawn));
+      this.#drawn = look;
     }
     const room = this.place.width - NAME_LEFT - (KINDS[task?.kind ?? ''] ? 24 : 6);
-    writeText(this.meta, fit(line, room, 11));
+    writeText(this.#meta, fit(line, room, 11));
     write(this.element, 'aria-label', label);
   }
 
   /** 2 px along the lower edge; an unknown progress draws none. */
-  private progress(part: number | null): void {
+  #progress(part: number | null): void {
     const key = part === null ? '' : part.toFixed(3);
-    if (key === this.barKey) {
+    if (key === this.#barKey) {
       return;
     }
-    this.barKey = key;
+    this.#barKey = key;
     if (part === null) {
-      this.bars.replaceChildren();
+      this.#bars.replaceChildren();
       return;
     }
     const wide = this.place.width - 4;
     const y = this.place.height - 3;
-    let [ground, bar] = this.bars.children;
+    let [ground, bar] = this.#bars.children;
     if (!ground || !bar) {
       ground = svg('rect', { class: 'nbflow-bar0', x: 2, y, width: wide, height: 2 });
       bar = svg('rect', { class: 'nbflow-bar1', x: 2, y, height: 2 });
-      this.bars.replaceChildren(ground, bar);
+      this.#bars.replaceChildren(ground, bar);
     }
     (bar as SVGElement).style.width = `${(wide * part).toFixed(1)}px`;
   }
 
-  private split(looks: ReadonlyMap<LookName, number>, total: number): void {
+  #split(looks: ReadonlyMap<LookName, number>, total: number): void {
     const parts = barParts(looks, total, this.place.width - 4);
     const key = JSON.stringify(parts);
-    if (key !== this.barKey) {
-      this.barKey = key;
+    if (key !== this.#barKey) {
+      this.#barKey = key;
       const y = this.place.height - BAR_HEIGHT - 2;
-      this.bars.replaceChildren(
+      this.#bars.replaceChildren(
         ...parts.map(({ name, x, wide }) =>
           svg('rect', { class: 'nbflow-bar1', 'data-state': name, x: 2 + x, y, width: wide, height: BAR_HEIGHT })
         )
@@ -168,7 +168,7 @@ export class NodeView {
   }
 
   /** The block of ink it is when it is far away: a cross or a bar is cut into what failed or was cancelled. */
-  private far(): SVGElement {
+  #far(): SVGElement {
     const { width, height } = this.place;
     const mark = svg('path', {
       class: 'nbflow-far-mark',

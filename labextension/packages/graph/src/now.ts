@@ -32,10 +32,10 @@ export interface INowOptions {
 
 export class NowStrip {
   readonly element = html('div', 'nbflow-now');
-  private readonly pace = new Pace(() => this.draw(), 250);
-  private readonly stop: () => void;
-  private selected: string | null = null;
-  private key = '';
+  readonly #pace = new Pace(() => this.#draw(), 250);
+  readonly #stop: () => void;
+  #selected: string | null = null;
+  #key = '';
 
   constructor(
     private readonly model: FlowModel,
@@ -43,49 +43,49 @@ export class NowStrip {
   ) {
     this.element.setAttribute('role', 'list');
     this.element.setAttribute('aria-label', 'Now');
-    this.stop = model.listen(() => this.pace.ask());
-    this.draw();
+    this.#stop = model.listen(() => this.#pace.ask());
+    this.#draw();
   }
 
   dispose(): void {
-    this.stop();
-    this.pace.stop();
+    this.#stop();
+    this.#pace.stop();
     this.element.remove();
   }
 
   select(id: string | null): void {
-    this.selected = id;
-    this.draw();
+    this.#selected = id;
+    this.#draw();
   }
 
-  private draw(): void {
-    const tasks = this.chosen();
+  #draw(): void {
+    const tasks = this.#chosen();
     const shown = tasks.slice(0, LINES);
-    const rows = shown.map(task => this.words(task));
-    const key = JSON.stringify([this.selected, tasks.length, ...rows, ...shown.map(task => [task.id, task.state])]);
-    if (key === this.key) {
+    const rows = shown.map(task => this.#words(task));
+    const key = JSON.stringify([this.#selected, tasks.length, ...rows, ...shown.map(task => [task.id, task.state])]);
+    if (key === this.#key) {
       return;
     }
-    this.key = key;
+    this.#key = key;
     this.element.hidden = !shown.length;
     const more = tasks.length - shown.length;
     this.element.replaceChildren(
-      ...shown.map((task, row) => this.line(task, rows[row]!)),
+      ...shown.map((task, row) => this.#line(task, rows[row]!)),
       ...(more > 0 ? [html('div', 'nbflow-now-more nbflow-quiet', `${more} more`)] : [])
     );
     this.element.lastElementChild?.setAttribute('role', 'listitem');
   }
 
-  private chosen(): ITask[] {
+  #chosen(): ITask[] {
     const rank = new Map(ORDER.map((name, place) => [name as string, place]));
     const wanted = this.model.tasks.filter(task => rank.has(lookOf(task)) && task.state !== null);
-    const next = this.model.tasks.filter(task => task.state === 'pending' && this.waitsForRunning(task.id));
+    const next = this.model.tasks.filter(task => task.state === 'pending' && this.#waitsForRunning(task.id));
     wanted.sort((a, b) => rank.get(lookOf(a))! - rank.get(lookOf(b))!);
     return wanted.some(task => task.state === 'running') ? [...wanted, ...next] : wanted;
   }
 
   /** What comes next: everything it waits for has ended or runs. */
-  private waitsForRunning(id: string): boolean {
+  #waitsForRunning(id: string): boolean {
     const states = this.model.upstream(id).map(other => this.model.task(other)?.state);
     return (
       states.includes('running') &&
@@ -93,7 +93,7 @@ export class NowStrip {
     );
   }
 
-  private words(task: ITask): string {
+  #words(task: ITask): string {
     if (task.state === 'running' && typeof task.duration === 'number') {
       const running = `Running for ${duration(task.duration)}.`;
       return task.note
@@ -105,24 +105,25 @@ export class NowStrip {
     return sentence(task, this.model);
   }
 
-  private line(task: ITask, words: string): HTMLElement {
+  #line(task: ITask, words: string): HTMLElement {
     const line = html('div', 'nbflow-now-line');
     line.setAttribute('role', 'listitem');
-    if (task.id === this.selected) {
+    if (task.id === this.#selected) {
       line.dataset['selected'] = 'true';
     }
+    const label = this.model.label(task.id);
     const name = this.options.onSelect
-      ? html('button', 'nbflow-link nbflow-cut', task.id)
-      : html('span', 'nbflow-strong nbflow-cut', task.id);
+      ? html('button', 'nbflow-link nbflow-cut', label)
+      : html('span', 'nbflow-strong nbflow-cut', label);
     name.title = task.id;
     name.addEventListener('click', () => this.options.onSelect?.(task.id));
     const said = html('span', 'nbflow-quiet nbflow-cut', words);
     said.title = words;
-    line.append(glyph(lookOf(task)), name, said, ...this.buttons(task));
+    line.append(glyph(lookOf(task)), name, said, ...this.#buttons(task));
     return line;
   }
 
-  private buttons(task: ITask): HTMLElement[] {
+  #buttons(task: ITask): HTMLElement[] {
     const act = this.options.onAct;
     if (!act) {
       return [];

@@ -2,8 +2,8 @@
 /** Not more often than so many times a second, the first time at once, and only while the page is seen. */
 
 export class Pace {
-  private last = -Infinity;
-  private timer: number | undefined;
+  #last = -Infinity;
+  #timer: number | undefined;
 
   constructor(
     private readonly work: () => void,
@@ -12,25 +12,25 @@ export class Pace {
 
   /** The work is wanted; asking again before it is done changes nothing. */
   ask(): void {
-    if (this.timer !== undefined) {
+    if (this.#timer !== undefined) {
       return;
     }
-    const wait = this.last + this.milliseconds - performance.now();
+    const wait = this.#last + this.milliseconds - performance.now();
     if (wait <= 0 && !document.hidden) {
-      this.run();
+      this.#run();
       return;
     }
-    this.timer = window.setTimeout(() => this.run(), Math.max(wait, 0));
+    this.#timer = window.setTimeout(() => this.#run(), Math.max(wait, 0));
   }
 
   stop(): void {
-    window.clearTimeout(this.timer);
-    this.timer = undefined;
+    window.clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
-  private run(): void {
-    this.timer = undefined;
-    this.last = performance.now();
+  #run(): void {
+    this.#timer = undefined;
+    this.#last = performance.now();
     this.work();
   }
 }

@@ -6,32 +6,32 @@ import type { ILayout, INode } from './layout.js';
 export type Direction = 'left' | 'right' | 'up' | 'down';
 
 export class Walk {
-  private readonly nodes = new Map<string, INode>();
-  private readonly above = new Map<string, string[]>();
-  private readonly below = new Map<string, string[]>();
+  readonly #nodes = new Map<string, INode>();
+  readonly #above = new Map<string, string[]>();
+  readonly #below = new Map<string, string[]>();
 
   constructor(private readonly layout: ILayout) {
     for (const node of layout.nodes) {
-      this.nodes.set(node.id, node);
-      this.above.set(node.id, []);
-      this.below.set(node.id, []);
+      this.#nodes.set(node.id, node);
+      this.#above.set(node.id, []);
+      this.#below.set(node.id, []);
     }
     for (const edge of layout.edges) {
-      this.above.get(nodeId(edge.to))?.push(nodeId(edge.from));
-      this.below.get(nodeId(edge.from))?.push(nodeId(edge.to));
+      this.#above.get(nodeId(edge.to))?.push(nodeId(edge.from));
+      this.#below.get(nodeId(edge.from))?.push(nodeId(edge.to));
     }
   }
 
   next(id: string, direction: Direction): string | undefined {
-    const from = this.nodes.get(id);
+    const from = this.#nodes.get(id);
     if (!from) {
       return undefined;
     }
     if (direction === 'left' || direction === 'right') {
-      const ends = (direction === 'left' ? this.above : this.below).get(id)!;
+      const ends = (direction === 'left' ? this.#above : this.#below).get(id)!;
       return nearest(
         from,
-        ends.map(end => this.nodes.get(end)!)
+        ends.map(end => this.#nodes.get(end)!)
       );
     }
     const sign = direction === 'up' ? -1 : 1;
@@ -50,8 +50,8 @@ export class Walk {
 
   /** The edges of all that a node waits for and of all that waits for it. */
   edgesThrough(id: string): Set<number> {
-    const up = this.reach(id, this.above);
-    const down = this.reach(id, this.below);
+    const up = this.#reach(id, this.#above);
+    const down = this.#reach(id, this.#below);
     const both = (set: ReadonlySet<string>, from: string, to: string): boolean => set.has(from) && set.has(to);
     return new Set(
       this.layout.edges
@@ -60,7 +60,7 @@ export class Walk {
     );
   }
 
-  private reach(id: string, next: ReadonlyMap<string, readonly string[]>): Set<string> {
+  #reach(id: string, next: ReadonlyMap<string, readonly string[]>): Set<string> {
     const seen = new Set([id]);
     const todo = [id];
     for (let one = todo.pop(); one !== undefined; one = todo.pop()) {

@@ -11,8 +11,8 @@ const DELAY = 300;
 
 export class Why {
   readonly element = html('div', 'nbflow-why');
-  private timer: number | undefined;
-  private shown = '';
+  #timer: number | undefined;
+  #shown = '';
 
   constructor(private readonly model: FlowModel) {
     this.element.setAttribute('role', 'tooltip');
@@ -22,47 +22,47 @@ export class Why {
 
   /** Show it beside that part of the page, a little later or at once. */
   show(id: string, members: readonly string[], anchor: () => DOMRect, now = false): void {
-    window.clearTimeout(this.timer);
-    this.timer = window.setTimeout(
+    window.clearTimeout(this.#timer);
+    this.#timer = window.setTimeout(
       () => {
-        this.shown = id;
-        this.fill(id, members);
+        this.#shown = id;
+        this.#fill(id, members);
         this.element.hidden = false;
-        this.popUp(true);
-        this.place(anchor());
+        this.#popUp(true);
+        this.#place(anchor());
       },
-      now || this.shown ? 0 : DELAY
+      now || this.#shown ? 0 : DELAY
     );
   }
 
   hide(): void {
-    window.clearTimeout(this.timer);
-    if (this.shown) {
-      this.shown = '';
+    window.clearTimeout(this.#timer);
+    if (this.#shown) {
+      this.#shown = '';
       this.element.hidden = true;
-      this.popUp(false);
+      this.#popUp(false);
     }
   }
 
   get isShown(): boolean {
-    return Boolean(this.shown);
+    return Boolean(this.#shown);
   }
 
   /** Draws again what may have changed while it is shown. */
   refresh(changed: ReadonlySet<string>): void {
-    if (this.shown && changed.size && this.model.task(this.shown)) {
-      this.fill(this.shown, []);
+    if (this.#shown && changed.size && this.model.task(this.#shown)) {
+      this.#fill(this.#shown, []);
     }
   }
 
   /** Into the top layer or out of it, where the browser has one. */
-  private popUp(open: boolean): void {
+  #popUp(open: boolean): void {
     if ('popover' in HTMLElement.prototype) {
       this.element.togglePopover(open);
     }
   }
 
-  private fill(id: string, members: readonly string[]): void {
+  #fill(id: string, members: readonly string[]): void {
     const task = this.model.task(id);
     if (!task) {
       const looks = this.model.looks(members);
@@ -75,12 +75,12 @@ export class Why {
     this.element.replaceChildren(
       title,
       html('div', 'nbflow-why-sentence', task.note || sentence(task, this.model)),
-      ...this.causes(id),
-      ...this.foot(id)
+      ...this.#causes(id),
+      ...this.#foot(id)
     );
   }
 
-  private causes(id: string): HTMLElement[] {
+  #causes(id: string): HTMLElement[] {
     const task = this.model.task(id);
     if (!task || (task.state !== 'pending' && task.state !== 'upstream_failed')) {
       return [];
@@ -93,13 +93,19 @@ export class Why {
     });
     const rows = open.slice(0, CAUSES).map(cause => {
       const line = html('span', 'nbflow-quiet nbflow-cut', nodeLine(cause, this.model));
-      return html('div', 'nbflow-why-cause', glyph(lookOf(cause)), html('span', 'nbflow-cut', cause.id), line);
+      return html(
+        'div',
+        'nbflow-why-cause',
+        glyph(lookOf(cause)),
+        html('span', 'nbflow-cut', this.model.label(cause.id)),
+        line
+      );
     });
     const more = open.length - CAUSES;
     return more > 0 ? [...rows, html('div', 'nbflow-quiet', `${more} more`)] : rows;
   }
 
-  private foot(id: string): HTMLElement[] {
+  #foot(id: string): HTMLElement[] {
     const task = this.model.task(id)!;
     const reads = task.reads?.length ? `reads ${names(task.reads)}` : '';
     const writes = task.writes?.length ? `gives ${names(task.writes)}` : '';
@@ -111,7 +117,7 @@ export class Why {
   }
 
   /** Below what it speaks of, above it where there is no room; never over it. */
-  private place(anchor: DOMRect): void {
+  #place(anchor: DOMRect): void {
     const box = this.element.getBoundingClientRect();
     const left = Math.max(8, Math.min(anchor.left, window.innerWidth - box.width - 8));
     const below = anchor.bottom + 8;

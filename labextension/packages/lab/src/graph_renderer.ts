@@ -8,8 +8,18 @@ import { isPayload } from './payload.js';
 
 export const GRAPH_MIME = 'application/vnd.nbflow.graph+json';
 
+/** A taller drawing is scaled down to this many pixels. */
+const HEIGHT = 640;
+
+interface IParts {
+  readonly model: FlowModel;
+  readonly summary: Summary;
+  readonly graph: GraphView;
+  readonly now: NowStrip;
+}
+
 class RenderedGraph extends Widget implements IRenderMime.IRenderer {
-  private parts: { model: FlowModel; summary: Summary; graph: GraphView; now: NowStrip } | null = null;
+  #parts: IParts | null = null;
 
   constructor() {
     super();
@@ -20,35 +30,35 @@ class RenderedGraph extends Widget implements IRenderMime.IRenderer {
   renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const payload = model.data[GRAPH_MIME];
     if (!isPayload<IGraphPayload>(payload, 'tasks')) {
-      this.clear();
+      this.#clear();
       this.node.replaceChildren(html('div', 'nbflow-quiet', 'This graph was written by a newer nbflow.'));
       return Promise.resolve();
     }
-    this.parts?.model.update(payload);
-    this.parts ??= this.draw(payload);
+    this.#parts?.model.update(payload);
+    this.#parts ??= this.#draw(payload);
     return Promise.resolve();
   }
 
   override dispose(): void {
-    this.clear();
+    this.#clear();
     super.dispose();
   }
 
-  private draw(payload: IGraphPayload): NonNullable<RenderedGraph['parts']> {
+  #draw(payload: IGraphPayload): IParts {
     const model = new FlowModel();
     model.update(payload);
     const summary = new Summary(model);
     const now = new NowStrip(model);
-    const graph = new GraphView(model, { onSelect: id => now.select(id) });
+    const graph = new GraphView(model, { maxHeight: HEIGHT, onSelect: id => now.select(id) });
     this.node.replaceChildren(summary.element, graph.element, now.element);
     return { model, summary, graph, now };
   }
 
-  private clear(): void {
-    this.parts?.summary.dispose();
-    this.parts?.graph.dispose();
-    this.parts?.now.dispose();
-    this.parts = null;
+  #clear(): void {
+    this.#parts?.summary.dispose();
+    this.#parts?.graph.dispose();
+    this.#parts?.now.dispose();
+    this.#parts = null;
   }
 }
 

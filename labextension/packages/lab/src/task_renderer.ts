@@ -27,14 +27,14 @@ class RenderedTask extends Widget implements IRenderMime.IRenderer {
   renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const payload = model.data[TASK_MIME];
     if (isPayload<ITaskPayload>(payload, 'id')) {
-      this.draw(payload);
+      this.#draw(payload);
     } else {
       this.node.replaceChildren(html('div', 'nbflow-quiet', 'This card was written by a newer nbflow.'));
     }
     return Promise.resolve();
   }
 
-  private draw(task: ITaskPayload): void {
+  #draw(task: ITaskPayload): void {
     const look = lookOf(task);
     const said = [task.sentence, task.note].filter(Boolean).join(' ');
     const sentence = html('span', 'nbflow-quiet nbflow-cut', said);
