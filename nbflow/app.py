@@ -26,10 +26,11 @@ from nbflow.engine.attempts import values_of
 from nbflow.engine.captures import HandedOver
 from nbflow.engine.driver import Driver, Surroundings
 from nbflow.engine.inbox import Switchboard
-from nbflow.engine.jobs import Values, parse_bytes
+from nbflow.engine.jobs import parse_bytes
 from nbflow.engine.owner import is_dead, me, say_owner
 from nbflow.engine.reaping import abandon
 from nbflow.engine.resume import to_run_again
+from nbflow.engine.values import Values
 from nbflow.settings import Settings, load_settings
 
 #: What `Workspace.start_run` returns: the driver itself is the handle of a run in this process.
@@ -259,8 +260,8 @@ class Workspace:
         surroundings = self._surroundings(executor)
         values = self._values_from_last_run(flow, chosen, before=run)
         own = values_of(self.store, run.run_id)
-        values.given.update(own.given)
-        values.left_out.update(own.left_out)
+        for task in own.tasks():
+            values.adopt(task, own)
         lease = self.store.claim(run.run_id, me(), self.settings.lease, self._dead_holder(run.run_id))
         if lease is None:
             raise self._held_by(run.run_id)
@@ -339,9 +340,9 @@ class Workspace:
             if before is not None and (run.run_id == before.run_id or run.created_at > before.created_at):
                 continue
             found = values_of(self.store, run.run_id)
-            for task in needed & set(found.given):
-                values.keep(task, found.given[task], found.left_out[task])
-            needed -= set(found.given)
+            for task in needed & found.tasks():
+                values.adopt(task, found)
+            needed -= found.tasks()
             if not needed:
                 break
         return values
@@ -400,10 +401,10 @@ class Workspace:
         """What a task gave in a run, by name. Raises UserError when it did not succeed there."""
         self.attempts(run_id, task_id)
         values = values_of(self.store, run_id)
-        if task_id not in values.given:
+        if task_id not in values:
             state = next(record.state for record in self.store.task_records(run_id) if record.key.task_id == task_id)
             raise UserError(f"Task {task_id} of run {run_id} gave nothing: it is {state.value.replace('_', ' ')}.")
-        return values.given[TaskId(task_id)]
+        return values.of(TaskId(task_id)).values
 
     def captures(self, run_id: str) -> CaptureSet:
         """What the kernel handed over for this run."""

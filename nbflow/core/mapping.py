@@ -128,6 +128,6 @@ def summary(records: Mapping[TaskKey, TaskRecord], id: TaskId) -> TaskRecord | N
     )
 
 
-def without_items(ref: ValueRef) -> ValueRef:
-    """As a record keeps it: a list of other tasks' values is known by its hash, its items stand in their own records."""
-    return replace(ref, items=()) if ref.items else ref
+def without_items(refs: Mapping[str, ValueRef]) -> dict[str, ValueRef]:
+    """As a record keeps inputs: a list of what copies gave is known by its hash, its items stand in the records of the copies."""
+    return {name: replace(ref, items=()) if ref.items else ref for name, ref in refs.items()}

@@ -9,11 +9,12 @@ from dataclasses import replace
 from nbflow.core.events import AttemptFailed, AttemptLost, AttemptSkipped, AttemptStarted, AttemptSucceeded, Event
 from nbflow.core.ids import TaskKey
 from nbflow.core.job import AttemptBegan, ErrorInfo, Job, Outcome, Report, ValueRef
+from nbflow.core.mapping import without_items
 from nbflow.core.protocols import Store
 from nbflow.core.records import AttemptRecord, Change
 from nbflow.core.states import TaskState
-from nbflow.engine.jobs import Values
 from nbflow.engine.outputs import LiveOutputs
+from nbflow.engine.values import Values
 
 
 class Attempt:
@@ -45,7 +46,8 @@ def recorded(key: TaskKey, number: int, report: Report, inputs: Mapping[str, Val
         worker=report.worker,
         error=report.error,
         values=report.values,
-        inputs=inputs or {},
+        elements=report.elements,
+        inputs=without_items(inputs or {}),
         outputs=report.outputs,
         left_out=report.left_out,
         warnings=report.warnings,
@@ -90,7 +92,7 @@ def ended_from_outside(attempt: Attempt, change: Change) -> AttemptRecord:
         started_at=attempt.began.at if attempt.began else None,
         ended_at=change.at,
         worker=attempt.began.worker if attempt.began else "",
-        inputs=attempt.job.inputs,
+        inputs=without_items(attempt.job.inputs),
         outputs=attempt.heard.ref(),
     )
 
@@ -101,5 +103,5 @@ def values_of(store: Store, run_id: str) -> Values:
     values = Values()
     for attempt in store.attempts(run_id):
         if attempt.outcome == Outcome.SUCCESS.value and succeeded.get(attempt.key) == attempt.attempt:
-            values.keep(attempt.key.task_id, attempt.values, attempt.left_out)
+            values.keep(attempt.key, attempt.values, attempt.left_out, attempt.elements)
     return values

@@ -53,4 +53,5 @@ class HandedOver:
         sets = [captures for _, captures in self._sets]
         every = [capture for one in sets for capture in one.names.values()]
         every += [capture for one in sets for early in one.early.values() for capture in early.values()]
-        return tuple({capture.value.hash for capture in every if capture.value is not None and capture.value.inline is None})
+        refs = [ref for capture in every for ref in (capture.value, *(capture.elements or ())) if ref is not None]
+        return tuple({ref.hash for ref in refs if ref.inline is None})

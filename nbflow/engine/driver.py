@@ -24,6 +24,7 @@ from nbflow.core.events import (
     CancelRequested,
     ClearRequested,
     Event,
+    Expand,
     MarkRequested,
     RunAbandoned,
     RunStarted,
@@ -48,9 +49,10 @@ from nbflow.engine.attempts import Attempt, ended_from_outside, error_of, events
 from nbflow.engine.captures import HandedOver
 from nbflow.engine.dispatch import grant
 from nbflow.engine.inbox import Inbox, Switchboard, monotonic
-from nbflow.engine.jobs import JobMaker, Values, namespace_after
+from nbflow.engine.jobs import JobMaker
 from nbflow.engine.lease import LeaseKeeper
 from nbflow.engine.resume import settle, to_run_again
+from nbflow.engine.values import Values, namespace_after
 
 _log = logging.getLogger("nbflow.driver")
 #: Seconds between two looks at the requests others left in the store.
@@ -228,9 +230,10 @@ class Driver:
         again = to_run_again(Graph.of(self._flow, self._machine.run.tasks), self._machine.records)
         if again:
             for key in again:
-                self._values.forget(key.task_id)
+                self._values.forget(key)
                 self._errors.pop(key, None)
             steps.append(self._machine.handle(ClearRequested(keys=again, by=by), now))
+        steps += self._expand(steps, now)
         # Whoever wanted it to end before did not want what is asked for now.
         stale = [request.id for request in at.store.requests(self.run_id) if request.kind == "cancel"]
         self._record(steps, attempts, stale)
@@ -257,6 +260,7 @@ class Driver:
         if self._wakes and min(self._wakes) <= now:
             self._wakes = {at for at in self._wakes if at > now}
             steps.append(self._machine.handle(Woke(), now))
+        steps += self._expand(steps, now)
         steps += self._dispatch(now)
         self._record(steps, attempts, requests)
         for step in steps:
@@ -271,6 +275,9 @@ class Driver:
             cursor = self._at.store.commit(self._lease, changes, attempts, requests)
             self._keeper.noted()
             self._publish(changes, cursor)
+        for change in changes:  # what does not stand as succeeded any more gives nothing to those below
+            if change.key is not None and change.before == TaskState.SUCCESS:
+                self._values.forget(change.key)
 
     def _events_of(self, item: object, attempts: list[AttemptRecord], requests: list[int]) -> Iterable[Event]:
         """What this piece of news means to the machine."""
@@ -320,10 +327,21 @@ class Driver:
         attempts.append(reported(attempt, report))
         self._notify(key, attempt.number, report)
         if report.outcome is Outcome.SUCCESS:
-            self._values.keep(key.task_id, report.values, report.left_out)
+            self._values.keep(key, report.values, report.left_out, report.elements)
         elif report.outcome is not Outcome.SKIPPED:
             self._errors[key] = error_of(report)
         return events_of(key, report)
+
+    def _expand(self, steps: Sequence[Step], now: datetime) -> list[Step]:
+        """Count the elements that mapped tasks wait for: their copies are recorded with what made them possible."""
+        answers: list[Step] = []
+        asked = [command.task for step in steps for command in step.commands if isinstance(command, Expand)]
+        while asked:
+            id = asked.pop(0)
+            answer = self._jobs.count(self._tasks[id], self._values, self._captures.of(id))
+            answers.append(self._machine.handle(answer, now))
+            asked += [command.task for command in answers[-1].commands if isinstance(command, Expand)]
+        return answers
 
     def _dispatch(self, now: datetime) -> list[Step]:
         waiting = self._machine.waiting()
@@ -337,7 +355,7 @@ class Driver:
         why = {change.key: change.reason for change in changes if change.key is not None and change.after == TaskState.FAILED}
         for attempt in attempts:
             if attempt.key in why and attempt.outcome == Outcome.SUCCESS.value:
-                self._values.forget(attempt.key.task_id)
+                self._values.forget(attempt.key)
                 self._errors[attempt.key] = ErrorInfo(ename="BranchError", evalue=why[attempt.key], may_retry=False)
         wrong = {attempt.token for attempt in attempts if attempt.key in why and attempt.outcome == Outcome.SUCCESS.value}
         return [replace(one, outcome=Outcome.FAILED.value, reason=why[one.key]) if one.token in wrong else one for one in attempts]

@@ -4,46 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 
+from nbflow.core import messages
 from nbflow.core.errors import UserError
+from nbflow.core.events import MapExpanded
 from nbflow.core.ids import TaskId, TaskKey, Token
 from nbflow.core.job import Capture, CaptureSet, Job, JobContext, ValueRef
+from nbflow.core.mapping import MAP_LIMIT, is_mapped, map_sources, places, size_of, summary
 from nbflow.core.model import Flow, Read, Task
 from nbflow.core.options import TaskKind
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.states import TaskState
+from nbflow.engine.values import Values, namespace_after
+
+__all__ = ["JobMaker", "Values", "namespace_after", "parse_bytes"]
 
 _BYTES = {"": 1, "b": 1, "k": 1000, "kb": 1000, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9, "t": 10**12, "tb": 10**12}
 _BYTES |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
-
-
-@dataclass(kw_only=True)
-class Values:
-    """What succeeded tasks gave in this run, and why a name one of them bound was not kept."""
-
-    given: dict[TaskId, Mapping[str, ValueRef]] = field(default_factory=dict)
-    left_out: dict[TaskId, Mapping[str, str]] = field(default_factory=dict)
-
-    def keep(self, task: TaskId, given: Mapping[str, ValueRef], left_out: Mapping[str, str]) -> None:
-        self.given[task] = given
-        self.left_out[task] = left_out
-
-    def forget(self, task: TaskId) -> None:
-        self.given.pop(task, None)
-        self.left_out.pop(task, None)
-
-
-def namespace_after(tasks: Iterable[Task], values: Values) -> dict[str, ValueRef]:
-    """The names a kernel holds after these tasks, top to bottom: the last succeeded writer of each wins, a deleted name is gone."""
-    names: dict[str, ValueRef] = {}
-    for task in tasks:
-        if task.id not in values.given:
-            continue
-        for name in task.writes:
-            names.pop(name, None)
-        names.update(values.given[task.id])
-    return names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +49,13 @@ class JobMaker:
         inputs: dict[str, ValueRef] = {}
         unbound: dict[str, str] = {}
         plain: list[str] = []
+        if is_mapped(task):
+            bound, missing = _elements_of_copy(task, key.map_index, values, captures)
+            inputs.update(bound)
+            unbound.update(missing)
         for read in task.reads:
+            if read.element:
+                continue
             value = _value_of(read, values, records)
             if isinstance(value, ValueRef):
                 inputs[read.name] = value
@@ -96,7 +81,8 @@ class JobMaker:
             process=captures.process,
             demands=task.demands,
             offers=tuple(name for name in task.writes if name not in task.demands),
-            mutates=tuple(read.name for read in task.reads if read.mutates),
+            splits=self._splits.get(task.id, {}),
+            mutates=tuple(read.name for read in task.reads if read.mutates and not read.element),
             wants_decision=task.options.as_ is TaskKind.BRANCH,
             out=task.options.out,
             timeout=task.options.timeout,
@@ -106,6 +92,28 @@ class JobMaker:
             artifacts_url=self.artifacts_url,
             keep_limit=self.keep_limit,
         )
+
+    def count(self, task: Task, values: Values, captures: CaptureSet) -> MapExpanded:
+        """How many copies a mapped task has, or why that cannot be said."""
+        try:
+            sizes = [len(_elements(task, read, values, captures)) for read in map_sources(task)]
+        except UserError as problem:
+            return MapExpanded(task=task.id, problem=str(problem))
+        if size_of(sizes) > MAP_LIMIT:
+            return MapExpanded(task=task.id, problem=messages.too_many_copies(task.id, sizes, MAP_LIMIT))
+        return MapExpanded(task=task.id, count=size_of(sizes))
+
+    @cached_property
+    def _splits(self) -> dict[TaskId, dict[str, TaskId]]:
+        """What each task stores element by element, and for whom; the copies of a mapped task are the elements of what it gives."""
+        found: dict[TaskId, dict[str, TaskId]] = {}
+        mapped = {task.id for task in self.flow.tasks if is_mapped(task)}
+        for task in self.flow.tasks:
+            for read in map_sources(task):
+                for writer in read.writers:
+                    if writer not in mapped:
+                        found.setdefault(writer, {}).setdefault(read.name, task.id)
+        return found
 
 
 def parse_bytes(text: str) -> int:
@@ -126,20 +134,61 @@ def _amount(task: Task, name: str, text: str) -> float:
         raise UserError(f"--resources {name}={text} of task {task.id} is not a number: write {name}=1.") from None
 
 
+def _elements_of_copy(task: Task, index: int, values: Values, captures: CaptureSet) -> tuple[dict[str, ValueRef], dict[str, str]]:
+    """What copy `index` gets by name, or why not: what it maps over may have changed since it was made, and reading the name then says so."""
+    sources = map_sources(task)
+    try:
+        elements = [_elements(task, read, values, captures) for read in sources]
+    except UserError as problem:
+        return {}, {read.element: str(problem) for read in sources}
+    sizes = [len(found) for found in elements]
+    if not 0 <= index < size_of(sizes):
+        return {}, {read.element: f"`{read.name}` has no element for copy {index} any more" for read in sources}
+    chosen = zip(sources, elements, places(index, sizes), strict=True)
+    return {read.element: found[place] for read, found, place in chosen}, {}
+
+
+def _elements(task: Task, read: Read, values: Values, captures: CaptureSet) -> tuple[ValueRef, ...]:
+    """What the task maps over, element by element. Raises UserError when there is none."""
+    for writer in read.writers:
+        if writer not in values:
+            continue
+        given = values.of(writer)
+        if read.name in given.elements:
+            return given.elements[read.name]
+        if read.name in given.values:
+            problem = f"{writer} gave it before {task.id} mapped over it: run {writer} again"
+        else:
+            problem = f"it would come from {writer}, which {given.left_out.get(read.name) or 'did not give it'}"
+        raise UserError(f"{task.id} maps over `{read.name}`, but {problem}.")
+    capture = captures.early.get(task.id, {}).get(read.name) or captures.names.get(read.name)
+    if read.plain and capture is not None and capture.elements is not None:
+        return capture.elements
+    raise UserError(f"{task.id} maps over `{read.name}`, but {_nobody(read)}.")
+
+
+def _nobody(read: Read) -> str:
+    if not read.writers:
+        return "no cell above gave it"
+    first, *others = read.writers
+    return f"neither {' nor '.join(read.writers)} gave it" if others else f"{first} did not give it"
+
+
 def _value_of(read: Read, values: Values, records: Mapping[TaskKey, TaskRecord]) -> ValueRef | str | None:
     """The value of the nearest writer that succeeded, the sentence for why there is none, or None when the kernel's own is meant."""
     for writer in read.writers:
-        if writer not in values.given:
+        if writer not in values:
             continue
-        value = values.given[writer].get(read.name)
+        given = values.of(writer)
+        value = given.values.get(read.name)
         if value is not None:
             return value
-        kept_not = values.left_out.get(writer, {}).get(read.name)
+        kept_not = given.left_out.get(read.name)
         return f"`{read.name}` would come from {writer}, which {kept_not or 'deleted it'}"
     if not read.writers or read.plain:
         return None
     nearest = read.writers[0]
-    record = records.get(TaskKey(nearest))
+    record = summary(records, nearest)
     state = record.state if record is not None else TaskState.REMOVED
     word = "not part of this run" if record is None else state.value.replace("_", " ")
     return f"`{read.name}` would come from {nearest} ({word})"
@@ -153,7 +202,7 @@ def _closure(names: Iterable[str], captures: Mapping[str, Capture], inputs: Mapp
         name = waiting.pop()
         if name in found or name in inputs or name not in captures:
             continue
-        capture = found[name] = captures[name]
+        capture = found[name] = replace(captures[name], elements=None)
         waiting += capture.needs
         if capture.value is not None:
             waiting += capture.value.needs
