@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nbflow.app import RunHandle, SystemClock, Workspace
 from nbflow.core.errors import FlowError, NbflowError, RunFailed, UserError
@@ -19,8 +19,8 @@ from nbflow.core.hosting import Advance, Advanced
 from nbflow.core.ids import RunId, TaskId, TaskKey, Token, manual_run_id, slug
 from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, ExecutorEvent, Job, Outcome, OutputMade, Report
 from nbflow.core.model import Flow, Task
-from nbflow.core.records import Change
-from nbflow.core.states import RunState
+from nbflow.core.records import Change, RunRecord
+from nbflow.core.states import RunState, TaskState
 from nbflow.operators.notebook_host import (
     AttemptShown,
     CardShown,
@@ -36,6 +36,15 @@ from nbflow.operators.notebook_host import (
 )
 from nbflow.views import bundles
 
+if TYPE_CHECKING:
+    from nbflow.operators.notebook_run import ExecutedNotebook
+
+#: Triggers of runs whose notebook is executed by a host of ours.
+_EXECUTED: Final = ("cli", "papermill")
+#: Seconds between two looks at whether somebody interrupts.
+_TICK: Final = 0.5
+#: Seconds an interrupted run has to end in order.
+_CANCEL_PATIENCE: Final = 20.0
 #: Seconds between two pictures of the graph in the executed notebook while it grows.
 _GRAPH_PERIOD: Final = 2.0
 
@@ -47,8 +56,8 @@ class NotebookOutcome:
     run_id: RunId
     succeeded: bool
     sentence: str
-    #: The executed notebook.
-    output: Path
+    #: The executed notebook; None for a run that was started live, whose notebook is not executed.
+    output: Path | None
     #: Of the failed tasks, coloured for a terminal.
     tracebacks: tuple[str, ...] = ()
 
@@ -78,7 +87,65 @@ def run_notebook(
         raise UserError(f"The executed notebook cannot be written to {target}: {error.strerror}.") from None
     workspace.warm()
     host = WorkspaceHost(workspace, run_id=run_id, trigger="cli", observers=observers)
-    done = execute_notebook(source, target, parameters=dict(params or {}), host=host, kernel_name=kernel, cwd=cwd)
+    return _outcome(execute_notebook(source, target, parameters=dict(params or {}), host=host, kernel_name=kernel, cwd=cwd))
+
+
+def resume_notebook(
+    workspace: Workspace, run_id: str, *, kernel: str | None = None, cwd: Path | str | None = None, observers: Sequence[Any] = ()
+) -> NotebookOutcome:
+    """Go on with a run, in this process: what succeeded is loaded, the rest runs. `latest` is the newest run.
+
+    The notebook of a headless run is executed again, into the same file; a live run is driven without its kernel.
+    Raises UserError when there is nothing to go on with, a living process drives it, or the notebook was changed since; SetupError.
+    """
+    run = workspace.run(run_id)
+    workspace.refuse_to_resume(run)
+    workspace.warm()
+    if run.trigger not in _EXECUTED or not run.path:
+        return _drive_directly(workspace, run, observers)
+    from nbflow.operators.notebook_run import execute_notebook  # noqa: PLC0415 - as above
+
+    source = Path(run.path)
+    _refuse_changed(workspace, run)
+    target = Path(run.output) if run.output else workspace.settings.home / "runs" / run.run_id / source.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    flow = workspace.flow_of(run)
+    known = {parameter.name for parameter in flow.parameters}
+    params = {name: value for name, value in run.params.items() if name in known or not flow.parameters}
+    host = WorkspaceHost(workspace, resume=run.run_id, trigger=run.trigger, observers=observers)
+    return _outcome(execute_notebook(source, target, parameters=params, host=host, kernel_name=kernel, cwd=cwd))
+
+
+def _refuse_changed(workspace: Workspace, run: RunRecord) -> None:
+    if not Path(run.path).is_file():
+        raise UserError(f"Run {run.run_id} cannot go on: its notebook {run.path} is not there any more.")
+    flow = workspace.flow_of(run)
+    if any(task.operator == "notebook" and not task.cell.number for task in flow.tasks):
+        return  # a notebook without tasks runs as it was stored
+    if workspace.store.save_flow(workspace.load_flow(run.path)) != run.version:
+        raise UserError(
+            f"{run.path} was changed since run {run.run_id}: take the changes back to go on with it, or type nbflow run {run.path} for a new run."
+        )
+
+
+def _drive_directly(workspace: Workspace, run: RunRecord, observers: Sequence[Any]) -> NotebookOutcome:
+    handle = workspace.resume_run(run.run_id, observers=observers)
+    try:
+        while not handle.wait(_TICK):
+            pass
+    except KeyboardInterrupt:
+        handle.cancel()
+        handle.wait(_CANCEL_PATIENCE)
+        raise
+    advanced = handle.advanced()
+    tracebacks = tuple("\n".join(failure.error.traceback) for failure in advanced.failures if failure.error.traceback)
+    succeeded = advanced.state is RunState.SUCCESS
+    return NotebookOutcome(
+        run_id=run.run_id, succeeded=succeeded, sentence=advanced.sentence, output=None, tracebacks=() if succeeded else tracebacks
+    )
+
+
+def _outcome(done: ExecutedNotebook) -> NotebookOutcome:
     if done.run is None:
         raise RunFailed(done.error.sentence if done.error else "The notebook failed before there was a run.")
     tracebacks = tuple("\n".join(failure.error.traceback) for failure in done.run.failures if failure.error.traceback)
@@ -88,7 +155,7 @@ def run_notebook(
         run_id=done.run.run_id,
         succeeded=done.succeeded and done.run.state is RunState.SUCCESS,
         sentence=done.run.sentence,
-        output=target.resolve(),
+        output=done.output.resolve(),
         tracebacks=tracebacks,
     )
 
@@ -118,15 +185,27 @@ def notebook_host() -> WorkspaceHost:
 class WorkspaceHost:
     """Records and drives the runs of notebooks in a workspace."""
 
-    def __init__(self, workspace: Workspace, *, trigger: str, run_id: RunId | None = None, observers: Sequence[Any] = ()) -> None:
-        self._workspace, self._trigger, self._run_id, self._observers = workspace, trigger, run_id, tuple(observers)
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        trigger: str,
+        run_id: RunId | None = None,
+        resume: RunId | None = None,
+        observers: Sequence[Any] = (),
+    ) -> None:
+        """With `resume`, the notebook goes on with that run; else it makes one, `run_id` if given."""
+        self._workspace, self._trigger, self._observers = workspace, trigger, tuple(observers)
+        self._run_id, self._resumes = resume or run_id, resume is not None
 
     def begin(self, info: NotebookInfo, stop: Callable[[str], None]) -> HostedRun:
         """Raises FlowError when the notebook has errors: then no cell is executed."""
         errors = [problem for problem in self._problems(info) if problem.severity == "error"]
         if errors:
             raise FlowError(errors)
-        return HostedRun(self._workspace, info, stop, trigger=self._trigger, run_id=self._run_id, observers=self._observers)
+        return HostedRun(
+            self._workspace, info, stop, trigger=self._trigger, run_id=self._run_id, resumes=self._resumes, observers=self._observers
+        )
 
     def _problems(self, info: NotebookInfo) -> Sequence[Any]:
         return self._workspace.problems(info.path) if info.is_flow and info.path else ()
@@ -143,11 +222,14 @@ class HostedRun:
         *,
         trigger: str,
         run_id: RunId | None,
+        resumes: bool,
         observers: Sequence[Any],
     ) -> None:
         self.artifacts_url = workspace.settings.artifacts
         self._workspace, self._info, self._stop = workspace, info, stop
-        self._trigger, self._run_id, self._observers = trigger, run_id, observers
+        self._trigger, self._run_id, self._resumes, self._observers = trigger, run_id, resumes, observers
+        #: The tasks whose cells have been executed.
+        self._asked: set[TaskId] = set()
         self._handle: RunHandle | None = None
         self._cells: _CellsExecutor | None = None
         self._view = _NotebookView(workspace)
@@ -165,12 +247,16 @@ class HostedRun:
                 handle = self._start(request.flow, request.captures, held=held, params=request.params)
             else:
                 handle.release(_all_of(handle) if request.final else request.tasks, request.captures)
+            asked = set(_all_of(handle) if request.final else request.tasks)
+            if self._resumes:
+                self._view.show_recorded(asked - self._asked)
+            self._asked |= asked
         if request.final:
             handle.wait()
         else:
             handle.wait_for(request.tasks)
         self._view.draw()
-        return handle.advanced()
+        return handle.advanced(self._asked)  # of a run that goes on, tasks further down may have succeeded already
 
     def plain_notebook(self) -> None:
         name = slug(Path(self._info.path).stem) if self._info.path else slug("notebook")
@@ -203,6 +289,8 @@ class HostedRun:
 
     def finish(self, ending: Ending) -> RunInfo | None:
         self._ending = True
+        if self._handle is None and self._resumes:
+            return None  # it stays as it was
         if self._handle is None:
             flow = self._flow_of_file()
             if flow is None:
@@ -232,6 +320,12 @@ class HostedRun:
     ) -> RunHandle:
         flow = replace(flow, path=flow.path or self._info.path)
         self._view.flow = flow
+        observers = [self._view, self, *self._observers]
+        if self._resumes:
+            assert self._run_id is not None
+            self._handle = self._workspace.resume_run(self._run_id, captures, held=held, executor=executor, observers=observers)
+            self._view.handle = self._handle
+            return self._handle
         self._handle = self._workspace.start_run(
             flow,
             captures,
@@ -241,7 +335,7 @@ class HostedRun:
             output=self._info.output,
             run_id=self._run_id,
             executor=executor,
-            observers=[self._view, self, *self._observers],
+            observers=observers,
         )
         self._view.handle = self._handle
         return self._handle
@@ -301,6 +395,22 @@ class _NotebookView:
                 self._show(CardShown(task=task.id, data=bundles.task_bundle(self.flow, task, change.task, now)))
         if (now - self._drawn).total_seconds() >= _GRAPH_PERIOD:
             self.draw()
+
+    def show_recorded(self, tasks: Collection[TaskId]) -> None:
+        """What tasks gave that had ended before this process: their outputs stand under their cells again."""
+        assert self.flow is not None
+        assert self.handle is not None
+        now, snapshot = self._workspace.clock.now(), self.handle.snapshot()
+        newest = {attempt.key: attempt for attempt in self._workspace.attempts(self.handle.run_id)}
+        for key, record in snapshot.tasks.items():
+            if key.task_id not in tasks or record.state not in {TaskState.SUCCESS, TaskState.SKIPPED}:
+                continue
+            attempt = newest.get(key)
+            if attempt is not None and attempt.attempt == record.attempt:
+                outputs = self._workspace.outputs(attempt.outputs)
+                self._show(AttemptShown(key=key, attempt=record.attempt, outputs=_with_error(outputs, attempt.error)))
+            task = self.flow.task(key.task_id)
+            self._show(CardShown(task=task.id, data=bundles.task_bundle(self.flow, task, record, now)))
 
     def draw(self) -> None:
         """The graph as it stands."""

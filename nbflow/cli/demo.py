@@ -27,6 +27,7 @@ def run_demo(workspace: Workspace, folder: Path) -> bool:
         raise UserError(f"The folder {folder} cannot be made: {error.strerror}.") from None
     click.echo(f"Running {notebook} as a flow. Its logs are generated; nothing leaves this machine.\n")
     outcome = run_with_progress(workspace, notebook, params={}, output=folder / _NAME)
+    assert outcome.output is not None
     page = notebook_html(outcome.output)
     click.echo(f"as a web page:     {page}\n")
     click.echo("Try next:")

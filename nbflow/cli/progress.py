@@ -15,7 +15,7 @@ from nbflow.cli.render import console, run_table, state_text, task_table, took
 from nbflow.core.ids import TaskKey
 from nbflow.core.job import ExecutorEvent
 from nbflow.core.records import Change, RunRecord, TaskRecord
-from nbflow.headless import NotebookOutcome, run_notebook
+from nbflow.headless import NotebookOutcome, resume_notebook, run_notebook
 
 if TYPE_CHECKING:
     from nbflow.app import Workspace
@@ -23,24 +23,29 @@ if TYPE_CHECKING:
 
 def run_with_progress(
     workspace: Workspace,
-    path: Path,
+    path: Path | None,
     *,
+    resume: str = "",
     params: Mapping[str, Any],
     output: Path | None = None,
     kernel: str | None = None,
     cwd: Path | None = None,
     quiet: bool = False,
 ) -> NotebookOutcome:
-    """Run a notebook headlessly and show it; ends with the table of tasks and where the executed notebook is."""
+    """Run a notebook headlessly, or go on with the run `resume`, and show it; ends with the table of tasks and where the executed notebook is."""
     out = console(stderr=quiet)
     watcher = _Silent() if quiet else _Table(workspace, out) if out.is_terminal else _Lines(workspace, out)
     with watcher:
-        outcome = run_notebook(workspace, path, params=params, output=output, kernel=kernel, cwd=cwd, observers=[watcher])
+        if resume or path is None:
+            outcome = resume_notebook(workspace, resume, kernel=kernel, cwd=cwd, observers=[watcher])
+        else:
+            outcome = run_notebook(workspace, path, params=params, output=output, kernel=kernel, cwd=cwd, observers=[watcher])
     if not quiet:
         run_table(workspace.snapshot(outcome.run_id), workspace.clock.now())
         for traceback in outcome.tracebacks:
             out.print(Text.from_ansi(traceback), soft_wrap=True)
-        out.print(f"executed notebook: {outcome.output}", soft_wrap=True)
+        if outcome.output is not None:
+            out.print(f"executed notebook: {outcome.output}", soft_wrap=True)
     return outcome
 
 
