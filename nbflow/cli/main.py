@@ -71,7 +71,13 @@ def _print_json(value: Any) -> None:
 
 
 @cli.command()
-@click.argument("path", type=_PATH)
+@click.argument("path", type=_PATH, required=False)
+@click.option(
+    "--resume",
+    default="",
+    metavar="RUN",
+    help="Go on with this run (or latest) instead: what succeeded is loaded, the rest runs, with the parameters of the first time.",
+)
 @click.option(
     "-p",
     "--parameter",
@@ -91,7 +97,8 @@ def _print_json(value: Any) -> None:
 @click.option("--dask", default=None, metavar="WHERE", help="local, inline, tcp://HOST:PORT or scheduler_file:PATH.")
 @_as_json
 def run(  # noqa: PLR0917 - click passes options by name
-    path: Path,
+    path: Path | None,
+    resume: str,
     parameters: tuple[tuple[str, str], ...],
     raw_parameters: tuple[tuple[str, str], ...],
     parameter_file: Path | None,
@@ -102,15 +109,23 @@ def run(  # noqa: PLR0917 - click passes options by name
     as_json: bool,  # noqa: FBT001 - as above
 ) -> None:
     """Run a notebook now, headlessly; exits 0 when the run succeeded and 1 when it failed."""
+    if resume:
+        given = {"a notebook": path, "-p": parameters, "-r": raw_parameters, "-f": parameter_file, "-o": output}
+        for name, value in given.items():
+            if value:
+                raise UserError(f"--resume goes on with a run as it was started: leave out {name}.")
+    elif path is None:
+        raise UserError("Say which notebook to run: nbflow run NOTEBOOK, or nbflow run --resume RUN to go on with a run.")
     from nbflow.cli.parameters import read_parameters  # noqa: PLC0415
     from nbflow.preflight import require_runnable  # noqa: PLC0415
 
     values = read_parameters(parameters, raw_parameters, parameter_file)
-    require_runnable(path)
+    if path is not None:
+        require_runnable(path)
     from nbflow.cli.progress import run_with_progress  # noqa: PLC0415 - only now: it brings all the rooms
 
     with _closing(_open_workspace(dask=dask)) as workspace:
-        outcome = run_with_progress(workspace, path, params=values, output=output, kernel=kernel, cwd=cwd, quiet=as_json)
+        outcome = run_with_progress(workspace, path, resume=resume, params=values, output=output, kernel=kernel, cwd=cwd, quiet=as_json)
         if as_json:
             _print_json(_run_json(workspace, outcome.run_id))
     if not outcome.succeeded:

@@ -133,7 +133,7 @@ def test_a_notebook_that_was_changed_does_not_go_on_with_an_older_run(workspace:
 def test_a_run_that_is_being_driven_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     flow = Flow(name=FlowName("f"), tasks=(Task(id=TaskId("a"), source="import time\nwhile True: time.sleep(0.01)"),))
     handle = workspace.start_run(flow, CaptureSet())
-    with pytest.raises(UserError, match="is being driven by .* wait for its end"):
+    with pytest.raises(UserError, match=r"is being driven by .* wait for its end"):
         workspace.resume_run(handle.run_id)
     handle.cancel()
     handle.wait(30)
