@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from nbflow.core import messages
+from nbflow.core.calls import CALL
 from nbflow.core.errors import UserError
 from nbflow.core.events import MapExpanded
 from nbflow.core.ids import TaskId, TaskKey, Token
@@ -64,7 +65,7 @@ class JobMaker:
             elif value is not None:
                 unbound[read.name] = value
         early = captures.early.get(task.id, {})
-        needed = [*plain, *(name for value in inputs.values() for name in value.needs)]
+        needed = [CALL, *plain, *(name for value in inputs.values() for name in value.needs)]
         resources = dict(task.options.resources)
         memory = next((resources.pop(name) for name in list(resources) if name.upper() in {"MEM", "MEMORY"}), None)
         return Job(
