@@ -157,6 +157,10 @@ class Outcome(StrEnum):
     LOST = "lost"
 
 
+#: `ErrorInfo.ename` of an attempt that was lost.
+LOST: Final = "AttemptLost"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ErrorInfo:
     """Why an attempt failed. `line` is the line of the *cell* (1 is the `%%task` line when there is one); 0 when unknown."""
@@ -173,8 +177,15 @@ class ErrorInfo:
     timed_out: bool = False
 
     @property
+    def is_own(self) -> bool:
+        """Whether nbflow says it, in a sentence that needs no name of a class before it."""
+        return bool(self.evalue) and (self.ename == LOST or "nbflow.core.errors.NbflowError" in self.classes)
+
+    @property
     def sentence(self) -> str:
         """`KeyError: 'temp_c'`"""
+        if self.is_own:
+            return self.evalue
         return f"{self.ename}: {self.evalue}" if self.evalue else self.ename
 
 

@@ -13,6 +13,8 @@ from nbflow.core.states import RunState, TaskState
 
 #: How many names a sentence lists before it says "and 3 more".
 NAMES_SHOWN: Final = 6
+#: An error's text of more characters than this follows the place where it was raised.
+LONG: Final = 60
 
 HELD: Final = "Waiting for the cells above it."
 RUN_NOT_STARTED: Final = "Waiting for the run to start."
@@ -164,16 +166,19 @@ def running(*, attempt: int, attempts: int, worker: str) -> str:
 
 
 def failed(*, attempts: int, name: str, error: ErrorInfo) -> str:
-    """`Failed after 3 attempts: KeyError: 'temp_c' in join_weather, line 4.`"""
+    """`Failed after 3 attempts: KeyError: 'temp_c' in join_weather, line 4.` Before a long text stands the place: after it, it would be lost."""
     after = f" after {attempts} attempts" if attempts > 1 else ""
     line = f", line {error.line}" if error.line else ""
-    return f"Failed{after}: {first_line(error.sentence).rstrip('.')} in {name}{line}."
+    told = first_line(error.sentence)
+    if error.is_own or len(told) > LONG:
+        return sentence(f"Failed{after} in {name}{line}: {told}")
+    return f"Failed{after}: {told.rstrip('.')} in {name}{line}."
 
 
 def failed_lost(*, losses: int, reason: str) -> str:
-    """`Failed: its worker disappeared 3 times. ...`"""
+    """`Failed: it was lost 3 times: its process ended by SIGKILL (perhaps the system was out of memory).`"""
     times = "once" if losses == 1 else f"{losses} times"
-    return sentence(f"Failed: its worker disappeared {times}. {reason}")
+    return sentence(f"Failed: it was lost {times}: {reason}" if reason else f"Failed: its worker disappeared {times}")
 
 
 def did_not_run(names: Sequence[str], state: TaskState | None) -> str:
@@ -264,18 +269,18 @@ def tally(counts: Mapping[TaskState, int]) -> str:
 
 def run_succeeded(flow: str, seconds: float, counts: Mapping[TaskState, int]) -> str:
     """`monitor_errors finished in 1 m 48 s: 15 succeeded, 1 skipped.`"""
-    return f"{flow} finished in {_took(seconds)}: {tally(counts)}."
+    return f"{flow} finished in {say_duration(seconds)}: {tally(counts)}."
 
 
 def run_failed(flow: str, seconds: float, names: Sequence[str]) -> str:
-    """`energy_forecast failed at join_weather after 48 s.`"""
+    """`energy_forecast failed at join_weather after 48.0 s.`"""
     at = f" at {name_list(names)}" if names else ""
-    return f"{flow} failed{at} after {_took(seconds)}."
+    return f"{flow} failed{at} after {say_duration(seconds)}."
 
 
 def run_cancelled(flow: str, seconds: float, counts: Mapping[TaskState, int]) -> str:
-    """`monitor_errors was cancelled after 12 s: 3 succeeded, 13 cancelled.`"""
-    return f"{flow} was cancelled after {_took(seconds)}: {tally(counts)}."
+    """`monitor_errors was cancelled after 12.0 s: 3 succeeded, 13 cancelled.`"""
+    return f"{flow} was cancelled after {say_duration(seconds)}: {tally(counts)}."
 
 
 def run_ended(flow: str, state: RunState, seconds: float, counts: Mapping[TaskState, int], *, failed: Sequence[str], why: str) -> str:
@@ -290,13 +295,8 @@ def run_ended(flow: str, state: RunState, seconds: float, counts: Mapping[TaskSt
 
 
 def run_running(flow: str, seconds: float, counts: Mapping[TaskState, int]) -> str:
-    return f"{flow} has been running for {_took(seconds)}: {tally(counts)}."
+    return f"{flow} has been running for {say_duration(seconds)}: {tally(counts)}."
 
 
 def run_queued(flow: str) -> str:
     return f"{flow} is queued."
-
-
-def _took(seconds: float) -> str:
-    """As views write it, without a tenth that says nothing on whole seconds: `48 s`, `1.2 s`, `1 m 48 s`."""
-    return say_duration(seconds).replace(".0 s", " s")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from nbflow.core.events import AttemptFailed, AttemptLost, AttemptSkipped, AttemptStarted, AttemptSucceeded, Event
 from nbflow.core.ids import TaskKey
-from nbflow.core.job import AttemptBegan, ErrorInfo, Job, Outcome, Report, ValueRef
+from nbflow.core.job import LOST, AttemptBegan, ErrorInfo, Job, Outcome, Report, ValueRef
 from nbflow.core.mapping import without_items
 from nbflow.core.protocols import Store
 from nbflow.core.records import AttemptRecord, Change
@@ -77,7 +77,7 @@ def events_of(key: TaskKey, report: Report) -> list[Event]:
 def error_of(report: Report) -> ErrorInfo:
     """Why it did not succeed, for those who show it."""
     if report.outcome in {Outcome.LOST, Outcome.CANCELLED}:
-        return ErrorInfo(ename="AttemptLost", evalue=report.reason)
+        return ErrorInfo(ename=LOST, evalue=report.reason)
     return report.error or ErrorInfo(ename="TaskError", evalue=report.reason)
 
 

@@ -203,7 +203,7 @@ def test_when_the_restarts_are_used_up_it_fails():
     world.lose("join_weather")
     world.lose("join_weather")
     assert world.state("join_weather") == "failed"
-    assert world.reason("join_weather") == "Failed: its worker disappeared 2 times. worker w-1 is gone."
+    assert world.reason("join_weather") == "Failed: it was lost 2 times: worker w-1 is gone."
 
 
 def test_losses_are_not_charged_to_retries():

@@ -230,12 +230,12 @@ def test_a_run_fails_with_the_task_that_failed():
     world = World(flow_of("join_weather>publish"))
     world.now += timedelta(seconds=48)
     world.fail("join_weather")
-    assert (world.run.state, world.run.reason) == (RunState.FAILED, "nightly failed at join_weather after 48 s.")
+    assert (world.run.state, world.run.reason) == (RunState.FAILED, "nightly failed at join_weather after 48.0 s.")
 
 
 def test_a_flow_without_tasks_ends_at_once():
     world = World(flow_of())
-    assert (world.run.state, world.run.reason) == (RunState.SUCCESS, "nightly finished in 0 s: no tasks.")
+    assert (world.run.state, world.run.reason) == (RunState.SUCCESS, "nightly finished in 0.0 s: no tasks.")
 
 
 @pytest.mark.parametrize(("fail_on", "state"), [("leaf", RunState.SUCCESS), ("any", RunState.FAILED)])
@@ -263,7 +263,7 @@ def test_what_can_never_run_is_a_deadlock():
     machine.handle(AttemptSucceeded(key=a, token=Token("t"), at=START), START)
     reason = "Nothing can run any more: what is left waits for tasks that will never end."
     assert (machine.records[TaskKey(TaskId("b"))].state, machine.records[TaskKey(TaskId("b"))].reason) == ("upstream_failed", reason)
-    assert (machine.run.state, machine.run.reason) == (RunState.FAILED, f"nightly failed after 0 s. {reason}")
+    assert (machine.run.state, machine.run.reason) == (RunState.FAILED, f"nightly failed after 0.0 s. {reason}")
 
 
 def test_an_impossible_move_tells_its_story():

@@ -53,7 +53,7 @@ def test_cancelling_the_run_ends_everything_that_is_not_finished():
     assert cancels(step) == ["b", "c"]
     assert world.states() == {"a": "success", "b": "cancelled", "c": "cancelled", "d": "cancelled"}
     assert world.run.state is RunState.CANCELLED
-    assert world.run.reason == "nightly was cancelled after 12 s: 1 succeeded, 3 cancelled. The run was cancelled by Ann."
+    assert world.run.reason == "nightly was cancelled after 12.0 s: 1 succeeded, 3 cancelled. The run was cancelled by Ann."
 
 
 def test_a_report_after_the_cancel_does_not_count():
@@ -169,7 +169,7 @@ def test_a_finished_run_follows_a_mark_of_its_leaf():
     world.now += timedelta(hours=1)
     step = world.tell(MarkRequested(state=TaskState.SUCCESS, keys=(world.key("b"),)))
     assert (world.run.state, world.run.ended_at) == (RunState.SUCCESS, START)
-    assert world.ended == FinishRun(state=RunState.SUCCESS, reason="nightly finished in 0 s: 2 succeeded.")
+    assert world.ended == FinishRun(state=RunState.SUCCESS, reason="nightly finished in 0.0 s: 2 succeeded.")
     assert {change.at for change in step.changes} == {world.now}
 
 

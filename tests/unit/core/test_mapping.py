@@ -62,7 +62,7 @@ def test_one_failed_copy_fails_what_is_below_and_names_it():
     run.fail("score[1]")
     assert run.state("joined") == "upstream_failed"
     assert run.reason("joined") == "Did not run: score[1] failed."
-    assert run.run.reason == "nightly failed at score[1] after 0 s."
+    assert run.run.reason == "nightly failed at score[1] after 0.0 s."
 
 
 def test_copies_are_counted_one_by_one_by_trigger_rules():

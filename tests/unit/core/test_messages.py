@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from nbflow.core import messages
+from nbflow.core.job import ErrorInfo
 from nbflow.core.states import RunState, TaskState
 from tests.unit.core.world import error
 
@@ -47,6 +48,16 @@ def test_an_error_that_ends_in_a_full_stop_gets_no_second_one():
     assert messages.failed(attempts=2, name="t", error=error("E", "no.", line=3)) == "Failed after 2 attempts: E: no in t, line 3."
 
 
+def test_a_long_error_follows_its_place():
+    told = "a task runs unattended, so input() cannot ask anybody: read a parameter instead"
+    assert messages.failed(attempts=1, name="t", error=error("RuntimeError", told, line=2)) == f"Failed in t, line 2: RuntimeError: {told}."
+
+
+def test_a_sentence_of_nbflow_stands_without_the_name_of_its_class():
+    own = ErrorInfo(ename="NotGiven", evalue="`g` is a generator: make it a list.", classes=("nbflow.core.errors.NbflowError",))
+    assert messages.failed(attempts=1, name="t", error=own) == "Failed in t: `g` is a generator: make it a list."
+
+
 def test_losing_a_worker_once_is_told_as_once():
     assert messages.failed_lost(losses=1, reason="") == "Failed: its worker disappeared once."
 
@@ -62,4 +73,4 @@ def test_the_end_of_a_run_is_told_by_its_state():
         messages.run_ended("f", RunState.CANCELLED, 1.25, counts, failed=[], why="")
         == "f was cancelled after 1.2 s: 2 succeeded, 1 cancelled."
     )
-    assert messages.run_ended("f", RunState.FAILED, 48, counts, failed=["a", "b"], why="Late") == "f failed at a and b after 48 s. Late."
+    assert messages.run_ended("f", RunState.FAILED, 48, counts, failed=["a", "b"], why="Late") == "f failed at a and b after 48.0 s. Late."

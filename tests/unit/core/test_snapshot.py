@@ -49,24 +49,24 @@ def test_a_running_run_says_how_far_it_is():
     world.succeed("a")
     world.begin("b")
     told = world.snapshot.sentence(START + timedelta(seconds=12))
-    assert told == "nightly has been running for 12 s: 1 succeeded, 1 running, 1 waiting for a slot."
+    assert told == "nightly has been running for 12.0 s: 1 succeeded, 1 running, 1 waiting for a slot."
 
 
 def test_a_finished_run_says_what_was_recorded():
     world = World(flow_of(alone="a"))
     world.succeed("a")
     assert world.snapshot.is_finished
-    assert world.snapshot.sentence(START + timedelta(days=9)) == "nightly finished in 0 s: 1 succeeded."
+    assert world.snapshot.sentence(START + timedelta(days=9)) == "nightly finished in 0.0 s: 1 succeeded."
 
 
 def test_a_finished_run_without_a_recorded_sentence_gets_one():
     world = World(flow_of("a>b"))
     world.fail("a")
     bare = RunSnapshot.of(replace(world.run, reason=""), world.machine.records.values())
-    assert bare.sentence(START) == "nightly failed at a after 0 s."
+    assert bare.sentence(START) == "nightly failed at a after 0.0 s."
     assert (
         replace(bare, run=replace(bare.run, state=RunState.CANCELLED)).sentence(START)
-        == "nightly was cancelled after 0 s: 1 failed, 1 not run."
+        == "nightly was cancelled after 0.0 s: 1 failed, 1 not run."
     )
 
 
