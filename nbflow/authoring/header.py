@@ -104,6 +104,13 @@ def read_header(source: str, cell: int = 0) -> Header:
     return header
 
 
+def read_table(document: Mapping[str, Any]) -> Header:
+    """The header that this table says, as `@flow(...)` gives it; what is wrong stands in its `problems`."""
+    header = Header()
+    _Reader(header, cell=0).read(document)
+    return header
+
+
 def _toml_sentence(error: tomllib.TOMLDecodeError) -> str:
     told = _AT_LINE.sub("", str(error))
     return f'The header is not TOML: {told[:1].lower()}{told[1:]}. Text stands in quotation marks: owner = "me".'

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The `python` operator: the source defines a function named like the task; it is called with the inputs and parameters its signature names."""
+"""The `python` operator: a function is called.
+
+A task written with `@task` comes with its call. A `%%task -o python` cell defines a function named like the task; it is called with the inputs
+and parameters its signature names.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ import ast
 from collections.abc import Iterable
 from typing import Final
 
+from nbflow.core.calls import CALL, Call
 from nbflow.core.job import ErrorInfo, Outcome
 from nbflow.operators.attempt import Attempt, Ending
+from nbflow.operators.calls import run_call
 from nbflow.operators.cell import run_source
 
 #: What the result is called when the task does not say.
@@ -16,7 +22,10 @@ RESULT: Final = "return_value"
 
 
 def run_python(attempt: Attempt) -> Ending:
-    """Define and call the function; its result is bound to the job's `out` (or `return_value`)."""
+    """Call the function; the result of a cell's is bound to the job's `out` (or `return_value`)."""
+    call = attempt.namespace.pop(CALL, None)
+    if isinstance(call, Call):
+        return run_call(attempt, call)
     job = attempt.job
     name = job.context.key.task_id.rpartition(".")[2]
     try:

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`@task` and the half of `@flow` that needs no workspace: functions that know their options and can be written into a graph."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
+
+from nbflow.authoring import trace
+from nbflow.authoring.header import Header
+from nbflow.authoring.parameters import FlowParameters
+from nbflow.authoring.python_options import OWN, TaskKeywords, read_flow_options, read_task_options
+from nbflow.authoring.references import Group, Reference
+from nbflow.core.errors import UserError
+from nbflow.core.ids import FlowName, flow_name, task_id
+from nbflow.core.model import Flow
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskFunction(Generic[P, R]):
+    """A function that is a task: called in a flow it takes its place in the graph, called anywhere else it runs.
+
+    Calls are typed to give `Any`: inside a flow they give a reference, which goes where the value would and also knows `>>`; no type says both.
+    """
+
+    def __init__(self, function: Callable[P, R], keywords: Mapping[str, Any]) -> None:
+        if not callable(function):
+            raise UserError(f"@task stands above a function, and {function!r:.60} is none: write @task(option=value) with names.")
+        functools.update_wrapper(self, function)
+        self.function = function
+        self._keywords = dict(keywords)
+        name = str(keywords.get("task_id") or getattr(function, "__name__", "task").strip("<>"))
+        self.task_id = task_id(name)
+        self._options = read_task_options({key: value for key, value in keywords.items() if key not in OWN}, f"@task {name}")
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        writing = trace.active()
+        if writing is None:
+            return self.function(*args, **kwargs)
+        return self._add(writing, args=args, kwargs=kwargs)
+
+    def override(self, **keywords: Unpack[TaskKeywords]) -> TaskFunction[P, R]:
+        """The same task with other options: `extract.override(task_id=f"extract_{t}", retries=5)(t)`. Raises UserError."""
+        return TaskFunction(self.function, {**self._keywords, **keywords})
+
+    def partial(self, **arguments: Any) -> Partial:
+        """Arguments for every copy of a task that is to be mapped: `score.partial(seed=1).expand(model=models)`."""
+        return Partial(self, arguments)
+
+    def expand(self, **sources: Any) -> Any:
+        """One copy of the task for each element: `score.expand(model=["a", "b"])`. Several sources: all combinations, the last varies fastest.
+
+        A source is a list, a dict (its pairs) or a task's result. Gives a reference to the list of results. Raises UserError outside a flow.
+        """
+        return self.partial().expand(**sources)
+
+    def _add(self, writing: trace.Trace, **arguments: Any) -> Reference:
+        return writing.add(
+            self.function,
+            name=self.task_id,
+            is_named="task_id" in self._keywords,
+            options=self._options,
+            is_multiple=bool(self._keywords.get("multiple_outputs")),
+            **arguments,
+        )
+
+    def _not_called(self, _: Any) -> Any:
+        raise UserError(f"{self.task_id} has no place in the flow before it is called: write {self.task_id}(...) on both sides of >>.")
+
+    __rshift__ = __lshift__ = __rrshift__ = __rlshift__ = _not_called
+
+    def __repr__(self) -> str:
+        return f"<task {self.task_id}>"
+
+    def __reduce__(self) -> Any:
+        """One of a module travels by its name."""
+        module = sys.modules.get(self.__module__)
+        if self.__module__ != "__main__" and getattr(module, self.__qualname__, None) is self:
+            return self.__qualname__
+        return TaskFunction, (self.function, self._keywords)
+
+
+class Partial:
+    """A task with some arguments, to be mapped over others."""
+
+    def __init__(self, task: TaskFunction[Any, Any], arguments: Mapping[str, Any]) -> None:
+        self._task, self._arguments = task, dict(arguments)
+
+    def partial(self, **arguments: Any) -> Partial:
+        """More arguments for every copy."""
+        return Partial(self._task, {**self._arguments, **arguments})
+
+    def expand(self, **sources: Any) -> Any:
+        """See `TaskFunction.expand`."""
+        name = self._task.task_id
+        writing = trace.active()
+        if writing is None:
+            raise UserError(f"{name}.expand(...) makes copies of a task, so it stands inside a flow.")
+        if not sources:
+            raise UserError(f"{name}.expand() has nothing to map over: write {name}.expand(x=xs).")
+        return self._task._add(writing, kwargs=self._arguments, mapped=sources)  # noqa: SLF001 - one thing in two steps
+
+
+@overload
+def task(function: Callable[P, R], /) -> TaskFunction[P, R]: ...
+@overload
+def task(**options: Unpack[TaskKeywords]) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """This function is a task: `@task`, or `@task(retries=2, retry_delay="10s")` with the options of `%%task` under the same names.
+
+    `task_id` names it (default: the function's name); `multiple_outputs=True` gives each key of the dict it returns by itself.
+    Raises UserError for an option that there is not, or a value that it cannot have.
+    """
+    if function is not None:
+        return TaskFunction(function, options)
+    return lambda decorated: TaskFunction(decorated, options)
+
+
+@contextmanager
+def group(name: str, **options: Unpack[TaskKeywords]) -> Iterator[Group]:
+    """Tasks called inside the block belong to the group; options hold for each of them that does not say otherwise.
+
+    Gives the group as a node: `g >> t`, `t >> g`. Outside a flow the tasks just run. Raises UserError.
+    """
+    writing = trace.active()
+    if writing is None:
+        yield _NoGroup()
+        return
+    with writing.group(name, read_task_options(options, f"group {name}")) as opened:
+        yield opened
+
+
+class _NoGroup(Group):
+    """A group where nothing is ordered, since everything runs at once in the order written."""
+
+    def __init__(self) -> None:
+        self.name = ""
+
+    def __rshift__(self, other: Any) -> Any:
+        return other
+
+    def __lshift__(self, other: Any) -> Any:
+        return other
+
+    def __rrshift__(self, other: Any) -> Any:
+        return self
+
+    __rlshift__ = __rrshift__
+
+
+class FlowFunction(Generic[P, R]):
+    """A function that writes a graph of tasks when it runs."""
+
+    def __init__(self, function: Callable[P, R], keywords: Mapping[str, Any]) -> None:
+        if not callable(function):
+            raise UserError(f"@flow stands above a function, and {function!r:.60} is none: write @flow(option=value) with names.")
+        functools.update_wrapper(self, function)
+        self.function = function
+        options = dict(keywords)
+        given = options.pop("name", None) or function.__name__
+        self.name: FlowName = flow_name(str(given))
+        self._header: Header = read_flow_options(options, f"@flow {self.name}")
+        self.parameters = FlowParameters(function, self.name, self._header.params)
+
+    @property
+    def path(self) -> str:
+        """The file it was written in; "" when there is none, as in a notebook."""
+        filename = self.function.__code__.co_filename
+        return "" if filename.startswith("<") or "ipykernel" in filename else filename
+
+    def traced(self, values: Mapping[str, Any] | None = None) -> trace.Traced:
+        """The graph with these values of the parameters; without, with their defaults. Raises UserError, and what the function raises."""
+        chosen = self.parameters.defaults() if values is None else dict(values)
+        writing = trace.Trace(self._header, chosen)
+        bound = self.parameters.bound(chosen)
+        with writing.writing():
+            self.function(*bound.args, **bound.kwargs)
+        return writing.finish(self._empty())
+
+    def _empty(self) -> Flow:
+        from dataclasses import replace  # noqa: PLC0415 - tiny, and only here
+
+        doc = (self.function.__doc__ or "").strip()
+        options = self._header.options
+        first = doc.partition("\n")[0]
+        options = replace(options, doc=options.doc or doc, description=options.description or first)
+        return Flow(name=self.name, options=options, parameters=self.parameters.described(), path=self.path)
+
+    def __repr__(self) -> str:
+        return f"<flow {self.name}>"
+
+
+__all__ = ["FlowFunction", "Partial", "TaskFunction", "group", "task"]

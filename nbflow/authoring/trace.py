@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A flow function as a Flow: it is run once, the tasks that are called in it write themselves down, and nothing of them is executed."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from nbflow.authoring.arguments import check_call, elements_of, filled, references_in, written
+from nbflow.authoring.header import Header
+from nbflow.authoring.references import Group, Reference
+from nbflow.core.calls import CALL, Call, Placeholder, element_name, item_name, result_name
+from nbflow.core.errors import UserError, nearest
+from nbflow.core.graph import Graph
+from nbflow.core.ids import TaskId, task_id
+from nbflow.core.model import Edge, Flow, Read, Task
+from nbflow.core.options import TaskOptions
+
+_ACTIVE: Final[ContextVar[Trace | None]] = ContextVar("nbflow_trace", default=None)
+
+
+def active() -> Trace | None:
+    """The flow being written in this context, if any."""
+    return _ACTIVE.get()
+
+
+@dataclass(kw_only=True)
+class Node:
+    """One call of a task in a flow."""
+
+    id: TaskId
+    function: Callable[..., Any]
+    #: Fields of TaskOptions that this task says itself.
+    options: Mapping[str, Any]
+    is_multiple: bool = False
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    #: Parameter -> what the task is mapped over.
+    mapped: dict[str, Any] = field(default_factory=dict)
+    #: Names of values that others take of it: whole, or by the key of the result.
+    taken: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """What a task's attempt is given besides values of other tasks. Its function is the function itself: how it travels is decided later."""
+
+    call: Call
+    #: Literals the task is mapped over: name of the read -> the elements.
+    elements: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traced:
+    """A flow function's graph, and what its tasks call."""
+
+    flow: Flow
+    bodies: Mapping[TaskId, Body]
+
+
+class Trace:
+    """The tasks, groups and order of one flow while its function runs."""
+
+    def __init__(self, header: Header, parameters: Mapping[str, Any]) -> None:
+        self._header = header
+        self._parameters = {id(value): name for name, value in parameters.items() if value is not None and not isinstance(value, bool)}
+        self._nodes: dict[TaskId, Node] = {}
+        self._order: list[tuple[Reference | Group, Reference | Group]] = []
+        self._groups: dict[str, dict[str, Any]] = {}
+        self._inside: list[str] = []
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Inside the block, calls of tasks write themselves down here. Raises UserError inside another flow."""
+        if _ACTIVE.get() is not None:
+            raise UserError("A flow cannot be called inside another one: call its tasks, in a group.")
+        token = _ACTIVE.set(self)
+        try:
+            yield
+        finally:
+            _ACTIVE.reset(token)
+
+    # --- what is called while the flow function runs --------------------------------------------------------------------
+
+    def add(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str,
+        is_named: bool,
+        options: Mapping[str, Any],
+        is_multiple: bool = False,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        mapped: Mapping[str, Any] | None = None,
+    ) -> Reference:
+        """One more task. A name that is taken gets `_2`, `_3` ..., unless it was given by hand: then it is refused. Raises UserError."""
+        id = self._free_id(name, is_named=is_named)
+        kwargs, mapped = dict(kwargs or {}), dict(mapped or {})
+        both = set(kwargs) & set(mapped)
+        if both:
+            raise UserError(f"{id}: {min(both)} is given twice, once for all copies and once to expand.")
+        check_call(function, name, args, [*kwargs, *mapped], partly=bool(mapped))
+        for reference in references_in([args, kwargs, mapped]):
+            self._own(reference)
+        node = Node(id=id, function=function, options=options, is_multiple=is_multiple, args=args, kwargs=kwargs, mapped=mapped)
+        self._nodes[id] = node
+        return Reference(self, node)
+
+    def add_arguments(self, node: Node, arguments: Mapping[str, Any]) -> None:
+        """Further arguments of a mapped task. Raises UserError."""
+        if not node.mapped:
+            raise UserError(f"{node.id} is not mapped, so it was called already: give it all arguments at once.")
+        twice = set(arguments) & {*node.kwargs, *node.mapped}
+        if twice:
+            raise UserError(f"{node.id}: {min(twice)} is given twice.")
+        check_call(node.function, node.id, node.args, [*node.kwargs, *node.mapped, *arguments], partly=True)
+        for reference in references_in(dict(arguments)):
+            self._own(reference)
+        node.kwargs |= arguments
+
+    def order(self, above: Reference | Group, below: Reference | Group) -> None:
+        """`below` waits for `above`."""
+        self._own(above)
+        self._own(below)
+        self._order.append((above, below))
+
+    @contextmanager
+    def group(self, name: str, options: Mapping[str, Any]) -> Iterator[Group]:
+        """Tasks called inside the block belong to the group. Raises UserError for a name that cannot be one."""
+        path = task_id(".".join([*self._inside, name]))
+        self._groups[path] = {**self._groups.get(path, {}), **options}
+        before, self._inside = self._inside, path.split(".")
+        try:
+            yield Group(self, path)
+        finally:
+            self._inside = before
+
+    def _free_id(self, name: str, *, is_named: bool) -> TaskId:
+        id = task_id(".".join([*self._inside, name]))
+        if id not in self._nodes:
+            return id
+        if is_named:
+            raise UserError(f'There are two tasks "{id}" in this flow: give each its own task_id.')
+        count = 2
+        while f"{id}_{count}" in self._nodes:
+            count += 1
+        return TaskId(f"{id}_{count}")
+
+    def _own(self, thing: Reference | Group) -> None:
+        if thing._trace is not self:  # noqa: SLF001 - references and groups belong to their trace
+            raise UserError(f"{thing!r} belongs to another flow, or to an earlier call of this one: call the task in this flow.")
+
+    # --- the flow -------------------------------------------------------------------------------------------------------
+
+    def finish(self, flow: Flow) -> Traced:
+        """`flow` with the tasks that were called. Raises UserError for a flow without tasks, for unknown names and for cycles."""
+        if not self._nodes:
+            raise UserError(f"Flow {flow.name} calls no task: call a function with @task in it.")
+        reads: dict[TaskId, tuple[Read, ...]] = {}
+        bodies: dict[TaskId, Body] = {}
+        for node in self._nodes.values():
+            reads[node.id], bodies[node.id] = self._reads_and_body(node)
+        for id, body in bodies.items():  # what others take of a result is known only now
+            body.call.items.update(  # type: ignore[attr-defined]  # our own dict, still being filled
+                {key: name for name, key in self._nodes[id].taken.items() if key is not _WHOLE}
+            )
+        tasks = tuple(self._task(node, reads[node.id]) for node in self._nodes.values())
+        edges = self._edges(tasks)
+        _ = Graph(self._nodes, [(edge.upstream, edge.downstream) for edge in edges]).order
+        self._check_groups()
+        done = Flow(
+            name=flow.name, tasks=tasks, edges=edges, options=flow.options, parameters=flow.parameters, path=flow.path
+        )
+        return Traced(flow=done, bodies=bodies)
+
+    def _reads_and_body(self, node: Node) -> tuple[tuple[Read, ...], Body]:
+        found: dict[str, Read] = {}
+        elements: dict[str, tuple[Any, ...]] = {}
+        place = partial(self._place, found)
+        args = filled(node.args, place)
+        kwargs = filled(node.kwargs, place)
+        mapped: list[Read] = []
+        for parameter, source in node.mapped.items():
+            element = element_name(parameter)
+            kwargs = {**kwargs, parameter: Placeholder(name=element)}
+            if isinstance(source, Reference):
+                name, path = self._take(source)
+                if path:
+                    raise UserError(
+                        f"{node.id}.expand({parameter}={source.written}): only a whole result can be mapped over, or a key of one "
+                        f"with multiple_outputs: write @task(multiple_outputs=True) on {source.task_id}."
+                    )
+                mapped.append(Read(name=name, writers=(source.task_id,), element=element))
+            else:
+                elements[parameter] = elements_of(node.id, parameter, source)
+                mapped.append(Read(name=parameter, plain=True, element=element))
+        operator = self._options(node).operator
+        call = Call(
+            function=node.function,
+            args=args,
+            kwargs=kwargs,
+            result=result_name(node.id),
+            items={},
+            then="" if operator in {"", "python"} else operator,
+        )
+        return (*mapped, *found.values()), Body(call=call, elements=elements)
+
+    def _place(self, found: dict[str, Read], reference: Reference) -> Placeholder:
+        name, path = self._take(reference)
+        found[name] = Read(name=name, writers=(reference.task_id,))
+        return Placeholder(name=name, path=path)
+
+    def _take(self, reference: Reference) -> tuple[str, tuple[Any, ...]]:
+        """The name of what is taken, and how the reader indexes it further; noted with the task that gives it."""
+        node, path = reference._node, reference._path  # noqa: SLF001 - references belong to their trace
+        if node.is_multiple and path:
+            name = item_name(node.id, path[0])
+            node.taken[name] = path[0]
+            return name, path[1:]
+        name = result_name(node.id)
+        node.taken[name] = _WHOLE
+        return name, path
+
+    def _task(self, node: Node, reads: tuple[Read, ...]) -> Task:
+        options = self._options(node)
+        names = tuple(name for name in node.taken if name != result_name(node.id))
+        shown = {**node.kwargs, **node.mapped}
+        call = written(node.function.__name__, node.args, shown, self._parameters)
+        return Task(
+            id=node.id,
+            operator="python",
+            source=f"{_source(node.function)}\n{call}\n".lstrip(),
+            options=options,
+            reads=reads,
+            writes=(result_name(node.id), *names),
+            demands=tuple(node.taken),
+            doc=options.doc or inspect.cleandoc(node.function.__doc__ or ""),
+        )
+
+    def _options(self, node: Node) -> TaskOptions:
+        chosen = self._header.for_task(node.id)
+        parts = node.id.split(".")[:-1]
+        for depth in range(1, len(parts) + 1):
+            chosen |= self._groups.get(".".join(parts[:depth]), {})
+        chosen |= node.options
+        if node.mapped:
+            names = [source.written if isinstance(source, Reference) else name for name, source in node.mapped.items()]
+            chosen["map"] = tuple(zip(node.mapped, names, strict=True))
+        return TaskOptions(**chosen)
+
+    def _edges(self, tasks: Sequence[Task]) -> tuple[Edge, ...]:
+        names: dict[tuple[TaskId, TaskId], dict[str, None]] = {}
+        for task in tasks:
+            for read in task.reads:
+                for writer in read.writers:
+                    names.setdefault((writer, task.id), {})[read.name] = None
+        data = Graph(self._nodes, names)
+        for above, below in self._order:
+            for upstream in self._ends(above, data, first=False):
+                for downstream in self._ends(below, data, first=True):
+                    names.setdefault((upstream, downstream), {})
+        for task in tasks:
+            for word in task.options.after:
+                for upstream in self._after(word, task):
+                    names.setdefault((upstream, task.id), {})
+        place = {id: number for number, id in enumerate(self._nodes)}
+        ordered = sorted(names, key=lambda pair: (place[pair[0]], place[pair[1]]))
+        return tuple(Edge(upstream=up, downstream=down, names=tuple(names[up, down])) for up, down in ordered)
+
+    def _ends(self, thing: Reference | Group, data: Graph, *, first: bool) -> list[TaskId]:
+        """The task; of a group, those that wait for nothing in it (`first`), or those that nothing in it waits for."""
+        if isinstance(thing, Reference):
+            return [thing.task_id]
+        inside = [id for id in self._nodes if id.startswith(thing.name + ".")]
+        if not inside:
+            raise UserError(f"Group {thing.name} has no task: call one inside its block.")
+        pairs = [(a.task_id, b.task_id) for a, b in self._order if isinstance(a, Reference) and isinstance(b, Reference)]
+        pairs += [(above, below) for below in inside for above in data.upstream(below)]
+        graph = Graph(inside, pairs)
+        return [id for id in inside if not (graph.upstream(id) if first else graph.downstream(id))]
+
+    def _after(self, word: str, task: Task) -> list[TaskId]:
+        """A task, or the tasks of a group, as `--after` has it; a name of the task's own group may be short."""
+        for name in (word, f"{task.group}.{word}"):
+            if name in self._nodes:
+                return [TaskId(name)]
+            inside = [id for id in self._nodes if id.startswith(name + ".") and id != task.id]
+            if inside:
+                return inside
+        raise UserError(f'after of task {task.id}: there is no task or group "{word}".{nearest(word, [*self._nodes, *self._groups])}')
+
+    def _check_groups(self) -> None:
+        for name in self._groups:
+            if name in self._nodes:
+                raise UserError(f'"{name}" is the name of a task and of a group: rename one of them.')
+
+
+_WHOLE: Final = object()
+
+
+def _source(function: Callable[..., Any]) -> str:
+    """The function as typed; "" where nobody knows it."""
+    try:
+        return textwrap.dedent(inspect.getsource(function))
+    except (OSError, TypeError):
+        return ""
+
+
+__all__ = ["CALL", "Body", "Node", "Trace", "Traced", "active"]

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How a flow's functions and arguments travel to where its tasks run: by import, as definitions of the notebook, or by value."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import date, time, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbflow.authoring.python_file import place_of
+from nbflow.authoring.trace import Body, Traced
+from nbflow.core.calls import CALL, Call, Defined, Imported
+from nbflow.core.errors import UserError
+from nbflow.core.ids import TaskId
+from nbflow.core.job import Capture, CaptureKind, CaptureSet, ProcessState, ValueRef
+from nbflow.python.ambient import Kernel, current_kernel
+
+if TYPE_CHECKING:
+    from nbflow.core.protocols import ArtifactStore
+
+
+def captures_of(traced: Traced, artifacts: ArtifactStore, *, cwd: str = "") -> CaptureSet:
+    """Everything the tasks are given besides each other's values. Raises UserError naming the task and what cannot travel."""
+    kernel = current_kernel()
+    encoder = _Encoder(artifacts, kernel)
+    early = {id: encoder.captures(id, body) for id, body in traced.bodies.items()}
+    if kernel is None:
+        return CaptureSet(early=early, process=ProcessState(cwd=cwd or os.getcwd(), sys_path=_user_path()))  # noqa: PTH109
+    names = kernel.capture(encoder.needed, artifacts) if encoder.needed else {}
+    for name, capture in names.items():
+        if capture.kind is CaptureKind.UNSENDABLE:
+            raise UserError(f"`{name}` of the notebook cannot be sent to a worker: {capture.reason}")
+    return CaptureSet(names=names, early=early, process=kernel.process())
+
+
+class _Encoder:
+    """Calls as captured values."""
+
+    def __init__(self, artifacts: ArtifactStore, kernel: Kernel | None) -> None:
+        from nbflow.operators.definitions import DefinitionTable  # noqa: PLC0415 - see the module's docstring
+
+        self._artifacts, self._kernel = artifacts, kernel
+        self._table = DefinitionTable.of_names(kernel.definitions() if kernel else ())
+        self._routes: dict[Callable[..., Any], Imported | Defined | Callable[..., Any]] = {}
+        #: Definitions of the notebook that the calls need.
+        self.needed: set[str] = set()
+
+    def captures(self, id: TaskId, body: Body) -> dict[str, Capture]:
+        """What this task takes: its call, and the literals it is mapped over."""
+        call = replace(body.call, function=self._route(body.call.function))
+        ref = self._call(id, call)
+        needs = set(ref.needs)
+        if isinstance(call.function, Defined):
+            needs.add(call.function.name)
+        found = {CALL: Capture(name=CALL, kind=CaptureKind.VALUE, value=ref, needs=tuple(sorted(needs)), hash=ref.hash)}
+        for name, elements in body.elements.items():
+            refs = tuple(self._store(id, f"{name}[{place}]", element) for place, element in enumerate(elements))
+            needs |= {need for one in refs for need in one.needs}
+            found[name] = Capture(name=name, kind=CaptureKind.VALUE, elements=refs, needs=tuple(sorted(needs)))
+        self.needed |= needs
+        return found
+
+    def _route(self, function: Any) -> Imported | Defined | Callable[..., Any]:
+        if function not in self._routes:
+            self._routes[function] = _route(function, self._kernel)
+        return self._routes[function]
+
+    def _call(self, id: TaskId, call: Call) -> ValueRef:
+        from nbflow.operators.values import UnstorableValue, store  # noqa: PLC0415 - as above
+
+        try:
+            return store(call, self._artifacts, definitions=self._table)
+        except UnstorableValue as error:
+            named = {str(place): value for place, value in enumerate(call.args, start=1)} | dict(call.kwargs)
+            for name, value in named.items():
+                self._store(id, name, value)
+            raise UserError(f"Task {id} cannot be sent to a worker: it holds {error.what}. {error.remedy}.") from None
+
+    def _store(self, id: TaskId, name: str, value: Any) -> ValueRef:
+        from nbflow.operators.values import UnstorableValue, store  # noqa: PLC0415 - as above
+
+        try:
+            return store(value, self._artifacts, definitions=self._table)
+        except UnstorableValue as error:
+            raise UserError(f"Argument {name} of task {id} is {error.what}, which cannot be sent to a worker: {error.remedy}.") from None
+
+
+def _route(function: Callable[..., Any], kernel: Kernel | None) -> Imported | Defined | Callable[..., Any]:
+    """By import where the function stands in a file, as a definition of the notebook, else by value."""
+    module, qualname = function.__module__, function.__qualname__
+    if "<" in qualname:
+        return function
+    if module == "__main__":
+        if kernel is not None:
+            name = kernel.definition_of(function)
+            return Defined(name=name) if name else function
+        script = _script()
+        if script is None:
+            return function
+        place = place_of(script)
+        sys.modules.setdefault(place.module, sys.modules["__main__"])  # values of its classes come back as what they are here
+        return Imported(module=place.module, qualname=qualname, file=str(script))
+    found = sys.modules.get(module)
+    file = getattr(found, "__file__", None)
+    if found is None or getattr(_attribute(found, qualname), "function", _attribute(found, qualname)) is not function:
+        return function
+    return Imported(module=module, qualname=qualname, file=os.path.realpath(file) if file else "")
+
+
+def _attribute(module: types.ModuleType, qualname: str) -> Any:
+    found: Any = module
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _script() -> Path | None:
+    """The file that is `__main__`; None for a prompt, `python -c` and the like."""
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    return Path(file).resolve() if file and str(file).endswith(".py") and Path(file).is_file() else None
+
+
+def _user_path() -> tuple[str, ...]:
+    """The entries of `sys.path` that are the person's own: what is installed, a worker has itself."""
+    installed = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+    entries = [os.path.abspath(entry or ".") for entry in sys.path]  # noqa: PTH100 - texts, as sys.path holds
+    folders = [entry for entry in entries if Path(entry).is_dir() and not entry.startswith(installed)]
+    return tuple(dict.fromkeys(folders))
+
+
+def plain_params(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as a run's record has them: JSON."""
+    return {name: _json(value) for name, value in values.items()}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return _json(value.value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): _json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_json(inner) for inner in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
