@@ -59,6 +59,7 @@ class _Built:
         self._follow_branches()
         if self._has_cycle():
             return
+        self._refuse_shared_changes()
         self.problems += advice.warnings(self._inference, self.reader)
         self.flow = self._make_flow(name, path)
 
@@ -113,6 +114,19 @@ class _Built:
             return True
         return False
 
+    def _refuse_shared_changes(self) -> None:
+        """Each copy of a mapped task has its own copy of what it takes: a change of it would be seen by nobody, or by chance."""
+        for place, unit in enumerate(self._units.units):
+            if unit.task is None or not unit.options.map:
+                continue
+            for read in self._inference.reads(place):
+                if read.mutates and read.name not in unit.names.writes:
+                    message = (
+                        f"Task {unit.task} is mapped and changes `{read.name}` in place, which all its copies share: "
+                        "bind the result to a new name; below, it is the list of what the copies gave."
+                    )
+                    self._wrong(unit, message, code="mapped-change")
+
     # --- the flow -------------------------------------------------------------------------------------------------------
 
     def _make_flow(self, name: str, path: str) -> Flow:
@@ -127,7 +141,7 @@ class _Built:
             reads = inference.reads(place)
             gives = tuple(self._units.effects[place].gives)
             wanted = demands.get(place, frozenset()) | set(unit.options.writes)
-            captures.update(dict.fromkeys(read.name for read in reads if read.plain))
+            captures.update(dict.fromkeys(read.name for read in reads if read.plain and not read.element))
             early += [(unit.task, read.name) for read in reads if inference.is_early(read.name, place)]
             tasks.append(
                 Task(

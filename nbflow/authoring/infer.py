@@ -65,8 +65,9 @@ class Inference:
             effects = self.units.effects[place]
             for name in effects.own:
                 found[name] = self._source(name, place)
+            elements = dict(self.units.units[place].options.map)
             for name in [*effects.through, *self.passed_on.get(place, {})]:
-                if name not in found and self.units.is_given_above(name, place):
+                if name not in found and name not in elements and self.units.is_given_above(name, place):
                     found[name] = self._source(name, place)
             self.sources[place] = found
             for name, source in found.items():
@@ -104,12 +105,23 @@ class Inference:
         effects = self.units.effects[place]
         reads = []
         for name, source in self.sources[place].items():
+            if name in effects.only_mapped and name not in self.passed_on.get(place, {}):
+                continue
             is_needed = name in effects.own or name in self.passed_on.get(place, {})
             if not is_needed and not source.tasks and not self.is_early(name, place):
                 continue
             writers = tuple(self._id(writer) for writer in source.tasks)
             reads.append(Read(name=name, writers=writers, plain=source.plain, mutates=name in effects.mutates))
-        return tuple(reads)
+        return (*reads, *self._elements(place))
+
+    def _elements(self, place: int) -> list[Read]:
+        """What a mapped task maps over, as written: the first varies slowest."""
+        reads = []
+        for element, name in self.units.units[place].options.map:
+            source = self.sources[place][name]
+            writers = tuple(self._id(writer) for writer in source.tasks)
+            reads.append(Read(name=name, writers=writers, plain=source.plain, element=element))
+        return reads
 
     def is_early(self, name: str, place: int) -> bool:
         """A plain cell below rewrites what the task takes from a plain cell above."""

@@ -18,6 +18,8 @@ from nbflow.core.options import OptionSpec, Takes, option_specs
 MAGIC: Final = "%%task"
 _USAGE: Final = "write %%task NAME [options]"
 _WIDTH: Final = 100
+#: Options whose words go on until the next option; said twice, both count.
+_SEVERAL: Final = frozenset({Takes.NAMES, Takes.RESOURCES, Takes.PAIRS})
 
 
 @dataclass
@@ -115,7 +117,7 @@ def _takes_another(group: tuple[str, list[str]]) -> bool:
         return True  # an unknown option swallows its words, so that they make no second mistake
     if found.is_bare:
         return False
-    return found.spec.takes in {Takes.NAMES, Takes.RESOURCES} or not values
+    return found.spec.takes in _SEVERAL or not values
 
 
 def _read_name(names: list[str], read: TaskLine) -> None:
@@ -145,8 +147,10 @@ def _read_flag(word: str, values: list[str], read: TaskLine) -> None:
         _read(flag.spec, word, values[0] if values else True, read)
     elif not values:
         read.mistakes.append(f"{word} needs a value: {word} {flag.spec.metavar}.")
-    elif flag.spec.takes in {Takes.NAMES, Takes.RESOURCES}:
+    elif flag.spec.takes in _SEVERAL:
         before = read.overrides.get(name)
+        if before and flag.spec.takes is Takes.PAIRS:
+            values = [*("=".join(pair) for pair in before), *values]  # read together, so that a name bound twice is seen
         _read(flag.spec, word, values, read)
         if before:  # said twice: both count
             now = read.overrides[name]
@@ -187,7 +191,7 @@ def help_text() -> str:
 
 
 def _written(spec: OptionSpec) -> str:
-    several = "..." if spec.takes in {Takes.NAMES, Takes.RESOURCES} else ""
+    several = "..." if spec.takes in _SEVERAL else ""
     short = f"-{spec.short}, " if spec.short else ""
     return f"{short}--{spec.flag} {spec.metavar}{several}".rstrip()
 

@@ -28,7 +28,6 @@ LATER_OPTIONS: Final = {
         _later("weight_rule", Takes.CHOICE, "downstream", "upstream", "absolute"),
         _later("max_active", Takes.INTEGER),
         _later("escalate", Takes.RESOURCES),
-        _later("map", Takes.RESOURCES),
         _later("zip", Takes.FLAG),
         _later("poke", Takes.DURATION),
         _later("soft_fail", Takes.FLAG),
@@ -57,6 +56,7 @@ _TAKES: Final[Mapping[Takes, str]] = {
     Takes.DURATION: "it takes a duration such as 30s, 5m, 1h30m or a number of seconds",
     Takes.TEXT: "it takes text",
     Takes.NAMES: "it takes one or more names",
+    Takes.PAIRS: "it takes pairs of names such as x=xs",
     Takes.RESOURCES: "it takes pairs such as GPU=1 MEM=4GB",
 }
 _WORD = re.compile(r"[^\s=]+")
@@ -129,6 +129,8 @@ def _read(spec: OptionSpec, value: Any) -> Any:
         return _names(value)
     if spec.takes is Takes.RESOURCES:
         return _resources(value)
+    if spec.takes is Takes.PAIRS:
+        return _pairs(value)
     if spec.takes is Takes.DURATION:
         return parse_duration(value)
     if spec.takes is Takes.FLAG:
@@ -161,6 +163,18 @@ def _resources(value: Any) -> dict[str, str]:
     if not pairs or not all(_WORD.fullmatch(name) and _WORD.fullmatch(amount) for name, amount in pairs):
         raise ValueError
     return dict(pairs)
+
+
+def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
+    if isinstance(value, Mapping):
+        pairs = [(str(name), str(source)) for name, source in value.items()]
+    else:
+        words = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else list(value)
+        pairs = [word.partition("=")[::2] if isinstance(word, str) else (str(word[0]), str(word[1])) for word in words]
+    names = [name for name, _ in pairs]
+    if not pairs or len(set(names)) < len(names) or not all(word.isidentifier() for pair in pairs for word in pair):
+        raise ValueError
+    return tuple(pairs)
 
 
 def _flag(value: Any) -> bool:

@@ -44,6 +44,8 @@ class Effects:
     mutates: set[str] = field(default_factory=set)
     #: Given on some paths only.
     maybe: set[str] = field(default_factory=set)
+    #: Names a mapped task maps over and does not take whole.
+    only_mapped: set[str] = field(default_factory=set)
 
 
 class Units:
@@ -96,7 +98,19 @@ class Units:
                 effects.gives[name] = None
         effects.own.update(dict.fromkeys(options.reads))
         effects.gives.update(dict.fromkeys(options.writes))
+        self._map(effects, options)
         return effects
+
+    @staticmethod
+    def _map(effects: Effects, options: TaskOptions) -> None:
+        """A mapped task takes its elements from what it maps over, not from cells above that give a name of that kind."""
+        for element, _ in options.map:
+            effects.own.pop(element, None)
+            effects.through.pop(element, None)
+        for _, name in options.map:
+            if name not in effects.own and name not in effects.through:
+                effects.only_mapped.add(name)
+            effects.own[name] = None
 
     def _own_reads(self, place: int) -> list[str]:
         """Names of builtins count when a cell above gives them."""
