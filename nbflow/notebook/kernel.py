@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nbflow.core.errors import NbflowError
+from nbflow.core.errors import NbflowError, UserError
 from nbflow.core.ids import TaskId
-from nbflow.core.job import Capture, CaptureSet, ValueRef
+from nbflow.core.job import Capture, CaptureKind, CaptureSet, ValueRef
 from nbflow.core.model import CellRef, Flow
 from nbflow.core.protocols import ArtifactStore
 from nbflow.notebook import namespace
 from nbflow.notebook.process import Baseline, process_state
-from nbflow.notebook.session import Executed, Session
-from nbflow.notebook.travel import decode_each, encode_all
+from nbflow.notebook.session import Executed, Session, map_of
+from nbflow.notebook.travel import decode_each, encode_all, encode_elements
 
 
 class Kernel:
@@ -43,9 +43,20 @@ class Kernel:
         if not rewritten:
             return
         for task in self._session.defined_above(cell):
-            names = (rewritten & self._reads(_body(task.source))) - set(self._early.get(TaskId(task.task), {}))
+            mapped_over = {name for _, name in map_of(task.source)}
+            names = (rewritten & (mapped_over | self._reads(_body(task.source)))) - set(self._early.get(TaskId(task.task), {}))
             for name in names:
-                self._early.setdefault(TaskId(task.task), {})[name] = self._capturer(artifacts()).capture([name])
+                self._early.setdefault(TaskId(task.task), {})[name] = self._capture_early(name, task, mapped_over, artifacts())
+
+    def _capture_early(self, name: str, task: Executed, mapped_over: Collection[str], artifacts: ArtifactStore) -> Mapping[str, Capture]:
+        capturer = self._capturer(artifacts)
+        whole = capturer.capture([name]) if name not in mapped_over or name in self._reads(_body(task.source)) else {}
+        if name not in mapped_over:
+            return whole
+        try:
+            return namespace.with_elements(whole, capturer.capture_elements(name, task.task))
+        except UserError as error:  # a plain cell must not fail for a task that may never run
+            return whole or {name: Capture(name=name, kind=CaptureKind.UNSENDABLE, reason=str(error))}
 
     def redefined(self, task: str) -> None:
         """The task was defined anew: it takes names as they stand from now on."""
@@ -59,6 +70,7 @@ class Kernel:
             namespace=self._shell.user_ns,
             statements=statements,
             encode=lambda values: encode_all(values, definitions, artifacts),
+            encode_elements=lambda name, value, task: encode_elements(name, value, task, definitions, artifacts),
             hidden=self._shell.user_ns_hidden,
         )
 

@@ -11,17 +11,20 @@ import ast
 import hashlib
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from nbflow.core.errors import UserError
 from nbflow.core.ids import TaskId
 from nbflow.core.job import Capture, CaptureKind, CaptureSet, ProcessState, ValueRef
+from nbflow.core.mapping import map_sources
 from nbflow.core.model import CellRef, Flow
 
 _PLAIN_DATA: Final = (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, type(None))
 
+#: Encodes a value element by element for the task that maps over it: name, value, task. Raises UserError.
+EncodeElements = Callable[[str, Any, str], tuple[ValueRef, ...]]
 #: Encodes names that belong together, so that one object under two names stays one: name -> reference, or the reason why not.
 Encode = Callable[[Mapping[str, Any]], Mapping[str, ValueRef | str]]
 
@@ -111,6 +114,7 @@ class Capturer:
     namespace: Mapping[str, Any]
     statements: Statements
     encode: Encode
+    encode_elements: EncodeElements
     #: Names that belong to the shell itself; a worker's shell has its own.
     hidden: Mapping[str, Any] = field(default_factory=dict)
 
@@ -140,6 +144,18 @@ class Capturer:
             if missing:
                 found.update({need: capture for need, capture in self.capture(missing).items() if need not in found})
         return _spread_unsendable(found)
+
+    def capture_elements(self, name: str, task: str) -> dict[str, Capture]:
+        """The capture of what `task` maps over, element by element, with what the elements refer to. Raises UserError when it has none.
+
+        Empty for a name that is not bound.
+        """
+        if not self._is_of_the_notebook(name):
+            return {}
+        elements = self.encode_elements(name, self.namespace[name], task)
+        needs = tuple(dict.fromkeys(need for element in elements for need in element.needs))
+        digest = _hash("elements", *(element.hash for element in elements))
+        return {**self.capture(needs), name: Capture(name=name, kind=CaptureKind.VALUE, elements=elements, needs=needs, hash=digest)}
 
     def _is_of_the_notebook(self, name: str) -> bool:
         if name not in self.namespace:
@@ -237,14 +253,44 @@ Early = Mapping[TaskId, Mapping[str, Mapping[str, Capture]]]
 
 def capture_set(flow: Flow, capturer: Capturer, early: Early, process: ProcessState, tasks: Iterable[TaskId]) -> CaptureSet:
     """Everything these tasks take from the kernel. Raises UserError naming the task and the variable that cannot travel."""
-    taken: dict[str, dict[str, Capture]] = {}
+    taken: dict[TaskId, dict[str, Capture]] = {}
     for task, name in flow.early_captures:
         taken.setdefault(task, {}).update(early.get(task, {}).get(name, {}))
-    captures = CaptureSet(
-        names=capturer.capture(flow.captures), early={task: kept for task, kept in taken.items() if kept}, process=process
-    )
-    refuse_unsendable(flow, captures, tasks)
+    chosen = tuple(tasks)
+    names = with_elements(capturer.capture(flow.captures), _elements_of(flow, capturer, taken, chosen))
+    captures = CaptureSet(names=names, early={task: kept for task, kept in taken.items() if kept}, process=process)
+    refuse_unsendable(flow, captures, chosen)
     return captures
+
+
+def _elements_of(
+    flow: Flow, capturer: Capturer, early: Mapping[TaskId, dict[str, Capture]], tasks: Collection[TaskId]
+) -> dict[str, Capture]:
+    """What mapped tasks map over. Raises UserError for the value of a plain cell that has no elements."""
+    found: dict[str, Capture] = {}
+    for task in flow.tasks:
+        for read in map_sources(task):
+            was_taken = read.name in early.get(task.id, {})
+            if not read.plain or read.name in found or was_taken or task.id not in tasks:
+                continue
+            try:
+                found.update(capturer.capture_elements(read.name, task.id))
+            except UserError:
+                if not read.writers:
+                    raise  # where tasks give it too, theirs is most likely meant
+    return found
+
+
+def with_elements(captures: Mapping[str, Capture], elements: Mapping[str, Capture]) -> dict[str, Capture]:
+    """Both in one: a name that is taken whole and element by element has both."""
+    merged = dict(captures)
+    for name, capture in elements.items():
+        known = merged.get(name)
+        if known is None or capture.elements is None:
+            merged.setdefault(name, capture)
+        else:
+            merged[name] = replace(known, elements=capture.elements, needs=tuple(dict.fromkeys([*known.needs, *capture.needs])))
+    return merged
 
 
 def refuse_unsendable(flow: Flow, captures: CaptureSet, tasks: Iterable[TaskId]) -> None:

@@ -34,6 +34,13 @@ def task_name(source: str) -> str:
     return str(read_task_line(found["line"]).id or "") if found else ""
 
 
+def map_of(source: str) -> tuple[tuple[str, str], ...]:
+    """What the `%%task` line of a cell maps over: (element, name) pairs."""
+    found = _TASK.match(source)
+    pairs: tuple[tuple[str, str], ...] = read_task_line(found["line"]).overrides.get("map", ()) if found else ()
+    return pairs
+
+
 @dataclass(frozen=True)
 class Executed:
     """A cell as it was last executed."""

@@ -33,6 +33,25 @@ def encode_all(values: Mapping[str, Any], definitions: Iterable[str], artifacts:
     return encoded
 
 
+def encode_elements(name: str, value: Any, task: str, definitions: Iterable[str], artifacts: ArtifactStore) -> tuple[ValueRef, ...]:
+    """The elements of a value that `task` maps over. Raises UserError when it has none, too many, or one that cannot travel."""
+    from nbflow.operators.definitions import DefinitionTable  # noqa: PLC0415 - as above
+    from nbflow.operators.elements import ELEMENT_INLINE, store_elements  # noqa: PLC0415 - as above
+    from nbflow.operators.values import UnstorableValue, store  # noqa: PLC0415 - as above
+
+    table = DefinitionTable.of_names(definitions)
+
+    def keep(element: Any) -> ValueRef:
+        return store(element, artifacts, definitions=table, inline_limit=ELEMENT_INLINE)
+
+    try:
+        return store_elements(name, value, task=task, store=keep)
+    except UnstorableValue as error:
+        raise UserError(
+            f"Task {task} maps over `{name}`, of which an element cannot be sent to a worker: it is {error.what}. Remedy: {error.remedy}."
+        ) from None
+
+
 def decode_each(
     values: Mapping[str, ValueRef], artifacts: ArtifactStore, namespace: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any | NbflowError]]:

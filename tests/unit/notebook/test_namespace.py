@@ -13,9 +13,9 @@ import types
 import pytest
 
 from nbflow.core.errors import UserError
-from nbflow.core.job import CaptureKind, CaptureSet, ValueRef
+from nbflow.core.job import CaptureKind, CaptureSet, ProcessState, ValueRef
 from nbflow.core.model import CellRef, Flow, Read, Task
-from nbflow.notebook.namespace import Capturer, Statements, refuse_unsendable, statements_of
+from nbflow.notebook.namespace import Capturer, Statements, capture_set, refuse_unsendable, statements_of
 
 
 def reads(source):
@@ -36,6 +36,12 @@ def encode(values):
     return found
 
 
+def encode_elements(name, value, task):
+    if not isinstance(value, list):
+        raise UserError(f"`{name}` cannot be mapped over by {task}.")
+    return tuple(encode({str(place): element})[str(place)] for place, element in enumerate(value))
+
+
 @pytest.fixture
 def kernel():
     """Executes cells in a `__main__` of its own and captures names of it."""
@@ -52,9 +58,13 @@ class FakeMain:
         exec(compile(source, "<cell>", "exec"), self.namespace)
         self.cells.append((CellRef(number=len(self.cells) + 1), source))
 
-    def capture(self, *names):
+    @property
+    def capturer(self):
         statements = Statements(by_name=statements_of(reversed(self.cells)), reads=reads)
-        return Capturer(namespace=self.namespace, statements=statements, encode=encode).capture(names)
+        return Capturer(namespace=self.namespace, statements=statements, encode=encode, encode_elements=encode_elements)
+
+    def capture(self, *names):
+        return self.capturer.capture(names)
 
 
 def test_a_value_is_encoded(kernel):
@@ -144,6 +154,36 @@ def test_a_run_that_needs_it_is_refused_with_task_and_name(kernel):
     with pytest.raises(UserError) as told:
         refuse_unsendable(flow, captures, ["train"])
     assert str(told.value).startswith("Task train uses `conn`, which cannot be sent to a worker: it is a Connection.")
+
+
+def mapped(name, *, whole=()):
+    reads = (*(Read(name=one, plain=True) for one in whole), Read(name=name, plain=True, element="x"))
+    return Flow(name="f", tasks=(Task(id="score", reads=reads),), captures=tuple(whole))
+
+
+def test_what_is_mapped_over_travels_element_by_element(kernel):
+    kernel.run("xs = [1, 'two']")
+    taken = capture_set(mapped("xs"), kernel.capturer, {}, ProcessState(), ["score"]).names["xs"]
+    assert taken.value is None
+    assert [element.inline for element in taken.elements] == [b"1", b'"two"']
+
+
+def test_what_is_taken_whole_as_well_has_both(kernel):
+    kernel.run("xs = [1]")
+    taken = capture_set(mapped("xs", whole=["xs"]), kernel.capturer, {}, ProcessState(), ["score"]).names["xs"]
+    assert taken.value.inline == b"[1]"
+    assert len(taken.elements) == 1
+
+
+def test_a_run_that_maps_over_no_list_is_refused(kernel):
+    kernel.run("xs = 3")
+    with pytest.raises(UserError, match="`xs` cannot be mapped over by score"):
+        capture_set(mapped("xs"), kernel.capturer, {}, ProcessState(), ["score"])
+
+
+def test_a_task_that_is_not_to_run_refuses_nothing(kernel):
+    kernel.run("xs = 3")
+    assert capture_set(mapped("xs"), kernel.capturer, {}, ProcessState(), []).names == {}
 
 
 def test_a_name_that_is_not_bound_is_left_to_its_reader(kernel):
