@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`python -m tests.chaos --seed S` replays one seed and keeps its folder; `--count N` runs N seeds, two at a time, from `--first` on."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.chaos.harness import Seed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos")
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--count", type=int, default=50)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--at-once", type=int, default=2)
+    options = parser.parse_args()
+    seeds = [options.seed] if options.seed is not None else range(options.first, options.first + options.count)
+    failed = []
+    with ThreadPoolExecutor(options.at_once) as pool:
+        for seed, (found, story, folder) in zip(seeds, pool.map(_run, seeds), strict=True):
+            if found:
+                failed.append(seed)
+            if found or options.seed is not None:
+                print(f"seed {seed} in {folder}", *story, *(found or ["all is well"]), sep="\n  ", flush=True)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+    print(
+        f"{len(seeds) - len(failed)} of {len(seeds)} seeds are well." + "".join(f"\npython -m tests.chaos --seed {seed}" for seed in failed)
+    )
+    return 1 if failed else 0
+
+
+def _run(seed: int) -> tuple[list[str], list[str], Path]:
+    folder = Path(tempfile.mkdtemp(prefix=f"nbflow-chaos-{seed}-"))
+    one = Seed(seed, folder)
+    return one.run(), one.told, folder
+
+
+if __name__ == "__main__":
+    sys.exit(main())

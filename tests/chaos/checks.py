@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What must be true of a run, however its processes died."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbflow.app import Workspace
+from nbflow.core.ids import TaskKey
+from nbflow.core.records import Change, TaskRecord
+from nbflow.core.snapshot import RunSnapshot, fold
+from nbflow.core.states import RUN_TRANSITIONS, TRANSITIONS, RunState, TaskState
+from tests.chaos import processes
+from tests.chaos.flows import Planned, values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of the journal."""
+
+    what: str
+    task: str
+    attempt: int
+    pid: int
+    at: float
+
+
+def journal(path: Path) -> list[Line]:
+    """The complete lines, in the order written."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    words = (line.split() for line in text.splitlines(keepends=True) if line.endswith("\n"))
+    return [Line(what=what, task=task, attempt=int(attempt), pid=int(pid), at=float(at)) for what, task, attempt, pid, at in words]
+
+
+def problems(workspace: Workspace, run_id: str, lines: list[Line], tasks: tuple[Planned, ...], mark: str) -> Iterator[str]:
+    """Everything that is wrong with this run, as sentences."""
+    changes = workspace.store.changes(run_id, 0, 1_000_000)
+    yield from _illegal(changes)
+    yield from _ran_again(changes, lines)
+    yield from _two_at_once(lines)
+    yield from _unexplained(workspace, run_id, lines)
+    yield from _survivors(workspace, run_id, lines, mark)
+    yield from _unlike_the_log(workspace, run_id, changes)
+    yield from _wrong_end(workspace, run_id, tasks)
+
+
+def _illegal(changes: tuple[Change, ...]) -> Iterator[str]:
+    states: dict[TaskKey | None, str] = defaultdict(lambda: TaskState.PENDING.value) | {None: RunState.QUEUED.value}
+    for number, change in enumerate(changes, 1):
+        if change.cursor != number:
+            yield f"change {number} has the cursor {change.cursor}"
+        if states[change.key] != change.before:
+            yield f"change {number}: {change.key or 'the run'} was {states[change.key]}, not {change.before}"
+        states[change.key] = change.after
+        if change.key is None:
+            legal = change.before == change.after or (RunState(change.before), RunState(change.after)) in RUN_TRANSITIONS
+        else:
+            legal = (TaskState(change.before), TaskState(change.after)) in TRANSITIONS
+        if not legal:
+            yield f"change {number}: no move leads from {change.before} to {change.after}"
+
+
+def _ran_again(changes: tuple[Change, ...], lines: list[Line]) -> Iterator[str]:
+    succeeded: dict[str, int] = {}
+    for change in changes:
+        if change.key is None or change.task is None:
+            continue
+        if change.before == TaskState.SUCCESS.value:
+            yield f"{change.key} left success for {change.after}: {change.reason}"
+        if change.after == TaskState.SUCCESS.value:
+            succeeded[change.key.task_id] = change.task.attempt
+    for line in lines:
+        if line.attempt > succeeded.get(line.task, line.attempt):
+            yield f"{line.task} ran again (attempt {line.attempt}) after attempt {succeeded[line.task]} was recorded as its success"
+
+
+def _two_at_once(lines: list[Line]) -> Iterator[str]:
+    newest: dict[str, int] = {}
+    started: set[tuple[str, int]] = set()
+    for line in lines:
+        if line.what == "start":
+            if (line.task, line.attempt) in started:
+                yield f"attempt {line.attempt} of {line.task} started twice"
+            started.add((line.task, line.attempt))
+        if line.attempt < newest.get(line.task, 0):
+            yield f"attempt {line.attempt} of {line.task} was still running after attempt {newest[line.task]} had started"
+        newest[line.task] = max(line.attempt, newest.get(line.task, 0))
+
+
+def _unexplained(workspace: Workspace, run_id: str, lines: list[Line]) -> Iterator[str]:
+    attempts = workspace.attempts(run_id)
+    for attempt in attempts:
+        if attempt.outcome == "lost" and not attempt.reason:
+            yield f"attempt {attempt.attempt} of {attempt.key} is lost and nobody says why"
+    known = {(str(attempt.key.task_id), attempt.attempt) for attempt in attempts}
+    for task, attempt in {(line.task, line.attempt) for line in lines} - known:
+        yield f"attempt {attempt} of {task} ran and is not in the history"
+
+
+def _survivors(workspace: Workspace, run_id: str, lines: list[Line], mark: str) -> Iterator[str]:
+    ended = {(line.task, line.attempt) for line in lines if line.what == "end"}
+    killed = {(line.task, line.attempt): line.pid for line in lines if (line.task, line.attempt) not in ended}
+    living = processes.marked(mark)
+    for (task, attempt), pid in killed.items():
+        if pid in living:
+            yield f"process {pid} of attempt {attempt} of {task}, which never ended, is still there"
+
+
+def _unlike_the_log(workspace: Workspace, run_id: str, changes: tuple[Change, ...]) -> Iterator[str]:
+    recorded = workspace.snapshot(run_id)
+    start = RunSnapshot.of(recorded.run, (TaskRecord(key=key) for key in recorded.tasks))
+    folded = fold(start, changes)
+    if folded.run != recorded.run:
+        yield f"the log says of the run {folded.run}, the record {recorded.run}"
+    for key, record in recorded.tasks.items():
+        if folded.tasks[key] != record:
+            yield f"the log says of {key} {folded.tasks[key]}, the record {record}"
+
+
+def _wrong_end(workspace: Workspace, run_id: str, tasks: tuple[Planned, ...]) -> Iterator[str]:
+    snapshot = workspace.snapshot(run_id)
+    if snapshot.run.state is not RunState.SUCCESS:
+        yield f"the run ended {snapshot.run.state}: {snapshot.run.reason}"
+        return
+    followed = {task.follows for task in tasks if task.follows}
+    expected = values(tasks)
+    for task in tasks:
+        state = snapshot.tasks[TaskKey(task.id)].state
+        arm = task.id.startswith("b") and not task.joins_branches
+        if state is not (TaskState.SKIPPED if arm and task.id not in followed else TaskState.SUCCESS):
+            yield f"{task.id} ended {state}"
+        elif state is TaskState.SUCCESS:
+            ref = workspace.given(run_id, task.id).get(f"x_{task.id}")
+            if ref is not None and ref.shown != str(expected[task.id]):
+                yield f"{task.id} gave {ref.shown}, not {expected[task.id]}"

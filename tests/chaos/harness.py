@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One seed: start its flow, strike, resume until the run ends, check. Every wait is for an event, with a generous deadline."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from nbflow.app import Workspace
+from nbflow.core.records import RunRecord
+from nbflow.core.states import RunState
+from nbflow.executors.cluster import stop_home_cluster
+from nbflow.settings import Settings
+from tests.chaos import processes
+from tests.chaos.checks import journal, problems
+from tests.chaos.driver import RUN_ID
+from tests.chaos.flows import plan, write_notebook
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Seconds after which what should happen is said to hang.
+DEADLINE = 90.0
+LEASE = 2.0
+#: Resumes that may be needed once nothing is struck any more.
+RESUMES = 3
+#: One seed in so many is a notebook.
+NOTEBOOKS = 4
+
+
+class Hangs(Exception):
+    """Something that should happen did not, in time."""
+
+
+class Seed:
+    """The flow of one seed, and what befalls it."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self.seed, self.folder = seed, folder
+        self.dice = random.Random(f"strikes {seed}")
+        self.tasks = plan(seed)
+        self.is_notebook = seed % NOTEBOOKS == 0
+        self.mark = uuid.uuid4().hex
+        self.journal = folder / "journal"
+        self.told: list[str] = []
+        self.settings = Settings(home=folder / "home", lease=LEASE)
+        self.workspace = Workspace(self.settings)
+        self.environment = {
+            **os.environ,
+            "NBFLOW_HOME": str(self.settings.home),
+            "NBFLOW_LEASE": str(LEASE),
+            "NBFLOW_WORKERS": "3",
+            "NBFLOW_CLUSTER_IDLE": "20",
+            "JUPYTER_PLATFORM_DIRS": "1",
+            "PYTHONPATH": str(ROOT),
+            "CHAOS_JOURNAL": str(self.journal),
+            processes.MARK: self.mark,
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.is_notebook:
+            write_notebook(self.tasks, folder / "in.ipynb")
+
+    # --- the story ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> list[str]:
+        """What was wrong; nothing when all is well."""
+        try:
+            self._until_it_has_ended()
+            found = list(problems(self.workspace, self.recorded().run_id, journal(self.journal), self.tasks, self.mark))
+            stop_home_cluster(self.settings.home)
+            self._wait(lambda: not processes.marked(self.mark), "the end of every process", 30)
+        except Hangs as hangs:
+            found = [str(hangs)]
+        finally:
+            self._clean()
+        return found
+
+    def _until_it_has_ended(self) -> None:
+        driver = self._start()
+        for _ in range(self.dice.randint(1, 3)):
+            driver = self._strike(driver)
+        for _ in range(RESUMES + 1):
+            self._wait(lambda driver=driver: driver.poll() is not None, "the end of the driver")
+            self._tell(f"driver {driver.pid} ended with {driver.returncode}")
+            if self._is_done():
+                return
+            driver = self._start()
+        raise Hangs(f"the run has not succeeded after {RESUMES} resumes without any strike")
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """The first driver, or the next one."""
+        run = self._found()
+        if run is not None and self.dice.random() < 0.3:
+            self._tell(f"reaped {self.workspace.reap()}")
+        if self.is_notebook:
+            what = ["-m", "nbflow", "run", *(["--resume", run.run_id] if run else [str(self.folder / "in.ipynb")])]
+        else:
+            what = ["-m", "tests.chaos.driver", str(self.seed), *(["--resume"] if run else [])]
+        with (self.folder / "drivers.log").open("ab") as log:
+            driver = subprocess.Popen([sys.executable, *what], env=self.environment, cwd=self.folder, stdout=log, stderr=log)
+        self._tell(f"driver {driver.pid} {'resumes' if run else 'starts'}")
+        return driver
+
+    def _strike(self, driver: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+        """Kill or stop one process at a random instant; the driver that is in charge afterwards."""
+        lines = len(journal(self.journal)) + self.dice.randint(0, 25)
+        delay, is_stop = self.dice.random() * 0.05, self.dice.random() < 0.3
+        kind = self.dice.choice(processes.KINDS)
+        self._wait(lambda: driver.poll() is not None or len(journal(self.journal)) >= lines, "the journal's next line")
+        if driver.poll() is not None:
+            self._tell(f"driver {driver.pid} ended with {driver.returncode}")
+            return driver if self._is_done() else self._start()
+        time.sleep(delay)  # somewhere between two lines
+        found = processes.by_kind(self.mark, driver.pid)
+        kind = kind if kind in found else self.dice.choice(sorted(found) or ["driver"])
+        if kind == "driver" and is_stop:
+            return self._put_to_sleep(driver)
+        pid = self.dice.choice(sorted(found.get(kind, [driver.pid])))
+        if is_stop:
+            self._send(pid, signal.SIGSTOP, kind)
+            time.sleep(self.dice.random())
+            self._send(pid, signal.SIGCONT, kind)
+            return driver
+        self._send(pid, signal.SIGKILL, kind)
+        if kind != "driver":
+            return driver
+        driver.wait()
+        return self._start()
+
+    def _put_to_sleep(self, driver: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+        """Stop the driver for longer than its lease while another one takes over; then it wakes up."""
+        self._send(driver.pid, signal.SIGSTOP, "driver")
+        run = self._found()
+        if run is None or run.state.is_finished:
+            self._send(driver.pid, signal.SIGCONT, "driver")
+            return driver
+        self._wait(lambda: not self.workspace.store.holder(run.run_id), "the lapse of the lease")
+        before = len(self.workspace.store.changes(run.run_id))
+        other = self._start()
+        self._wait(
+            lambda: other.poll() is not None or len(self.workspace.store.changes(run.run_id)) > before, "the next driver taking over"
+        )
+        self._send(driver.pid, signal.SIGCONT, "driver")
+        self._wait(lambda: driver.poll() is not None, "the end of the superseded driver")
+        self._tell(f"the sleeper ended with {driver.returncode}")
+        return other
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    def _found(self) -> RunRecord | None:
+        runs = self.workspace.find_runs(limit=1).runs
+        return runs[0] if runs else None
+
+    def recorded(self) -> RunRecord:
+        run = self._found()
+        assert run is not None
+        assert self.is_notebook or run.run_id == RUN_ID
+        return run
+
+    def _is_done(self) -> bool:
+        run = self._found()
+        return run is not None and run.state is RunState.SUCCESS
+
+    def _wait(self, is_there: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
+        until = time.monotonic() + seconds
+        while not is_there():
+            if time.monotonic() > until:
+                raise Hangs(f"waited {seconds:g} s for {what}; there are {processes.marked(self.mark)}")
+            time.sleep(0.01)
+
+    # --- doing --------------------------------------------------------------------------------------------------------
+
+    def _send(self, pid: int, number: signal.Signals, kind: str) -> None:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        self._tell(f"{number.name} to {kind} {pid}")
+
+    def _tell(self, what: str) -> None:
+        self.told.append(f"{time.time():.3f} after {len(journal(self.journal))} lines: {what}")
+
+    def _clean(self) -> None:
+        while living := processes.marked(self.mark):
+            for pid in living:
+                self._kill(pid)
+            time.sleep(0.01)
+        self.workspace.close()
+
+    @staticmethod
+    def _kill(pid: int) -> None:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
