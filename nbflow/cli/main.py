@@ -108,7 +108,7 @@ def run(  # noqa: PLR0917 - click passes options by name
     dask: str | None,
     as_json: bool,  # noqa: FBT001 - as above
 ) -> None:
-    """Run a notebook now, headlessly; exits 0 when the run succeeded and 1 when it failed."""
+    """Run a notebook or a flow of a Python file (flows.py:sales) now, headlessly; exits 0 when the run succeeded and 1 when it failed."""
     if resume:
         given = {"a notebook": path, "-p": parameters, "-r": raw_parameters, "-f": parameter_file, "-o": output}
         for name, value in given.items():
@@ -116,20 +116,42 @@ def run(  # noqa: PLR0917 - click passes options by name
                 raise UserError(f"--resume goes on with a run as it was started: leave out {name}.")
     elif path is None:
         raise UserError("Say which notebook to run: nbflow run NOTEBOOK, or nbflow run --resume RUN to go on with a run.")
-    from nbflow.cli.parameters import read_parameters  # noqa: PLC0415
+    from nbflow.cli.parameters import read_parameters, typed_texts  # noqa: PLC0415
     from nbflow.preflight import require_runnable  # noqa: PLC0415
 
     values = read_parameters(parameters, raw_parameters, parameter_file)
-    if path is not None:
+    target = _python_target(path)
+    if target is not None:
+        _refuse_of_notebooks({"-o": output, "-k": kernel})
+    elif path is not None:
         require_runnable(path)
-    from nbflow.cli.progress import run_with_progress  # noqa: PLC0415 - only now: it brings all the rooms
+    from nbflow.cli.progress import run_python_with_progress, run_with_progress  # noqa: PLC0415 - only now: they bring all the rooms
 
     with _closing(_open_workspace(dask=dask)) as workspace:
-        outcome = run_with_progress(workspace, path, resume=resume, params=values, output=output, kernel=kernel, cwd=cwd, quiet=as_json)
+        if target is not None:
+            texts = typed_texts(parameters, raw_parameters)
+            outcome = run_python_with_progress(workspace, target, params=values, texts=texts, cwd=cwd, quiet=as_json)
+        else:
+            outcome = run_with_progress(workspace, path, resume=resume, params=values, output=output, kernel=kernel, cwd=cwd, quiet=as_json)
         if as_json:
             _print_json(_run_json(workspace, outcome.run_id))
     if not outcome.succeeded:
         raise RunFailed("" if as_json else outcome.sentence)
+
+
+def _python_target(path: Path | None) -> Any:
+    """The flow of a `.py` file that the path means; None for a notebook."""
+    if path is None or ".py" not in str(path):
+        return None
+    from nbflow.authoring.python_file import read_target  # noqa: PLC0415
+
+    return read_target(path)
+
+
+def _refuse_of_notebooks(given: dict[str, Any]) -> None:
+    for name, value in given.items():
+        if value:
+            raise UserError(f"{name} is for notebooks: a flow of a Python file is run without a kernel and leaves no executed notebook.")
 
 
 @cli.command()
@@ -153,13 +175,19 @@ def demo(output: Path) -> None:
 @click.option("--svg", type=_PATH, metavar="FILE", help="Write the graph as an SVG picture.")
 @_as_json
 def graph(path: Path, mermaid: bool, svg: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
-    """The graph of a notebook, found without running anything."""
+    """The graph of a notebook or of a flow of a Python file (flows.py:sales), found without running any task."""
     from nbflow.app import SystemClock, Workspace  # noqa: PLC0415
     from nbflow.settings import load_settings  # noqa: PLC0415
     from nbflow.views import svg as svg_view  # noqa: PLC0415
     from nbflow.views import text  # noqa: PLC0415
 
-    flow = Workspace(load_settings()).load_flow(path)
+    target = _python_target(path)
+    if target is not None:
+        from nbflow.python.tracing import trace_flow  # noqa: PLC0415
+
+        flow = trace_flow(target)
+    else:
+        flow = Workspace(load_settings()).load_flow(path)
     if svg is not None:
         _write(svg, svg_view.graph_svg(flow, {}, None, SystemClock().now()))
         click.echo(f"Wrote {svg}.")
@@ -175,7 +203,7 @@ def graph(path: Path, mermaid: bool, svg: Path | None, as_json: bool) -> None:  
 @click.argument("paths", type=_PATH, nargs=-1, required=True)
 @_as_json
 def check(paths: tuple[Path, ...], as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
-    """Everything that would go wrong in these notebooks, each with its cell and line; for CI."""
+    """Everything that would go wrong in these notebooks and Python files, each with its cell and line; for CI."""
     from nbflow.app import Workspace  # noqa: PLC0415
     from nbflow.settings import load_settings  # noqa: PLC0415
 
@@ -197,9 +225,18 @@ def check(paths: tuple[Path, ...], as_json: bool) -> None:  # noqa: FBT001 - cli
 def _problems(workspace: Workspace, path: Path) -> Sequence[Problem]:
     """A file that cannot be read is a problem like others: the files after it are looked at, too."""
     try:
-        return workspace.problems(path)
+        return _problems_of(workspace, path)
     except UserError as error:
         return [Problem(message=str(error), code="file")]
+
+
+def _problems_of(workspace: Workspace, path: Path) -> tuple[Any, ...]:
+    target = _python_target(path)
+    if target is None:
+        return workspace.problems(path)
+    from nbflow.python.tracing import find_problems  # noqa: PLC0415
+
+    return find_problems(target)
 
 
 def vars_of(problem: Any) -> dict[str, Any]:

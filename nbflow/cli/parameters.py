@@ -25,6 +25,11 @@ def read_parameters(given: Sequence[tuple[str, str]], raw: Sequence[tuple[str, s
     return values
 
 
+def typed_texts(given: Sequence[tuple[str, str]], raw: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The values of `-p` and `-r` as typed, for parameters that are declared to be text."""
+    return {**dict(given), **dict(raw)}
+
+
 def _read(text: str) -> Any:
     try:
         value = yaml.safe_load(text)

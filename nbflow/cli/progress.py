@@ -16,9 +16,11 @@ from nbflow.core.ids import TaskKey
 from nbflow.core.job import ExecutorEvent
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.headless import NotebookOutcome, resume_notebook, run_notebook
+from nbflow.python.tracing import run_file
 
 if TYPE_CHECKING:
     from nbflow.app import Workspace
+    from nbflow.authoring.python_file import Target
 
 
 def run_with_progress(
@@ -46,6 +48,27 @@ def run_with_progress(
             out.print(Text.from_ansi(traceback), soft_wrap=True)
         if outcome.output is not None:
             out.print(f"executed notebook: {outcome.output}", soft_wrap=True)
+    return outcome
+
+
+def run_python_with_progress(
+    workspace: Workspace,
+    target: Target,
+    *,
+    params: Mapping[str, Any],
+    texts: Mapping[str, str],
+    cwd: Path | None = None,
+    quiet: bool = False,
+) -> NotebookOutcome:
+    """Run a flow of a `.py` file and show it; ends with the table of tasks."""
+    out = console(stderr=quiet)
+    watcher = _Silent() if quiet else _Table(workspace, out) if out.is_terminal else _Lines(workspace, out)
+    with watcher:
+        outcome = run_file(workspace, target, params=params, texts=texts, cwd=cwd, observers=[watcher])
+    if not quiet:
+        run_table(workspace.snapshot(outcome.run_id), workspace.clock.now())
+        for traceback in outcome.tracebacks:
+            out.print(Text.from_ansi(traceback), soft_wrap=True)
     return outcome
 
 

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`python -m nbflow.python.child ANSWER < REQUEST`: imports a person's file and traces its flows, so that no other process has to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from nbflow.authoring.decorators import FlowFunction
+from nbflow.authoring.python_file import Target, flows_of, import_file, pick, problem_of
+from nbflow.core.errors import NbflowError, Problem
+from nbflow.core.protocols import ArtifactStore
+from nbflow.python.tracing import FileTrace, Request
+from nbflow.python.travel import captures_of, plain_params
+
+
+def main() -> None:
+    """Answer the request on standard input in the file named on the command line."""
+    request = Request(**json.loads(sys.stdin.buffer.read()))
+    sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115 - for as long as the process lives
+    answer = trace(request)
+    Path(sys.argv[1]).write_bytes(pickle.dumps(answer))
+
+
+def trace(request: Request) -> FileTrace:
+    """Whatever the person's code raises is a problem with its line."""
+    path = Path(request.path).absolute()
+    if request.cwd:
+        os.chdir(request.cwd)
+    try:
+        target = Target(path, request.name)
+        flows = flows_of(import_file(path))
+        if request.everything and not request.name:
+            pick(flows, target) if not flows else None
+            return FileTrace(problems=tuple(problem for flow in flows.values() for problem in _problems(flow, path)))
+        flow = pick(flows, target)
+        if request.everything:
+            return FileTrace(problems=_problems(flow, path))
+        return _for_run(flow, request) if request.for_run else FileTrace(flow=replace(flow.traced().flow, path=str(path.resolve())))
+    except BaseException as error:  # noqa: BLE001 - importing and tracing run the person's code
+        return FileTrace(problems=(_problem(error, path),))
+
+
+def _for_run(flow: FlowFunction[Any, Any], request: Request) -> FileTrace:
+    from nbflow.store.artifacts import open_artifacts  # noqa: PLC0415 - only a run keeps anything
+
+    values = flow.parameters.values(request.params, request.texts)
+    traced = flow.traced(values)
+    captures = captures_of(traced, open_artifacts(request.artifacts_url), cwd=request.cwd)
+    return FileTrace(flow=replace(traced.flow, path=str(Path(request.path).resolve())), captures=captures, params=plain_params(values))
+
+
+def _problems(flow: FlowFunction[Any, Any], path: Path) -> tuple[Problem, ...]:
+    try:
+        captures_of(flow.traced(), cast("ArtifactStore", _Nowhere()))
+    except Exception as error:  # noqa: BLE001 - as above
+        return (_problem(error, path),)
+    return ()
+
+
+def _problem(error: BaseException, path: Path) -> Problem:
+    if not isinstance(error, (NbflowError, SyntaxError, SystemExit)) and not _is_in(error, path):
+        traceback.print_exception(error)  # the mistake is in something the file uses: its own lines say more
+    return problem_of(error, path)
+
+
+def _is_in(error: BaseException, path: Path) -> bool:
+    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and os.path.realpath(frames[-1]) == str(path.resolve())
+
+
+class _Nowhere:
+    """Takes artifacts and keeps none: to see whether values can travel."""
+
+    def put(self, data: bytes) -> str:
+        return hashlib.sha256(data).hexdigest()
+
+
+if __name__ == "__main__":
+    main()
