@@ -70,9 +70,9 @@ export class Camera {
     return Math.max(LEAST, Math.min(1, across, down));
   }
 
-  /** See all of it. */
-  fit(): void {
-    this.scale = this.fitScale();
+  /** See all of it, or its beginning when that would be smaller than `least`. */
+  fit(least = LEAST): void {
+    this.scale = Math.max(least, this.fitScale());
     this.x = MARGIN - this.#content.x * this.scale;
     this.y = Math.max(MARGIN, (this.#height - this.#content.height * this.scale) / 2) - this.#content.y * this.scale;
     this.moved = false;

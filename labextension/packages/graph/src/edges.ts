@@ -17,7 +17,7 @@ export class EdgeLayer {
   draw(layout: ILayout, dim: ReadonlySet<number>): void {
     this.#drawn = layout;
     this.#dim = dim;
-    this.#fill(this.element, () => true);
+    this.#fill(this.element, false, () => true);
     this.hot.replaceChildren();
   }
 
@@ -36,7 +36,7 @@ export class EdgeLayer {
       this.hot.replaceChildren();
       return;
     }
-    this.#fill(this.hot, passing => {
+    this.#fill(this.hot, true, passing => {
       for (const edge of passing) {
         if (edges.has(edge)) {
           return true;
@@ -46,12 +46,14 @@ export class EdgeLayer {
     });
   }
 
-  #fill(target: SVGElement, wanted: (edges: EdgeSet) => boolean): void {
+  #fill(target: SVGElement, apart: boolean, wanted: (edges: EdgeSet) => boolean): void {
     const lines: Record<Kind, string[]> = { data: [], order: [], dim: [] };
     const tips: Record<Kind, string[]> = { data: [], order: [], dim: [] };
     for (const stroke of this.#drawn?.strokes ?? []) {
-      if (wanted(stroke.edges)) {
-        lines[this.#kind(stroke.data, stroke.edges)].push(stroke.path);
+      for (const part of !wanted(stroke.edges) ? [] : (apart && stroke.parts?.()) || [stroke]) {
+        if (wanted(part.edges)) {
+          lines[this.#kind(stroke.data, part.edges)].push(part.path);
+        }
       }
     }
     for (const tip of this.#drawn?.tips ?? []) {

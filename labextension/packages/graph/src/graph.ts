@@ -26,6 +26,9 @@ export interface IGraphOptions {
 
 /** Drawings of more nodes have elements only for those that are seen. */
 const CROWD = 400;
+/** A graph of few nodes begins at a scale where their names are shown, though its end may lie outside. */
+const FEW = 60;
+const LEGIBLE = 0.5;
 /** Polite messages come at most this often. */
 const SPEAK_EVERY = 5000;
 const ARROWS: Readonly<Record<string, Direction>> = {
@@ -206,7 +209,7 @@ export class GraphView {
     if (this.#camera.moved) {
       this.#drawCamera();
     } else {
-      this.#camera.fit();
+      this.#camera.fit(this.#layout.nodes.length > FEW ? undefined : LEGIBLE);
     }
   }
 

@@ -31,6 +31,13 @@ export interface IStroke {
   readonly segments: readonly Segment[];
   readonly data: boolean;
   readonly edges: EdgeSet;
+  /** The same drawn apart where its edges part, to light some of them. */
+  readonly parts?: () => readonly IPart[];
+}
+
+export interface IPart {
+  readonly path: string;
+  readonly edges: EdgeSet;
 }
 
 /** What one bundle does in one gutter. `track` counts vertical lines from the left; -1: it runs straight through. */
@@ -184,18 +191,32 @@ export function level(y: number, left: number, right: number, data: boolean, edg
 function arm(spot: ISpot, others: readonly ISpot[], data: boolean, edge: number, x: number, towards: number): IStroke {
   const straight = others.some(other => other.y === spot.y);
   const segments: Segment[] = [];
+  const parts: (() => IPart)[] = [];
   let path = '';
   for (const sign of [-1, 1]) {
     const near = nearest(spot.y, others, sign);
     if (near < Infinity) {
       const radius = Math.min(RADIUS, near / 2);
       const turn = x - towards * radius;
-      const start = !path && !straight ? `M${edge} ${spot.y}H${turn}` : `M${turn} ${spot.y}`;
-      path += `${start}Q${x} ${spot.y} ${x} ${spot.y + sign * radius}`;
+      const lead = `M${edge} ${spot.y}H${turn}`;
+      const corner = `Q${x} ${spot.y} ${x} ${spot.y + sign * radius}`;
+      path += `${!path && !straight ? lead : `M${turn} ${spot.y}`}${corner}`;
+      parts.push(() => ({
+        path: lead + corner,
+        edges: common(
+          spot,
+          others.filter(other => sign * (other.y - spot.y) > 0)
+        )
+      }));
       segments.push([edge, spot.y, x, spot.y], [x, spot.y, x, spot.y + sign * radius]);
     }
   }
-  return { path, segments, data, edges: spot.edges };
+  return { path, segments, data, edges: spot.edges, parts: () => parts.map(part => part()) };
+}
+
+/** The edges of a spot that any of the others has too. */
+function common(spot: ISpot, others: readonly ISpot[]): Set<number> {
+  return new Set([...spot.edges].filter(edge => others.some(other => other.edges.has(edge))));
 }
 
 /** How far it is to the next of `others` above (-1) or below (1). */
@@ -238,7 +259,26 @@ function verticals(trunk: Trunk, x: number): IStroke[] {
   return runs
     .map(([low, high]): [number, number] => [low + corner(trunk, low, 1), high - corner(trunk, high, -1)])
     .filter(([low, high]) => high > low)
-    .map(([low, high]) => ({ path: `M${x} ${low}V${high}`, segments: [[x, low, x, high]], data: trunk.data, edges }));
+    .map(([low, high]) => ({
+      path: `M${x} ${low}V${high}`,
+      segments: [[x, low, x, high]],
+      data: trunk.data,
+      edges,
+      parts: () => pieces(trunk, x, low, high, heights)
+    }));
+}
+
+/** A vertical cut at the heights where edges join or leave it. */
+function pieces(trunk: Trunk, x: number, low: number, high: number, heights: readonly number[]): IPart[] {
+  const cuts = [low, ...heights.filter(y => low < y && y < high), high];
+  return cuts.slice(1).map((stop, spot) => {
+    const start = cuts[spot]!;
+    const above = (spots: readonly ISpot[]): ISpot[] => spots.filter(one => one.y <= start);
+    const below = (spots: readonly ISpot[]): ISpot[] => spots.filter(one => one.y >= stop);
+    const down = above(trunk.lefts).flatMap(one => [...common(one, below(trunk.rights))]);
+    const up = below(trunk.lefts).flatMap(one => [...common(one, above(trunk.rights))]);
+    return { path: `M${x} ${start}V${stop}`, edges: new Set([...down, ...up]) };
+  });
 }
 
 function reach(spots: readonly ISpot[]): [number, number] {

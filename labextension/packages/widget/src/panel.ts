@@ -30,8 +30,8 @@ export interface IPanelOptions {
   readonly onShow: (runId: string) => void;
 }
 
-/** Of the graph; the whole panel is at most 420 px high. */
-const GRAPH_HEIGHT = 240;
+/** Of the graph in pixels: names of some ten tasks in a column can still be read. */
+const GRAPH_HEIGHT = 300;
 
 export class Panel {
   readonly element = html('div', 'nbflow nbflow-panel');
