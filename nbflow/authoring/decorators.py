@@ -7,7 +7,8 @@ import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
+from dataclasses import replace
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from nbflow.authoring import trace
 from nbflow.authoring.header import Header
@@ -80,8 +81,8 @@ class TaskFunction(Generic[P, R]):
     def __reduce__(self) -> Any:
         """One of a module travels by its name."""
         module = sys.modules.get(self.__module__)
-        if self.__module__ != "__main__" and getattr(module, self.__qualname__, None) is self:
-            return self.__qualname__
+        if self.__module__ != "__main__" and getattr(module, self.function.__qualname__, None) is self:
+            return self.function.__qualname__
         return TaskFunction, (self.function, self._keywords)
 
 
@@ -159,7 +160,7 @@ class FlowFunction(Generic[P, R]):
     def __init__(self, function: Callable[P, R], keywords: Mapping[str, Any]) -> None:
         if not callable(function):
             raise UserError(f"@flow stands above a function, and {function!r:.60} is none: write @flow(option=value) with names.")
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(cast("Callable[..., Any]", self), function)
         self.function = function
         options = dict(keywords)
         given = options.pop("name", None) or function.__name__
@@ -183,8 +184,6 @@ class FlowFunction(Generic[P, R]):
         return writing.finish(self._empty())
 
     def _empty(self) -> Flow:
-        from dataclasses import replace  # noqa: PLC0415 - tiny, and only here
-
         doc = (self.function.__doc__ or "").strip()
         options = self._header.options
         first = doc.partition("\n")[0]

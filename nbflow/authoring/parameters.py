@@ -85,7 +85,9 @@ class FlowParameters:
         chosen = self._given(given, texts or {})
         missing = [name for name in self._signature.parameters if name not in chosen]
         if missing:
-            raise UserError(f"Flow {self._flow} needs a value for {' and for '.join(missing)}: give it to run(), or with -p {missing[0]} VALUE.")
+            raise UserError(
+                f"Flow {self._flow} needs a value for {' and for '.join(missing)}: give it to run(), or with -p {missing[0]} VALUE."
+            )
         return chosen
 
     def defaults(self) -> dict[str, Any]:
@@ -150,33 +152,48 @@ def _read(hint: Any, value: Any) -> Any:
     members = _members(hint)
     if len(members) > 1:
         return _read_one_of(members, value)
-    if hint is bool or hint is type(None):
-        if not isinstance(value, hint):
-            raise TypeError
-        return value
-    if hint in {int, float}:
-        if isinstance(value, bool) or not isinstance(value, int if hint is int else int | float):
-            raise TypeError
-        return hint(value)
-    if hint is str:
-        if not isinstance(value, str | date | int | float) or isinstance(value, bool):
-            raise TypeError
-        return value if isinstance(value, str) else str(value)
-    if hint in {date, datetime, time}:
-        return value if isinstance(value, hint) else hint.fromisoformat(value)
-    if hint is timedelta:
-        return parse_duration(value)
     if get_origin(hint) is Literal:
-        return next(choice for choice in [*get_args(hint), *_nothing()] if choice == value)
+        return get_args(hint)[get_args(hint).index(value)]
     if isinstance(hint, type) and issubclass(hint, Enum):
         return value if isinstance(value, hint) else _member(hint, value)
-    return Path(value) if hint is Path else value
+    read = _READERS.get(hint)
+    return value if read is None else read(value)
 
 
-def _nothing() -> Any:
-    """Ends a search that found nothing with ValueError."""
-    yield from ()
-    raise ValueError
+def _of_kind(*kinds: type) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise TypeError
+        return value
+
+    return read
+
+
+def _text(value: Any) -> str:
+    return str(_of_kind(str, date, int, float)(value))
+
+
+def _number(value: Any) -> float:
+    return float(_of_kind(int, float)(value))
+
+
+def _instant_of(kind: Any) -> Callable[[Any], Any]:
+    """A date stays what it is (pendulum's too); text is read."""
+    return lambda value: value if isinstance(value, kind) else kind.fromisoformat(value)
+
+
+_READERS: Final[Mapping[Any, Callable[[Any], Any]]] = {
+    bool: _of_kind(bool),
+    type(None): _of_kind(type(None)),
+    int: _of_kind(int),
+    float: _number,
+    str: _text,
+    date: _instant_of(date),
+    datetime: _instant_of(datetime),
+    time: _instant_of(time),
+    timedelta: parse_duration,
+    Path: Path,
+}
 
 
 def _read_one_of(members: tuple[Any, ...], value: Any) -> Any:

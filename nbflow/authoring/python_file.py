@@ -116,7 +116,7 @@ def problem_of(error: BaseException, path: Path) -> Problem:
     """A mistake in a file as a sentence with its line. Only a UserError's text is the whole sentence; others are named."""
     text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".rstrip(": ")
     if isinstance(error, SystemExit):
-        text = "The file ended the process (SystemExit) when it was imported: put that under if __name__ == \"__main__\"."
+        text = 'The file ended the process (SystemExit) when it was imported: put that under if __name__ == "__main__".'
     if isinstance(error, SyntaxError) and error.filename:
         text = f"{type(error).__name__}: {error.msg}"
     file, line = _where(error, path)

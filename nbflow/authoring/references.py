@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -74,16 +75,16 @@ class Reference(Ordered):
 
     # --- what would silently be wrong ---------------------------------------------------------------------------------
 
-    def __bool__(self) -> NoReturn:
+    def __bool__(self) -> NoReturn:  # noqa: PLE0304 - it never answers
         self._refuse("cannot be asked whether it is true", 'let a task decide: @task(as_="branch")')
 
     def __iter__(self) -> Iterator[Any]:
         self._refuse("cannot be looped over", "make a task for each element: task.expand(x=...)")
 
     def __eq__(self, other: object) -> bool:
-        if other is None or isinstance(other, Ordered):
-            return self is other
-        self._refuse("cannot be compared", "compare inside a task")
+        if other is not None and not isinstance(other, Ordered):
+            self._refuse("cannot be compared", "compare inside a task")
+        return self is other
 
     def __hash__(self) -> int:
         return id(self)
@@ -146,5 +147,5 @@ def _connect(one: Ordered, other: Any, *, later: bool) -> Any:
 
 def chain(*items: Any) -> None:
     """`chain(a, b, c)` is `a >> b >> c`. A list stands for all its tasks: neighbours are connected each to each. Raises UserError."""
-    for above, below in zip(items, items[1:], strict=False):
+    for above, below in itertools.pairwise(items):
         _connect(Several(members(above)), below, later=True)

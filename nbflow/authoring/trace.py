@@ -175,9 +175,7 @@ class Trace:
         edges = self._edges(tasks)
         _ = Graph(self._nodes, [(edge.upstream, edge.downstream) for edge in edges]).order
         self._check_groups()
-        done = Flow(
-            name=flow.name, tasks=tasks, edges=edges, options=flow.options, parameters=flow.parameters, path=flow.path
-        )
+        done = Flow(name=flow.name, tasks=tasks, edges=edges, options=flow.options, parameters=flow.parameters, path=flow.path)
         return Traced(flow=done, bodies=bodies)
 
     def _reads_and_body(self, node: Node) -> tuple[tuple[Read, ...], Body]:

@@ -62,6 +62,10 @@ class Values:
         """The tasks that gave something, even nothing: those with an instance that succeeded."""
         return frozenset(self._given)
 
+    def of_copy(self, key: TaskKey) -> Given:
+        """What one instance gave. Raises KeyError when it did not succeed."""
+        return self._given[key.task_id][key.map_index]
+
     def of(self, task: TaskId) -> Given:
         """What the task gave. Raises KeyError when no instance of it succeeded."""
         if task not in self._together:

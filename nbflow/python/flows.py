@@ -74,7 +74,7 @@ class PythonFlow(FlowFunction[P, R], Generic[P, R]):
     __call__ = run
 
     @property
-    def graph(self) -> DiGraph:
+    def graph(self) -> DiGraph[str]:
         """Its tasks and edges, with the parameters' defaults: nodes have `options`, `doc` and `group`, edges have `names`."""
         return graph_of(self.traced().flow)
 
@@ -113,11 +113,11 @@ def start(
     return workspace.start_run(traced.flow, captures, params=plain_params(values), trigger=trigger, observers=observers)
 
 
-def graph_of(flow: Flow) -> DiGraph:
+def graph_of(flow: Flow) -> DiGraph[str]:
     """A flow as a networkx graph."""
     import networkx as nx  # noqa: PLC0415 - only those who ask for it
 
-    graph = nx.DiGraph(name=flow.name)
+    graph: DiGraph[str] = nx.DiGraph(name=flow.name)
     for task in flow.tasks:
         graph.add_node(str(task.id), options=task.options, doc=task.doc, group=task.group)
     for edge in flow.edges:
@@ -159,7 +159,7 @@ class NotebookFlow:
         return self.flow.name
 
     @property
-    def graph(self) -> DiGraph:
+    def graph(self) -> DiGraph[str]:
         """Its tasks and edges: nodes have `options`, `doc` and `group`, edges have `names`. Raises FlowError with every problem."""
         return graph_of(self.flow)
 
@@ -184,15 +184,14 @@ class FileFlow:
         return self._flow.submit(**self._given(params, more))
 
     @property
-    def graph(self) -> DiGraph:
+    def graph(self) -> DiGraph[str]:
         """See `PythonFlow.graph`."""
         return self._flow.graph
 
     def _given(self, params: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Any]:
         known = [one.name for one in self._flow.parameters.described()]
-        if params is not None and not isinstance(params, Mapping) or "params" in known:
-            more = {**more, **({"params": params} if params is not None else {})}
-            params = None
+        if "params" in known:  # the flow's own parameter has the name
+            return {**more, "params": params} if params is not None else dict(more)
         return {**(params or {}), **more}
 
     def __repr__(self) -> str:

@@ -11,6 +11,8 @@ from nbflow.core.calls import result_name
 from nbflow.core.errors import RunFailed, UserError, nearest
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.job import ValueRef
+from nbflow.core.records import TaskRecord
+from nbflow.core.snapshot import RunSnapshot
 from nbflow.core.states import TaskState
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class TaskRun:
         """What it printed, in its newest attempt or in the one of that number."""
         return self.run.logs(self.task_id, attempt)
 
-    def _record(self) -> Any:
+    def _record(self) -> TaskRecord:
         return self.run._record(self.task_id, self.map_index)  # noqa: SLF001 - as above
 
     def __repr__(self) -> str:
@@ -76,7 +78,7 @@ class Run:
         """How it went, in a sentence."""
         return self.snapshot().sentence(self._workspace.clock.now())
 
-    def snapshot(self) -> Any:
+    def snapshot(self) -> RunSnapshot:
         """Every state of the run as recorded."""
         return self._handle.snapshot() if self._handle is not None else self._workspace.snapshot(self.run_id)
 
@@ -120,7 +122,7 @@ class Run:
         self._wait_for(task_id)
         return "".join(_text_of(output) for output in self._workspace.logs(self.run_id, task_id, attempt))
 
-    def _record(self, task_id: str, map_index: int = -1) -> Any:
+    def _record(self, task_id: str, map_index: int = -1) -> TaskRecord:
         from nbflow.core.mapping import summary  # noqa: PLC0415 - `import nbflow` stays quick
 
         records = self.snapshot().tasks
@@ -154,7 +156,9 @@ class Run:
         if wanted in given.left_out:
             raise RunFailed(f"The result of task {task_id} was not kept: it {given.left_out[wanted]}.")
         if name:
-            raise UserError(f'Task {task_id} gave no "{name}".{nearest(name, given.values)} It gave {", ".join(given.values) or "nothing"}.')
+            raise UserError(
+                f'Task {task_id} gave no "{name}".{nearest(name, given.values)} It gave {", ".join(given.values) or "nothing"}.'
+            )
         return {each: self._decoded(ref) for each, ref in given.values.items()}
 
     def _decoded(self, ref: ValueRef) -> Any:

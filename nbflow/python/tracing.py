@@ -142,7 +142,9 @@ def _ask(request: Request) -> FileTrace:
             env=dict(os.environ),
         )
         if not result.exists():
-            raise SetupError(f"Reading {request.path} ended with exit code {done.returncode} and no answer: import the file in Python to see why.")
+            raise SetupError(
+                f"Reading {request.path} ended with exit code {done.returncode} and no answer: import the file in Python to see why."
+            )
         answer = pickle.loads(result.read_bytes())  # noqa: S301 - written by our child, for us alone
     assert isinstance(answer, FileTrace)
     return answer

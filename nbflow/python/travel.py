@@ -30,7 +30,7 @@ def captures_of(traced: Traced, artifacts: ArtifactStore, *, cwd: str = "") -> C
     """Everything the tasks are given besides each other's values. Raises UserError naming the task and what cannot travel."""
     kernel = current_kernel()
     encoder = _Encoder(artifacts, kernel)
-    early = {id: encoder.captures(id, body) for id, body in traced.bodies.items()}
+    early: dict[str, dict[str, Capture]] = {id: encoder.captures(id, body) for id, body in traced.bodies.items()}
     if kernel is None:
         return CaptureSet(early=early, process=ProcessState(cwd=cwd or os.getcwd(), sys_path=_user_path()))  # noqa: PTH109
     names = kernel.capture(encoder.needed, artifacts) if encoder.needed else {}
