@@ -394,16 +394,18 @@ class Workspace:
         chosen = [one for one in attempts if attempt is None or one.attempt == attempt]
         if not chosen:
             what = f"no attempt {attempt}" if attempt is not None else "no finished attempt"
-            raise UserError(f"Task {task_id} of run {run_id} has {what}.")
+            raise UserError(f"Task {task_id} of run {run_id} has {what}. {self._reason(run_id, task_id)}".rstrip())
         return self.outputs(chosen[-1].outputs)
+
+    def _reason(self, run_id: str, task_id: str) -> str:
+        return next((record.reason for record in self.store.task_records(run_id) if record.key.task_id == task_id), "")
 
     def given(self, run_id: str, task_id: str) -> Mapping[str, ValueRef]:
         """What a task gave in a run, by name. Raises UserError when it did not succeed there."""
         self.attempts(run_id, task_id)
         values = values_of(self.store, run_id)
         if task_id not in values:
-            state = next(record.state for record in self.store.task_records(run_id) if record.key.task_id == task_id)
-            raise UserError(f"Task {task_id} of run {run_id} gave nothing: it is {state.value.replace('_', ' ')}.")
+            raise UserError(f"Task {task_id} of run {run_id} gave nothing. {self._reason(run_id, task_id)}".rstrip())
         return values.of(TaskId(task_id)).values
 
     def captures(self, run_id: str) -> CaptureSet:

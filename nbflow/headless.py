@@ -202,7 +202,7 @@ class WorkspaceHost:
         """Raises FlowError when the notebook has errors: then no cell is executed."""
         errors = [problem for problem in self._problems(info) if problem.severity == "error"]
         if errors:
-            raise FlowError(errors)
+            raise FlowError(errors, info.path)
         return HostedRun(
             self._workspace, info, stop, trigger=self._trigger, run_id=self._run_id, resumes=self._resumes, observers=self._observers
         )

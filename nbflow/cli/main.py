@@ -126,6 +126,7 @@ def run(  # noqa: PLR0917 - click passes options by name
     elif path is not None:
         require_runnable(path)
     from nbflow.cli.progress import run_python_with_progress, run_with_progress  # noqa: PLC0415 - only now: they bring all the rooms
+    from nbflow.cli.render import failure_sentence  # noqa: PLC0415 - as above
 
     with _closing(_open_workspace(dask=dask)) as workspace:
         if target is not None:
@@ -135,8 +136,8 @@ def run(  # noqa: PLR0917 - click passes options by name
             outcome = run_with_progress(workspace, path, resume=resume, params=values, output=output, kernel=kernel, cwd=cwd, quiet=as_json)
         if as_json:
             _print_json(_run_json(workspace, outcome.run_id))
-    if not outcome.succeeded:
-        raise RunFailed("" if as_json else outcome.sentence)
+        if not outcome.succeeded:
+            raise RunFailed(failure_sentence(workspace.snapshot(outcome.run_id), workspace.clock.now()))
 
 
 def _python_target(path: Path | None) -> Any:

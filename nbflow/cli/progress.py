@@ -43,11 +43,7 @@ def run_with_progress(
         else:
             outcome = run_notebook(workspace, path, params=params, output=output, kernel=kernel, cwd=cwd, observers=[watcher])
     if not quiet:
-        run_table(workspace.snapshot(outcome.run_id), workspace.clock.now())
-        for traceback in outcome.tracebacks:
-            out.print(Text.from_ansi(traceback), soft_wrap=True)
-        if outcome.output is not None:
-            out.print(f"executed notebook: {outcome.output}", soft_wrap=True)
+        _show_end(workspace, outcome, out)
     return outcome
 
 
@@ -66,10 +62,18 @@ def run_python_with_progress(
     with watcher:
         outcome = run_file(workspace, target, params=params, texts=texts, cwd=cwd, observers=[watcher])
     if not quiet:
-        run_table(workspace.snapshot(outcome.run_id), workspace.clock.now())
-        for traceback in outcome.tracebacks:
-            out.print(Text.from_ansi(traceback), soft_wrap=True)
+        _show_end(workspace, outcome, out)
     return outcome
+
+
+def _show_end(workspace: Workspace, outcome: NotebookOutcome, out: Any) -> None:
+    """The table, the tracebacks (one of a single line is a sentence that the table has said), and where the executed notebook is."""
+    run_table(workspace.snapshot(outcome.run_id), workspace.clock.now())
+    for traceback in map(Text.from_ansi, outcome.tracebacks):
+        if "\n" in traceback.plain.strip():
+            out.print(traceback, soft_wrap=True)
+    if outcome.output is not None:
+        out.print(f"executed notebook: {outcome.output}", soft_wrap=True)
 
 
 class _Silent:

@@ -49,6 +49,13 @@ def run_table(snapshot: RunSnapshot, now: datetime) -> None:
     out.print(state_text(run.state), snapshot.sentence(now), soft_wrap=True)
 
 
+def failure_sentence(snapshot: RunSnapshot, now: datetime) -> str:
+    """How a run that did not end well ended, with the reason of the first task that failed: all that a log of stderr alone shows."""
+    told = snapshot.sentence(now)
+    why = next((record.reason for record in snapshot.tasks.values() if record.state is TaskState.FAILED), "")
+    return told if why in told else f"{told} {why}"
+
+
 def task_table(records: Iterable[TaskRecord], now: datetime) -> Table:
     """One row for each task instance: state, task, attempts, duration, reason."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")

@@ -159,6 +159,8 @@ class Outcome(StrEnum):
 
 #: `ErrorInfo.ename` of an attempt that was lost.
 LOST: Final = "AttemptLost"
+#: Among `ErrorInfo.classes`, the base of everything that nbflow says in a sentence.
+NBFLOW_ERROR: Final = "nbflow.core.errors.NbflowError"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +181,7 @@ class ErrorInfo:
     @property
     def is_own(self) -> bool:
         """Whether nbflow says it, in a sentence that needs no name of a class before it."""
-        return bool(self.evalue) and (self.ename == LOST or "nbflow.core.errors.NbflowError" in self.classes)
+        return bool(self.evalue) and (self.ename == LOST or NBFLOW_ERROR in self.classes)
 
     @property
     def sentence(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from nbflow import __version__
 from nbflow.core.errors import NbflowError, SetupError, UserError
 from nbflow.core.hosting import Advance, Advanced
 from nbflow.core.ids import slug
-from nbflow.core.job import ErrorInfo
+from nbflow.core.job import NBFLOW_ERROR, ErrorInfo
 from nbflow.core.model import Flow
 from nbflow.operators.hosting import HostServer
 from nbflow.operators.kernels import Kernel, KernelPool, find_kernel
@@ -44,6 +45,7 @@ for folder in plan["path"]:
 """
 _ATTACH: Final = "exec('from nbflow.notebook import hosted; hosted.attach(config)', {{'config': {config!r}}})"
 _FINISH: Final = "exec('from nbflow.notebook import hosted; hosted.finish()', {})"
+_ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 _COMPLETE: Final = Ending(kind=EndKind.COMPLETE)
 
 
@@ -208,19 +210,23 @@ class Execution:
 
     def _cell_failed(self, index: int, cell: Any, error: CellExecutionError) -> Ending:
         if index in self._cells_with_failures:
-            return Ending(kind=EndKind.TASKS_FAILED, reason=f"{error.ename}: {error.evalue}", cell=index + 1)
+            return Ending(kind=EndKind.TASKS_FAILED, reason=error.evalue, cell=index + 1)
         self._nb_man.cell_exception(cell, cell_index=index, exception=error)
         found = [output for output in cell.outputs if output["output_type"] == "error"]
         lines = tuple(found[-1].get("traceback", ())) if found else ()
-        info = ErrorInfo(ename=error.ename, evalue=error.evalue, traceback=lines)
-        return Ending(kind=EndKind.CELL_FAILED, reason=info.sentence, cell=index + 1, error=info)
+        # nbflow's own errors are shown as a sentence with no stack above it: then no name of a class belongs before it either.
+        is_sentence = _ANSI.sub("", "\n".join(lines)).strip() == error.evalue.strip()
+        info = ErrorInfo(ename=error.ename, evalue=error.evalue, traceback=lines, classes=(NBFLOW_ERROR,) if is_sentence else ())
+        return Ending(kind=EndKind.CELL_FAILED, reason=f"Cell {index + 1} failed: {info.sentence}", cell=index + 1, error=info)
 
     def _cell_stopped(self, index: int, cell: Any, error: CellStopped) -> Ending:
         info = ErrorInfo(ename=error.ename, evalue=str(error), traceback=(str(error),), timed_out=error.ename == "CellTimeoutError")
         cell.outputs.append(nbformat.v4.new_output("error", ename=info.ename, evalue=info.evalue, traceback=list(info.traceback)))
         self._nb_man.cell_exception(cell, cell_index=index, exception=error)
-        kind = EndKind.STOPPED if error.ename == "RunStopped" else EndKind.CELL_FAILED
-        return Ending(kind=kind, reason=str(error), cell=index + 1, error=info)
+        if error.ename == "RunStopped":
+            return Ending(kind=EndKind.STOPPED, reason=str(error), cell=index + 1, error=info)
+        reason = str(error).replace("this cell", f"cell {index + 1}").replace("This cell", f"Cell {index + 1}")
+        return Ending(kind=EndKind.CELL_FAILED, reason=reason, cell=index + 1, error=info)
 
     def _mark_interrupted(self) -> None:
         if self._index is not None:

@@ -108,7 +108,7 @@ def test_a_failing_plain_cell_ends_the_run(write: WriteNotebook, execute: Execut
     assert isinstance(done.error, PapermillExecutionError)
     ending = done.host.run.ending
     assert ending is not None
-    assert (ending.kind, ending.cell, ending.reason) == ("cell_failed", 2, "ValueError: plain")
+    assert (ending.kind, ending.cell, ending.reason) == ("cell_failed", 2, "Cell 2 failed: ValueError: plain")
     assert done.host.run.advances == []
 
 
