@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nbflow.core.errors import NbflowError, Problem, Superseded, UserError, nearest
+from nbflow.core.errors import NbflowError, Problem, SetupError, Superseded, UserError, nearest
 from nbflow.core.graph import Graph
 from nbflow.core.ids import RunId, TaskId, TaskKey, manual_run_id, slug
 from nbflow.core.job import CaptureKind, CaptureSet, OutputsRef, ValueRef
@@ -112,7 +112,10 @@ class Workspace:
 
             artifacts = self.artifacts
             return InlineExecutor(lambda job, tell: run_job(job, artifacts, tell, worker="inline"))
+        if self.settings.artifacts.startswith("memory://"):
+            raise SetupError("artifacts_url memory:// is seen by this process only: set dask = inline, or artifacts_url to a folder.")
         from nbflow.executors.dask_executor import DaskExecutor  # noqa: PLC0415
+        from nbflow.store.artifacts import open_artifacts  # noqa: PLC0415
 
         return DaskExecutor(
             self.settings.dask,
@@ -121,6 +124,7 @@ class Workspace:
             workers=self.settings.workers,
             idle=self.settings.cluster_idle,
             artifacts=self.artifacts,
+            opener=open_artifacts,
         )
 
     def warm(self) -> None:

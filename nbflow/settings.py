@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from nbflow.core.durations import parse_duration
 from nbflow.core.errors import SetupError, nearest
+from nbflow.executors.cluster_class import PREFIX, from_table, parse_cluster
 
 FILE_NAME: Final = "nbflow.toml"
 _PREFIX: Final = "NBFLOW_"
@@ -31,7 +32,7 @@ class Settings:
     database_url: str = ""
     #: A folder or any fsspec URL that every worker reaches; a folder in `home` by default.
     artifacts_url: str = ""
-    #: `local`, `inline`, an address such as `tcp://host:8786`, or `scheduler_file:PATH`.
+    #: `local`, `inline`, an address such as `tcp://host:8786`, `scheduler_file:PATH`, or `cluster:CLASS?ARGUMENTS`, also written as a table.
     dask: str = "local"
     #: How many attempts may be handed over at once by one driver; 0: four for each slot of the executor.
     parallelism: int = 0
@@ -104,12 +105,28 @@ def _read_file(path: Path) -> dict[str, tuple[Any, str]]:
             raise SetupError(f'{where}: there is no setting "{name}".{nearest(name, _NAMES)}')
         relative = name == "home" and isinstance(value, str)
         found[name] = (str(path.parent / Path(value).expanduser()) if relative else value, where)
+        if name == "dask" and isinstance(value, dict):
+            found[name] = (_cluster_text(value, path, text), where)
     return found
 
 
-def _line_of(text: str, name: str) -> int:
-    found = re.search(rf'^\s*\[*"?{re.escape(name)}"?', text, re.MULTILINE)
-    return text.count("\n", 0, found.start()) + 1 if found else 1
+def _cluster_text(table: Mapping[str, Any], path: Path, text: str) -> str:
+    """The table `[dask]` as the text an environment variable would hold."""
+    try:
+        return str(from_table(table))
+    except ValueError as error:
+        named = [key for key in (*table, "maximum", "minimum") if key in str(error)]
+        raise SetupError(
+            f"{path}, line {_line_of(text, named[0] if named else 'dask', 'dask')}: dask is a table in which {error}."
+        ) from None
+
+
+def _line_of(text: str, name: str, table: str = "") -> int:
+    """The line on which `name` is set, below the head of `table` if one is given; of the table itself when it stands in one line."""
+    head = re.search(rf'^\s*\[*"?{re.escape(table or name)}\b', text, re.MULTILINE)
+    found = re.compile(rf'^\s*\[*(?:{re.escape(table)}\.)?"?{re.escape(name)}\b', re.MULTILINE).search(text, head.start() if head else 0)
+    found = found or head
+    return text.count("\n", 0, found.end()) + 1 if found else 1
 
 
 def _whole(text: str) -> int:
@@ -132,4 +149,9 @@ def _convert(name: str, value: Any, where: str) -> Any:
         raise SetupError(f'{where}: {name} is "{value}", but takes a whole number, 0 or more.') from None
     if not isinstance(value, str):
         raise SetupError(f'{where}: {name} is {value!r}, but takes a text such as "local".')
+    if name == "dask" and value.startswith(PREFIX):
+        try:
+            parse_cluster(value)
+        except ValueError as error:
+            raise SetupError(f'{where}: dask is "{value}", but {error}.') from None
     return value

@@ -21,7 +21,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -92,12 +92,12 @@ def stop_home_cluster(home: Path) -> None:
             time.sleep(0.02)
 
 
-def check_versions(theirs: dict[str, Any], where: str, remedy: str) -> None:
-    """Raises SetupError naming the first thing that differs."""
-    for name, mine in own_versions().items():
+def check_versions(theirs: Mapping[str, Any], where: str, remedy: str, *, mine: Mapping[str, str] | None = None) -> None:
+    """Raises SetupError naming the first thing that differs from `mine` (by default `own_versions`)."""
+    for name, own in (mine or own_versions()).items():
         other = str(theirs.get(name) or "none")
-        if other != mine:
-            raise SetupError(f"{name} is {mine} here and {other} in {where}: {remedy}.")
+        if other != own:
+            raise SetupError(f"{name} is {own} here and {other} in {where}: {remedy}.")
 
 
 def cluster_file(home: Path) -> Path:

@@ -6,14 +6,20 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 from nbflow.core.errors import SetupError
-from nbflow.executors import cluster
+from nbflow.core.protocols import ArtifactStore
+from nbflow.executors import cluster, proof
 
 #: Seconds a cluster has to answer.
 CONNECT_LIMIT: Final = 5.0
+#: Seconds its workers have to find what this process has written: the first look at a mounted folder or a bucket takes its time.
+PROOF_LIMIT: Final = 30.0
 
 
 def resolve(spec: str) -> str:
@@ -25,17 +31,19 @@ def resolve(spec: str) -> str:
         except (OSError, ValueError, KeyError, TypeError):
             raise SetupError(f"The Dask scheduler file {path} cannot be read: start the scheduler with --scheduler-file {path}.") from None
     if "://" not in spec:
-        raise SetupError(f'dask = "{spec}" means nothing: write local, inline, an address such as tcp://host:8786, or scheduler_file:PATH.')
+        raise SetupError(
+            f'dask = "{spec}" means nothing: write local, inline, an address such as tcp://host:8786, scheduler_file:PATH or cluster:CLASS.'
+        )
     return spec
 
 
-def open_client(address: str) -> Any:
-    """A connected client. Raises SetupError when nothing answers within `CONNECT_LIMIT` seconds."""
+def open_client(address: str, cluster_object: Any = None) -> Any:
+    """A connected client, through the cluster object when this process has it. Raises SetupError when nothing answers in `CONNECT_LIMIT` seconds."""
     import_dask()
     try:
         from distributed import Client  # noqa: PLC0415 - most of a second: only when a cluster is really used
 
-        return Client(address, timeout=CONNECT_LIMIT, set_as_default=False, name="nbflow")
+        return Client(cluster_object or address, timeout=CONNECT_LIMIT, set_as_default=False, name="nbflow")
     except (OSError, TimeoutError, ValueError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SetupError(f"The Dask cluster at {address} cannot be reached ({first}): start it, or change `dask` (NBFLOW_DASK).") from None
@@ -53,15 +61,31 @@ def import_dask() -> None:
 def check_cluster(client: Any, address: str) -> None:
     """Raises SetupError when scheduler or workers have other versions, or no nbflow at all."""
     found = client.get_versions(packages=["jupyter-nbflow"])
-    parties = {f"the Dask scheduler at {address}": found["scheduler"]}
-    parties |= {f"the Dask worker {name}": facts for name, facts in found["workers"].items()}
+    check_parties(found["scheduler"], found["workers"], address)
+
+
+def check_parties(scheduler: Mapping[str, Any], workers: Mapping[str, Mapping[str, Any]], address: str) -> None:
+    """As `check_cluster`, for what Dask found out about them."""
+    mine = {**cluster.own_versions(), "cloudpickle": version("cloudpickle")}
+    parties = {f"the Dask scheduler at {address}": scheduler}
+    parties |= {f"the Dask worker {name}": facts for name, facts in workers.items()}
     for where, facts in parties.items():
-        theirs = {
-            **facts["packages"],
-            "nbflow": facts["packages"]["jupyter-nbflow"],
-            "python": ".".join(facts["packages"]["python"].split(".")[:2]),
-        }
-        cluster.check_versions(theirs, where, "use one environment for all of them")
+        packages = facts["packages"]
+        theirs = {**packages, "nbflow": packages["jupyter-nbflow"], "python": ".".join(packages["python"].split(".")[:2])}
+        cluster.check_versions(theirs, where, "use one environment for all of them", mine=mine)
+
+
+def prove_workers(client: Any, challenge: proof.Challenge, artifacts: ArtifactStore) -> None:
+    """Every worker that is there reads what this process writes, and the other way round. Raises SetupError for the first that does not."""
+    artifacts.write_mark(challenge.name, challenge.secret)
+    asked = time.time()
+    try:
+        answers = client.run(proof.answer, challenge, on_error="return", callback_timeout=PROOF_LIMIT)
+    except TimeoutError:
+        raise SetupError(
+            f"The Dask workers do not say within {PROOF_LIMIT:.0f} s whether they reach {challenge.url}: look after them, or change artifacts_url."
+        ) from None
+    proof.check_answers(challenge, artifacts, answers, asked, time.time())
 
 
 def topic_of(client: Any) -> str:

@@ -23,7 +23,18 @@ from nbflow.core.ids import Token
 from nbflow.core.job import AttemptBegan, ExecutorEvent, Job, Report
 from nbflow.core.protocols import ArtifactStore
 from nbflow.executors import cluster, endings
-from nbflow.executors.dask_client import CONNECT_LIMIT, check_cluster, close_quietly, import_dask, open_client, resolve, topic_of
+from nbflow.executors.cluster_class import PREFIX, OwnCluster, parse_cluster
+from nbflow.executors.dask_client import (
+    CONNECT_LIMIT,
+    check_cluster,
+    close_quietly,
+    import_dask,
+    open_client,
+    prove_workers,
+    resolve,
+    topic_of,
+)
+from nbflow.executors.proof import Challenge
 
 _log = logging.getLogger(__name__)
 #: Seconds a worker has to end what was cancelled; more means that it hangs.
@@ -44,9 +55,10 @@ class _Sent:
 
 
 class DaskExecutor:
-    """`spec` is `local` (the home's cluster, started when there is none), an address, or `scheduler_file:PATH`.
+    """`spec` is `local` (the home's cluster, started when there is none), an address, `scheduler_file:PATH`, or `cluster:CLASS?ARGUMENTS`.
 
     `artifacts` is asked about an attempt whose worker died: its manifest says how it had ended, its started mark that it had begun.
+    `opener` opens the artifacts on a worker; with it, the workers of a foreign cluster must prove that they reach them.
     """
 
     def __init__(
@@ -59,12 +71,17 @@ class DaskExecutor:
         memory: int | None = None,
         idle: float = 600.0,
         artifacts: ArtifactStore | None = None,
+        opener: Callable[[str], ArtifactStore] | None = None,
         runner: str = "",
     ) -> None:
         self.artifacts_url = artifacts_url
         self._spec, self._home, self._runner = spec, home, runner
         self._workers, self._memory, self._idle = workers, memory, idle
         self._artifacts = artifacts
+        self._challenge = Challenge(url=artifacts_url, opener=opener) if opener is not None and spec != "local" else None
+        #: Schedulers whose workers have proved themselves.
+        self._proven: set[str] = set()
+        self._own: OwnCluster | None = None
         self._lock = threading.Lock()
         self._connecting = threading.Lock()
         self._live: dict[Token, _Sent] = {}
@@ -116,6 +133,7 @@ class DaskExecutor:
                 [pickle.dumps(job, protocol=5) for job in group],
                 key=[KEY_PREFIX + job.token for job in group],
                 topic=topic_of(client),
+                challenge=self._challenge,
                 pure=False,
                 retries=0,
                 priority=group[0].priority,
@@ -147,7 +165,7 @@ class DaskExecutor:
             ) from None
 
     def close(self) -> None:
-        """Cancel what still runs and disconnect. A local cluster stays for others and stops by itself."""
+        """Cancel what still runs and disconnect. A local cluster stays for others and stops by itself; one of a class ends here."""
         with self._lock:
             tokens = list(self._live)
             self._is_closed = True
@@ -155,6 +173,10 @@ class DaskExecutor:
             self.cancel(tokens)
             self._disconnect(self._client)
             self._client = None
+        self._end_own_cluster()
+        if self._challenge is not None and self._proven and self._artifacts is not None:
+            with contextlib.suppress(SetupError):  # a mark that stays does no harm
+                self._artifacts.delete_mark(self._challenge.name)
         if self._listener is not None:
             self._heard.put(None)
             self._listener = None
@@ -184,17 +206,49 @@ class DaskExecutor:
             address = self._facts.address
             importing.join()
         else:
-            address = resolve(self._spec)
-        client = open_client(address)
-        if self._facts is None:
-            try:
-                check_cluster(client, address)
-            except SetupError:
+            address = self._address()
+        client = None
+        try:
+            client = open_client(address, self._own.cluster if self._own is not None else None)
+            if self._facts is None:
+                self._prove(client, address)
+        except SetupError:
+            if client is not None:
                 close_quietly(client)
-                raise
+            self._end_own_cluster()
+            raise
         client.scheduler_comm.interval = 0  # stock 10 ms: half of a short task's round trip
         client.subscribe_topic(topic_of(client), self._on_event)
         return client
+
+    def _address(self) -> str:
+        """Of the cluster the setting names; one of a class is started, again when it has ended."""
+        if not self._spec.startswith(PREFIX):
+            return resolve(self._spec)
+        if self._own is not None and not self._own.is_running:
+            self._end_own_cluster()
+        if self._own is None:
+            import_dask()
+            try:
+                self._own = OwnCluster(parse_cluster(self._spec))
+            except ValueError as error:
+                raise SetupError(f'dask is "{self._spec}", but {error}.') from None
+        return self._own.address
+
+    def _end_own_cluster(self) -> None:
+        own, self._own = self._own, None
+        if own is not None:
+            own.close()
+
+    def _prove(self, client: Any, address: str) -> None:
+        """That both sides fit together, once for each scheduler. Raises SetupError."""
+        scheduler = client.scheduler_info(n_workers=0)["id"]
+        if scheduler in self._proven:
+            return
+        check_cluster(client, address)
+        if self._challenge is not None and self._artifacts is not None:
+            prove_workers(client, self._challenge, self._artifacts)
+        self._proven.add(scheduler)
 
     def _disconnect(self, client: Any) -> None:
         from nbflow.executors.dask_worker import drop_topic  # noqa: PLC0415 - loaded with the client

@@ -20,8 +20,9 @@ from tornado.ioloop import PeriodicCallback
 
 from nbflow.core.ids import Token
 from nbflow.core.job import ExecutorEvent, Job, OutputMade, Report
-from nbflow.executors.endings import output_size
+from nbflow.executors.endings import Facts, output_size, unusable
 from nbflow.executors.pool import ChildPool
+from nbflow.executors.proof import Challenge, trouble_here
 
 KEY_PREFIX: Final = "nbflow-"
 #: Live events wait this long for company.
@@ -32,12 +33,17 @@ BATCH_LIMIT: Final = 2_000_000
 WATCH: Final = 0.5
 
 
-def run_attempt(payload: bytes, topic: str) -> bytes | None:
-    """The Dask task: run the pickled job in a child of this worker. Its report goes ahead on `topic`; the result repeats it."""
+def run_attempt(payload: bytes, topic: str, challenge: Challenge | None = None) -> bytes | None:
+    """The Dask task: run the pickled job in a child of this worker. Its report goes ahead on `topic`; the result repeats it.
+
+    With a `challenge`, a worker that came after the client had connected proves itself first.
+    """
     job: Job = pickle.loads(payload)  # noqa: S301 - whoever may submit to this cluster may run code on it
-    host = host_of(get_worker())
+    worker = get_worker()
+    host = host_of(worker)
     mailbox = host.mailbox(topic)
-    report = host.run(job, mailbox.put)
+    trouble = trouble_here(challenge, worker.address) if challenge is not None else ""
+    report = unusable(Facts(token=job.token, worker=worker.address), trouble) if trouble else host.run(job, mailbox.put)
     if report is None:
         return None
     mailbox.put(report)
