@@ -20,6 +20,7 @@ import threading
 import types
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,19 +105,24 @@ def _pattern(text: Any) -> str:
     return "" if text is None else getattr(text, "pattern", str(text))
 
 
+@cache
+def _installed() -> tuple[str, ...]:
+    """Where modules are nobody's helper modules: Python's own, installed ones, and nbflow."""
+    paths = sysconfig.get_paths()
+    return (*{paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}, str(Path(__file__).resolve().parents[1]))
+
+
 @contextlib.contextmanager
 def _modules() -> Iterator[None]:
     """Helper modules beside the notebook are imported anew by each attempt; installed packages stay loaded."""
     before = set(sys.modules)
     main = sys.modules.get("__main__")
-    installed = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
-    own = str(Path(__file__).resolve().parents[1])
     try:
         yield
     finally:
         for name in set(sys.modules) - before:
             file = getattr(sys.modules[name], "__file__", None)
-            if file and not file.startswith((*installed, own)):
+            if file and not file.startswith(_installed()):
                 del sys.modules[name]
         if main is not None:
             sys.modules["__main__"] = main

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The IPython shell a task's cell runs in: a kernel's, without its sockets. A new one for each attempt, so that nothing leaks (3 ms)."""
+"""The IPython shell a task's cell runs in: a kernel's, without its sockets.
+
+Each attempt has a fresh one, so that nothing leaks. Making one takes 5 ms, so it is made while the process waits for its next attempt, and one
+that user code never got hold of (`_Watch`) is made like new instead, which takes a twentieth of that.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,18 @@ import atexit
 import builtins
 import contextlib
 import getpass
+import os
 import sys
 import traceback
 import types
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from IPython.core.compilerop import CachingCompiler
+from IPython.core.display_functions import display
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import UsageError
@@ -115,6 +122,53 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
     #: The traceback of the error that ended the cell, as shown.
     shown_traceback: tuple[str, ...] | list[str] = ()
     _is_body_transformed = False
+    #: User code got hold of this shell, or made it do something that leaves traces: it must not be used again.
+    is_used = False
+    #: What decided where its profile is.
+    made_for: tuple[str | None, ...] = ()
+
+    def get_ipython(self) -> ZMQInteractiveShell:
+        """What `get_ipython()` calls in a cell; magics do, too."""
+        self.is_used = True
+        return self
+
+    def begin(self, attempt: Attempt) -> None:
+        """Become the shell of this attempt: everything that another cell would have changed is as after the shell's making."""
+        job = attempt.job
+        self.init_create_namespaces(attempt.main, None)
+        self.save_sys_module_state()
+        self.init_sys_modules()
+        self.init_instance_attrs()
+        self._begin_history()
+        self.execution_count = 1
+        self.last_execution_succeeded, self.last_execution_result = True, None
+        self.init_user_ns()
+        self.set_completer_frame()
+        self.displayhook._ = self.displayhook.__ = self.displayhook.___ = ""  # noqa: SLF001  how the display hook calls its last results
+        self.user_ns.update({"_": "", "__": "", "___": ""})
+        builtins.__dict__.update({"__IPYTHON__": True, "display": display})
+        self.outputs = self.display_pub.outputs = self.displayhook.outputs = attempt.outputs
+        self.offset = job.cell.offset
+        self.unbound = dict(job.unbound)
+        self.filename = self.compile.filename = file_name(job.context.key.task_id, job.cell)
+        self.shown_traceback = ()
+        self._is_body_transformed = False
+
+    def rest(self) -> None:
+        """Let go of the attempt's values."""
+        self.last_execution_result = None
+        self.displayhook._ = self.displayhook.__ = self.displayhook.___ = ""  # noqa: SLF001  see `begin`
+        self.history_manager.output_hist = {}
+
+    def _begin_history(self) -> None:
+        """The lists are new: names of the cell before may have outlived it."""
+        history = self.history_manager
+        history.input_hist_parsed, history.input_hist_raw = [""], [""]
+        history.output_hist, history.output_hist_reprs, history.outputs, history.exceptions = {}, {}, defaultdict(list), {}
+        history.dir_hist = [Path.cwd()]
+        history.db_input_cache, history.db_output_cache = [], []
+        history._i00 = history._i = history._ii = history._iii = ""  # noqa: SLF001  the last inputs; `reset` leaves them as they are
+        history.new_session()
 
     def transform_cell(self, raw_cell: str) -> str:
         """The body's first line is line 1 + offset of its cell, in tracebacks too."""
@@ -141,6 +195,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
         return result
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
+        self.is_used = True
         kind, error, trace = exc_tuple or sys.exc_info()
         if isinstance(error, SkipTask):
             return
@@ -162,6 +217,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
 
     def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
         _flush()
+        self.is_used = True
         self.shown_traceback = list(stb)
         self.outputs.error(etype.__name__, text_of(evalue), list(stb))
 
@@ -212,21 +268,58 @@ def _cut_own_frames(trace: types.TracebackType | None) -> None:
         last.tb_next = None
 
 
+class _Watch:
+    """Stands where IPython keeps its one shell: whoever asks there gets it, and is noticed."""
+
+    def __init__(self, shell: ZMQInteractiveShell) -> None:
+        self._shell = shell
+
+    def __get__(self, instance: object, owner: type | None = None) -> ZMQInteractiveShell:
+        return self._shell.get_ipython()
+
+
+#: The next attempt's shell.
+_spare: list[ZMQInteractiveShell] = []
+#: Environment variables that say where a profile is.
+_PROFILE: Final = ("IPYTHONDIR", "HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
+
+
 def new_shell(attempt: Attempt) -> ZMQInteractiveShell:
     """A fresh shell over the attempt's `__main__`."""
-    job = attempt.job
+    shell = _spare.pop() if _spare else None
+    if shell is None or shell.made_for != _profile():
+        shell = _make_shell(attempt.main)
+    shell.begin(attempt)
+    return shell
+
+
+def prepare() -> None:
+    """Make a shell for the next attempt when there is none. To be called in the main thread, between attempts."""
+    if _spare:
+        return
+    main, known = sys.modules.get("__main__"), dict(builtins.__dict__)
+    try:
+        _spare.append(_make_shell(types.ModuleType("__main__")))
+    finally:
+        if main is not None:
+            sys.modules["__main__"] = main
+        for name in set(builtins.__dict__) - set(known):
+            del builtins.__dict__[name]
+
+
+def _make_shell(main: types.ModuleType) -> ZMQInteractiveShell:
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
-    shell = ZMQInteractiveShell(
-        config=config, user_module=attempt.main, display_pub_class=CellDisplayPublisher, displayhook_class=CellDisplayHook
-    )
+    shell = ZMQInteractiveShell(config=config, user_module=main, display_pub_class=CellDisplayPublisher, displayhook_class=CellDisplayHook)
     atexit.unregister(shell.atexit_operations)
-    shell.outputs = shell.display_pub.outputs = shell.displayhook.outputs = attempt.outputs
-    shell.offset = job.cell.offset
-    shell.unbound = dict(job.unbound)
-    shell.filename = shell.compile.filename = file_name(job.context.key.task_id, job.cell)
+    shell.made_for = _profile()
+    shell.is_used = False
     return shell
+
+
+def _profile() -> tuple[str | None, ...]:
+    return tuple(map(os.environ.get, _PROFILE))
 
 
 @contextlib.contextmanager
@@ -235,13 +328,17 @@ def current(shell: ZMQInteractiveShell) -> Iterator[None]:
     kinds: list[Any] = [kind for kind in type(shell).__mro__ if issubclass(kind, InteractiveShell)]
     before = {kind: kind.__dict__.get("_instance") for kind in kinds}
     asking: list[tuple[Any, str, Callable[..., str]]] = [(builtins, "input", builtins.input), (getpass, "getpass", getpass.getpass)]
+    watch = _Watch(shell)
     for kind in kinds:
-        kind._instance = shell  # noqa: SLF001  how traitlets keeps its singletons; there is no public way to have two in turn
+        kind._instance = watch  # noqa: SLF001  how traitlets keeps its singletons; there is no public way to have two in turn
     for module, name, _function in asking:
         setattr(module, name, _refuse_input)
     try:
         _draw_inline()
         yield
+    except BaseException:
+        shell.is_used = True
+        raise
     finally:
         for module, name, function in asking:
             setattr(module, name, function)
@@ -249,6 +346,9 @@ def current(shell: ZMQInteractiveShell) -> Iterator[None]:
             kind._instance = instance  # noqa: SLF001  see above
         shell.history_manager.end_session()
         shell.restore_sys_module_state()
+        if not shell.is_used and not _spare:
+            shell.rest()
+            _spare.append(shell)
 
 
 def _refuse_input(*_args: Any, **_kwargs: Any) -> str:
