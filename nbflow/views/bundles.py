@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from nbflow.core.ids import TaskKey
+from nbflow.core.mapping import map_sources, summary
 from nbflow.core.model import Flow, Task
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.views.card import card_html, card_sentence, card_text, header_html, header_text
@@ -20,7 +21,7 @@ from nbflow.views.glyphs import is_cached
 from nbflow.views.payloads import instant
 from nbflow.views.svg import graph_svg, size_of, svg_image
 from nbflow.views.text import graph_text
-from nbflow.views.words import gives_of, graph_sentence, seconds_of
+from nbflow.views.words import copies_in, gives_of, graph_sentence, reads_of, seconds_of
 
 GRAPH_MIME: Final = "application/vnd.nbflow.graph+json"
 TASK_MIME: Final = "application/vnd.nbflow.task+json"
@@ -40,7 +41,7 @@ def graph_bundle(flow: Flow, records: Mapping[TaskKey, TaskRecord], run: RunReco
             "flow": flow.name,
             "run_id": run.run_id if run else None,
             "state": str(run.state) if run else None,
-            "tasks": [_task(task, records.get(TaskKey(task.id)), now) for task in flow.tasks],
+            "tasks": [_task(task, summary(records, task.id), now) for task in flow.tasks],
             "edges": [{"from": edge.upstream, "to": edge.downstream, "names": list(edge.names)} for edge in flow.edges],
             "sentence": sentence,
         },
@@ -85,6 +86,8 @@ def _task(task: Task, record: TaskRecord | None, now: datetime) -> dict[str, Any
         "start": instant(record.started_at) if record else None,
         "end": instant(record.ended_at) if record else None,
         "duration": seconds_of(record, now) if record else None,
-        "reads": [read.name for read in task.reads],
+        "reads": reads_of(task),
         "writes": gives_of(task),
+        "map": {read.element: read.name for read in map_sources(task)},
+        "copies": dict(record.note["states"]) if record is not None and copies_in(record) else None,
     }

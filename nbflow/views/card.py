@@ -11,7 +11,7 @@ from nbflow.core.model import Flow, Task
 from nbflow.core.records import TaskRecord
 from nbflow.views.glyphs import GREY, StateView, record_view
 from nbflow.views.svg import FONT, escape, glyph_svg, svg_image
-from nbflow.views.words import attempt_words, flow_sentence, gives_of, took, understood
+from nbflow.views.words import attempt_words, copies_in, copies_line, flow_sentence, gives_of, reads_of, times, took, understood
 
 #: Names shown of what a task reads, and of what it gives.
 CHIPS: Final = 2
@@ -47,11 +47,11 @@ def card_html(flow: Flow, task: Task, record: TaskRecord | None, now: datetime, 
     right = "" if record is None else ", ".join(part for part in (took(record, now), attempt_words(task, record)) if part)
     parts = [
         svg_image(glyph_svg(view), alt=f"[{short_word(view)}]", width=16, height=16, style="flex:none;margin:0"),
-        f'<span style="{_NAME}">{escape(task.id)}</span> ',
+        f'<span style="{_NAME}">{escape(_title(task, record))}</span> ',
         f'<span style="{_SENTENCE}" title="{escape(sentence)}">{escape(sentence)}</span> ',
     ]
     if record is not None:
-        chips = _chips("reads", [read.name for read in task.reads]) + _chips("gives", gives_of(task))
+        chips = _chips("reads", reads_of(task)) + _chips("gives", gives_of(task))
         parts.append(f'<span style="{_CHIPS_BOX}">{chips}</span>')
     parts.append(f'<span style="{_META};margin-left:auto;padding-left:12px">{escape(right)}</span>')
     return f'<div style="{_line_style(view)}">{"".join(parts)}</div>'
@@ -61,9 +61,14 @@ def card_text(flow: Flow, task: Task, record: TaskRecord | None, now: datetime, 
     """`[failed] join_weather  0.9 s  attempt 3 of 3`; where there is no duration to tell, the sentence."""
     time = "" if record is None else took(record, now)
     attempts = "" if record is None else attempt_words(task, record)
-    sentence = "" if time else card_sentence(flow, task, record)
-    head = f"[{short_word(record_view(record))}] {task.id}"
+    sentence = copies_line(record) if record is not None and copies_in(record) else "" if time else card_sentence(flow, task, record)
+    head = f"[{short_word(record_view(record))}] {_title(task, record)}"
     return "  ".join(part for part in (head, time, attempts, sentence, note) if part)
+
+
+def _title(task: Task, record: TaskRecord | None) -> str:
+    """`score x 12` for a mapped task."""
+    return " ".join(part for part in (task.id, times(record)) if part)
 
 
 def card_sentence(flow: Flow, task: Task, record: TaskRecord | None) -> str:

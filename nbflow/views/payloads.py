@@ -10,10 +10,12 @@ from enum import Enum
 from typing import Any
 
 from nbflow.core.ids import TaskKey
+from nbflow.core.mapping import map_sources
 from nbflow.core.model import Flow, Task
 from nbflow.core.options import TaskOptions
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.views.glyphs import is_cached
+from nbflow.views.words import reads_of
 
 
 def graph_json(flow: Flow) -> dict[str, Any]:
@@ -33,7 +35,8 @@ def _task(task: Task) -> dict[str, Any]:
         "kind": str(task.options.as_),
         "operator": task.operator,
         "trigger_rule": str(task.options.trigger_rule),
-        "reads": [read.name for read in task.reads],
+        "reads": reads_of(task),
+        "map": {read.element: read.name for read in map_sources(task)},
         "writes": list(task.writes),
         "group": task.group,
         "options": _options(task.options),

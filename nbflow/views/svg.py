@@ -11,19 +11,22 @@ from typing import Final
 
 from nbflow.core import messages
 from nbflow.core.ids import TaskId, TaskKey
+from nbflow.core.mapping import is_mapped, summary
 from nbflow.core.model import Flow, Task
 from nbflow.core.options import TaskKind
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.states import TaskState
 from nbflow.views.glyphs import GREY, STATE_VIEWS, StateView, glyph_paths, record_view
 from nbflow.views.layout import NAME_LEFT, NAME_RIGHT, Frame, Layout, Node, Tip, groups_to_fold, layout, text_width
-from nbflow.views.words import graph_sentence, node_line
+from nbflow.views.words import copies_in, graph_sentence, node_line, times
 
 FONT: Final = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 NAME_INK: Final = "#212121"
 WORDS_INK: Final = "#616161"
 #: Around the drawing, for borders and shadows of strokes.
 MARGIN: Final = 2
+#: By how much each sheet behind a mapped task stands out.
+SHEET: Final = 3
 _BRANCH: Final = "M1 6h3c2 0 2-3.5 4-3.5h2M4 6c2 0 2 3.5 4 3.5h2M8.5 1l1.7 1.500L8.500 4M8.500 8l1.700 1.500L8.500 11"
 #: The bar of a folded group, in this fixed order.
 _BAR: Final = (
@@ -70,12 +73,13 @@ def size_of(svg: str) -> tuple[float, float]:
 class _Picture:
     def __init__(self, flow: Flow, records: Mapping[TaskKey, TaskRecord], run: RunRecord | None, now: datetime) -> None:
         self._flow, self._records, self._run, self._now = flow, records, run, now
+        self._whole_tasks = {task.id: summary(records, task.id) for task in flow.tasks}
         self._tasks: dict[str, Task] = {task.id: task for task in flow.tasks}
         self._layout: Layout = layout(flow, groups_to_fold(flow))
         self._not_taken = {id for id in self._tasks if self._state(id) is TaskState.SKIPPED}
 
     def _record(self, id: str) -> TaskRecord | None:
-        return self._records.get(TaskKey(TaskId(id)))
+        return self._whole_tasks.get(TaskId(id))
 
     def _state(self, id: str) -> TaskState | None:
         record = self._record(id)
@@ -84,6 +88,8 @@ class _Picture:
     def draw(self) -> str:
         drawn = self._layout
         width, height = max(drawn.width, 1) + 2 * MARGIN, max(drawn.height, 1) + 2 * MARGIN
+        if any(is_mapped(task) for task in self._flow.tasks):
+            width, height = width + 2 * SHEET, height + 2 * SHEET
         box = f'width="{width:g}" height="{height:g}" viewBox="{-MARGIN} {-MARGIN} {width:g} {height:g}"'
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {box} font-family="{FONT}" font-size="13">',
@@ -167,14 +173,34 @@ class _Picture:
                 'stroke-width="1.1" stroke-linecap="round" stroke-linejoin="round"/>'
             )
         line = node_line(task, record, self._now)
+        if is_mapped(task):
+            return self._mapped(node, task, record, mark)
         return self._box(node, view, title=self._tooltip(task, record), line=line, quiet=off, more=mark)
+
+    def _mapped(self, node: Node, task: Task, record: TaskRecord | None, mark: str) -> str:
+        """A stack of paper: two more edges behind the node, how many copies there are, and how they stand."""
+        view = record_view(record)
+        off = record is not None and record.state is TaskState.SKIPPED
+        sheets = "".join(
+            f'<rect x="{node.x + shift + 0.5:g}" y="{node.y + shift + 0.5:g}" width="{node.width - 1}" height="{node.height - 1}" rx="4" '
+            f'fill="#fff" stroke="{GREY}" stroke-opacity=".8"/>'
+            for shift in (2 * SHEET, SHEET)
+        )
+        many = times(record)
+        if many:
+            mark += f'<text x="{node.width - 8}" y="19" font-size="11" font-weight="600" text-anchor="end" fill="{WORDS_INK}">{escape(many)}</text>'
+            assert record is not None
+            mark += self._bar(node, record.note["states"], copies_in(record))
+        line = node_line(task, record, self._now)
+        room = int(text_width(many, 11)) + 8 if many else 0
+        return sheets + self._box(node, view, title=self._tooltip(task, record), line=line, quiet=off, more=mark, beside_name=room)
 
     def _tooltip(self, task: Task, record: TaskRecord | None) -> str:
         return " ".join(part for part in (f"{task.id}.", record.reason if record else "", task.doc) if part)
 
-    def _box(self, node: Node, view: StateView, *, title: str, line: str, quiet: bool = False, more: str = "") -> str:
+    def _box(self, node: Node, view: StateView, *, title: str, line: str, quiet: bool = False, more: str = "", beside_name: int = 0) -> str:
         room = node.width - NAME_LEFT
-        name, name_length = _fitted(node.label, room - NAME_RIGHT, 13, middle=True)
+        name, name_length = _fitted(node.label, room - NAME_RIGHT - beside_name, 13, middle=True)
         words, words_length = _fitted(line, room - (24 if more else 6), 11)
         lively = self._records and not view.dashed and not quiet
         border = f'stroke="{view.ink if lively else GREY}" stroke-opacity=".8"'
@@ -199,7 +225,7 @@ class _Picture:
         line = self._counts(node.members)
         caret = f'<path d="M{node.width - 18} 10l4 4-4 4" fill="none" stroke="{WORDS_INK}" stroke-width="1.4" stroke-linecap="round"/>'
         title = f"{node.id}: {', '.join(f'{count} {STATE_VIEWS[name].word}' for name, count in counts.items() if count)}"
-        return self._box(node, view, title=title, line=line, more=caret + self._bar(node, counts))
+        return self._box(node, view, title=title, line=line, more=caret + self._bar(node, counts, len(node.members)))
 
     @staticmethod
     def _whole(counts: Mapping[str, int], total: int) -> str:
@@ -211,9 +237,9 @@ class _Picture:
         return "pending" if counts.get("pending", 0) + counts.get("removed", 0) == total else "running"
 
     @staticmethod
-    def _bar(node: Node, counts: Mapping[str, int]) -> str:
+    def _bar(node: Node, counts: Mapping[str, int], total: int) -> str:
         """4 px along the lower edge, split by state in a fixed order."""
-        total, x, parts = len(node.members), 2.0, []
+        x, parts = 2.0, []
         for name in _BAR:
             if count := counts.get(name, 0):
                 wide = (node.width - 4) * count / total

@@ -11,13 +11,14 @@ from typing import Final
 from nbflow.core import messages
 from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskId, TaskKey
+from nbflow.core.mapping import is_mapped, summary
 from nbflow.core.model import Flow, Task
 from nbflow.core.options import TaskKind
 from nbflow.core.records import TaskRecord
 from nbflow.core.states import TaskState
 from nbflow.views.glyphs import record_view
 from nbflow.views.payloads import graph_json, run_json, run_row
-from nbflow.views.words import attempt_words, listed, node_line, states_of, took, waits_for
+from nbflow.views.words import attempt_words, copies_in, copies_line, listed, node_line, states_of, times, took, waits_for
 
 __all__ = ["graph_json", "graph_text", "mermaid", "run_json", "run_row"]
 
@@ -95,13 +96,15 @@ class _Tree:
 
     def _notes(self, task: Task, waits: str) -> str:
         """During a run the state in words, its times and why; before it, what the task waits for and takes."""
-        kind = "branch" if task.options.as_ is TaskKind.BRANCH else ""
-        record = self._records.get(TaskKey(task.id))
+        kind = "branch" if task.options.as_ is TaskKind.BRANCH else "mapped" if is_mapped(task) else ""
+        record = summary(self._records, task.id)
         if record is None:
             names = dict.fromkeys(name for edge in self._flow.edges if edge.downstream == task.id for name in edge.names)
             return _joined(kind, waits, f"reads {listed(list(names), _NAMES_SHOWN)}" if names else "")
         at = self._now or record.ended_at or record.started_at
         time = took(record, at) if at else ""
+        if copies_in(record):
+            return _joined(times(record), copies_line(record), time, kind, waits)
         return _joined(
             record_view(record).word.partition(",")[0], time, attempt_words(task, record), kind, self._why(task, record, at) or waits
         )
@@ -116,7 +119,7 @@ class _Tree:
 
 def _name(name: str, task: Task, records: Mapping[TaskKey, TaskRecord]) -> str:
     shown = cut_middle(name, _NAME_LIMIT)
-    return f"{record_view(records.get(TaskKey(task.id))).glyph} {shown}" if records else shown
+    return f"{record_view(summary(records, task.id)).glyph} {shown}" if records else shown
 
 
 def _lower(text: str) -> str:

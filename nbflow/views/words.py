@@ -12,6 +12,7 @@ from typing import Final
 from nbflow.core import messages
 from nbflow.core.durations import say_duration
 from nbflow.core.ids import TaskKey
+from nbflow.core.mapping import copies_of, map_sources
 from nbflow.core.model import Flow, Task
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot
@@ -40,9 +41,31 @@ def took(record: TaskRecord, now: datetime) -> str:
 
 
 def attempt_words(task: Task, record: TaskRecord) -> str:
-    """`attempt 3 of 3` where there was more than one, else nothing."""
+    """`attempt 3 of 3` where there was more than one, else nothing; the copies of a mapped task have attempts of their own."""
+    if copies_in(record):
+        return ""
     allowed = max(task.options.retries + 1, record.attempt)
     return f"attempt {record.attempt} of {allowed}" if record.attempt > 1 else ""
+
+
+def copies_in(record: TaskRecord | None) -> int:
+    """How many copies the record of a mapped task stands for; 0 for any other record."""
+    return int(record.note.get("copies", 0)) if record is not None else 0
+
+
+def times(record: TaskRecord | None) -> str:
+    """`x 12` for a mapped task whose elements were counted, else nothing."""
+    return f"x {copies}" if (copies := copies_in(record)) else ""
+
+
+def copies_line(record: TaskRecord) -> str:
+    """`10 succeeded, 2 failed`: how the copies of a mapped task stand."""
+    return messages.tally({TaskState(state): count for state, count in record.note.get("states", {}).items()})
+
+
+def reads_of(task: Task) -> list[str]:
+    """The names a task reads, each once."""
+    return list(dict.fromkeys(read.name for read in task.reads))
 
 
 def node_line(task: Task, record: TaskRecord | None, now: datetime) -> str:
@@ -51,6 +74,8 @@ def node_line(task: Task, record: TaskRecord | None, now: datetime) -> str:
         return _understood(task)
     if is_cached(record):
         return "from cache"
+    if copies_in(record):  # what went well last: a node has little room
+        return ", ".join(reversed(copies_line(record).split(", "))) if record.state.is_finished else copies_line(record)
     if record.state in _TIMED - {S.SKIPPED, S.UP_FOR_RETRY}:
         return _timed(task, record, now)
     match record.state:
@@ -118,8 +143,11 @@ def _named(flow: Flow, ids: Sequence[str]) -> list[str]:
 
 def understood(flow: Flow, task: Task) -> str:
     """What was understood of a cell: `Waits for train. Reads model, features. Gives score.`"""
-    reads, gives = [read.name for read in task.reads], gives_of(task)
+    reads, gives = reads_of(task), gives_of(task)
     parts = [waits_for(flow, task) or "Waits for nothing."]
+    if sources := map_sources(task):
+        each = messages.name_list([f"{read.element} of {read.name}" for read in sources])
+        parts.append(f"One copy for each {each}.")
     if reads:
         parts.append(f"Reads {listed(reads)}.")
     if gives:
@@ -138,11 +166,10 @@ def listed(names: Sequence[str], shown: int = messages.NAMES_SHOWN) -> str:
 
 
 def states_of(flow: Flow, records: Mapping[TaskKey, TaskRecord]) -> Counter[TaskState]:
-    """How many tasks of the flow stand in which state; a task without a record has not started."""
+    """How many task instances of the flow stand in which state; a task without a record has not started."""
     counts: Counter[TaskState] = Counter()
     for task in flow.tasks:
-        record = records.get(TaskKey(task.id))
-        counts[record.state if record else S.PENDING] += 1
+        counts.update([copy.state for copy in copies_of(records, task.id)] or [S.PENDING])
     return counts
 
 
