@@ -81,7 +81,7 @@ def _written(value: Any, parameters: Mapping[int, str]) -> str:
         return value.written
     if isinstance(value, list | tuple) and references_in(value):
         inner = ", ".join(_written(item, parameters) for item in value)
-        return f"[{inner}]" if isinstance(value, list) else f"({inner},)"
+        return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' * (len(value) == 1)})"
     if isinstance(value, dict) and references_in(value):
         return "{" + ", ".join(f"{key!r}: {_written(item, parameters)}" for key, item in value.items()) + "}"
     return _shown(value)

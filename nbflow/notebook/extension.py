@@ -13,8 +13,10 @@ from nbflow.notebook.channel import Channel, channel_of
 from nbflow.notebook.kernel import Kernel
 from nbflow.notebook.launch import Launcher
 from nbflow.notebook.magics import NbflowMagics, make_display
+from nbflow.notebook.python_flows import NotebookOfFlows
 from nbflow.notebook.runs import LiveHost
 from nbflow.notebook.session import Session
+from nbflow.python.ambient import use_kernel
 
 _ATTRIBUTE = "_nbflow_extension"
 
@@ -62,6 +64,7 @@ def load(shell: Any, channel: Channel | None = None) -> Extension:
     shell.events.register("post_run_cell", extension.post_run_cell)
     transform.install(shell)
     completer.install(shell, completer.Completer(session))
+    use_kernel(NotebookOfFlows(shell, launcher))
     setattr(shell, _ATTRIBUTE, extension)
     return extension
 
@@ -71,6 +74,7 @@ def unload(shell: Any) -> None:
     extension: Extension | None = getattr(shell, _ATTRIBUTE, None)
     if extension is None:
         return
+    use_kernel(None)
     transform.uninstall(shell)
     shell.events.unregister("pre_run_cell", extension.pre_run_cell)
     shell.events.unregister("post_run_cell", extension.post_run_cell)

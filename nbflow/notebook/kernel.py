@@ -9,7 +9,7 @@ from typing import Any
 
 from nbflow.core.errors import NbflowError, UserError
 from nbflow.core.ids import TaskId
-from nbflow.core.job import Capture, CaptureKind, CaptureSet, ValueRef
+from nbflow.core.job import Capture, CaptureKind, CaptureSet, ProcessState, ValueRef
 from nbflow.core.model import CellRef, Flow
 from nbflow.core.protocols import ArtifactStore
 from nbflow.notebook import namespace
@@ -31,9 +31,11 @@ class Kernel:
 
     def hand_over(self, flow: Flow, tasks: Iterable[TaskId], artifacts: ArtifactStore) -> CaptureSet:
         """Everything these tasks take from here. Raises UserError for what cannot travel."""
-        folder = str(Path(self._session.path).parent) if self._session.path else ""
-        process = process_state(self._baseline, folder)
-        return namespace.capture_set(flow, self._capturer(artifacts), self._early, process, tasks)
+        return namespace.capture_set(flow, self.capturer(artifacts), self._early, self.process(), tasks)
+
+    def process(self) -> ProcessState:
+        """What plain cells set in this process so far."""
+        return process_state(self._baseline, str(Path(self._session.path).parent) if self._session.path else "")
 
     def keep_before(self, cell: Executed, artifacts: Callable[[], ArtifactStore]) -> None:
         """A plain cell is about to run: what it rewrites is captured for the tasks above it, which take it as it stood at their definition."""
@@ -49,7 +51,7 @@ class Kernel:
                 self._early.setdefault(TaskId(task.task), {})[name] = self._capture_early(name, task, mapped_over, artifacts())
 
     def _capture_early(self, name: str, task: Executed, mapped_over: Collection[str], artifacts: ArtifactStore) -> Mapping[str, Capture]:
-        capturer = self._capturer(artifacts)
+        capturer = self.capturer(artifacts)
         whole = capturer.capture([name]) if name not in mapped_over or name in self._reads(_body(task.source)) else {}
         if name not in mapped_over:
             return whole
@@ -62,7 +64,8 @@ class Kernel:
         """The task was defined anew: it takes names as they stand from now on."""
         self._early.pop(TaskId(task), None)
 
-    def _capturer(self, artifacts: ArtifactStore) -> namespace.Capturer:
+    def capturer(self, artifacts: ArtifactStore) -> namespace.Capturer:
+        """Makes captures of what the plain cells executed so far have bound."""
         plain = ((CellRef(number=self._session.number_of(cell.key), id=cell.key), self._python(cell.source)) for cell in self._plain())
         statements = namespace.Statements(by_name=namespace.statements_of(plain), reads=self._reads)
         definitions = [name for name in statements.by_name if namespace.is_definition(self._shell.user_ns.get(name))]

@@ -195,7 +195,9 @@ def _bind(call: Call, result: Any, namespace: dict[str, Any]) -> None:
             namespace[name] = result[key]
         except (KeyError, IndexError, TypeError):
             has = f"it has {', '.join(map(repr, result))}" if isinstance(result, Mapping) else f"it is a {type(result).__name__}"
-            raise UserError(f"{call.result} must return a dict with {key!r}, since it has multiple_outputs and a later task reads it; {has}.") from None
+            raise UserError(
+                f"{call.result} must return a dict with {key!r}, since it has multiple_outputs and a later task reads it; {has}."
+            ) from None
 
 
 def _named(result: Any) -> Any:

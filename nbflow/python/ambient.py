@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from nbflow.core.job import Capture, ProcessState
+from nbflow.core.model import CellRef
 
 if TYPE_CHECKING:
     from nbflow.app import Workspace
@@ -68,6 +69,10 @@ class Kernel(Protocol):
 
     def definition_of(self, function: Callable[..., Any]) -> str:
         """The name under which the notebook defines it; "" when it can only travel by value."""
+        ...
+
+    def cell_of(self, name: str) -> CellRef:
+        """The cell that defines this name."""
         ...
 
     def definitions(self) -> Collection[str]:

@@ -14,7 +14,7 @@ from nbflow.core.calls import IMPORTING
 from nbflow.core.errors import UserError
 from nbflow.python.ambient import current_workspace
 from nbflow.python.run import Run
-from nbflow.python.travel import captures_of, plain_params
+from nbflow.python.travel import captures_of, placed, plain_params
 
 if TYPE_CHECKING:
     from networkx import DiGraph
@@ -110,7 +110,7 @@ def start(
 ) -> RunHandle:
     """Start a run of a flow function's graph. Raises UserError and SetupError: then there is no run."""
     captures = captures_of(traced, workspace.artifacts)
-    return workspace.start_run(traced.flow, captures, params=plain_params(values), trigger=trigger, observers=observers)
+    return workspace.start_run(placed(traced.flow, traced), captures, params=plain_params(values), trigger=trigger, observers=observers)
 
 
 def graph_of(flow: Flow) -> DiGraph[str]:

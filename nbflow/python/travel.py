@@ -20,6 +20,7 @@ from nbflow.core.calls import CALL, Call, Defined, Imported
 from nbflow.core.errors import UserError
 from nbflow.core.ids import TaskId
 from nbflow.core.job import Capture, CaptureKind, CaptureSet, ProcessState, ValueRef
+from nbflow.core.model import CellRef, Flow
 from nbflow.python.ambient import Kernel, current_kernel
 
 if TYPE_CHECKING:
@@ -38,6 +39,20 @@ def captures_of(traced: Traced, artifacts: ArtifactStore, *, cwd: str = "") -> C
         if capture.kind is CaptureKind.UNSENDABLE:
             raise UserError(f"`{name}` of the notebook cannot be sent to a worker: {capture.reason}")
     return CaptureSet(names=names, early=early, process=kernel.process())
+
+
+def placed(flow: Flow, traced: Traced) -> Flow:
+    """The flow with the notebook's cells that define its functions."""
+    kernel = current_kernel()
+    if kernel is None:
+        return flow
+    cells: dict[Any, CellRef] = {}
+    for body in traced.bodies.values():
+        function: Any = body.call.function
+        if function not in cells:
+            name = kernel.definition_of(function) if function.__module__ == "__main__" else ""
+            cells[function] = kernel.cell_of(name) if name else CellRef()
+    return replace(flow, tasks=tuple(replace(task, cell=cells[traced.bodies[task.id].call.function]) for task in flow.tasks))
 
 
 class _Encoder:
