@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check unit browser notebooks benchmarks screenshots clean
+.PHONY: demo test check unit browser notebooks benchmarks chaos screenshots clean
 
 demo: $(STAMP)
 	$(BIN)/nbflow demo
@@ -30,6 +30,11 @@ unit: $(STAMP)
 # The browser tests run where Chromium is installed; NBFLOW_REQUIRE_BROWSER=1 makes a missing one a failure.
 browser: $(STAMP)
 	$(BIN)/pytest tests/browser
+
+# Random flows, random processes killed: make chaos N=1000. A failing seed is printed and replays.
+N ?= 1000
+chaos: $(STAMP)
+	$(BIN)/python -m tests.chaos --count $(N)
 
 benchmarks: $(STAMP)
 	$(BIN)/python -m tests.benchmarks

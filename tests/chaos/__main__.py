@@ -27,13 +27,16 @@ def main() -> int:
             if found:
                 failed.append(seed)
             if found or options.seed is not None:
-                print(f"seed {seed} in {folder}", *story, *(found or ["all is well"]), sep="\n  ", flush=True)
+                _say(f"seed {seed} in {folder}", *story, *(found or ["all is well"]))
             else:
                 shutil.rmtree(folder, ignore_errors=True)
-    print(
-        f"{len(seeds) - len(failed)} of {len(seeds)} seeds are well." + "".join(f"\npython -m tests.chaos --seed {seed}" for seed in failed)
-    )
+    _say(f"{len(seeds) - len(failed)} of {len(seeds)} seeds are well.", *(f"python -m tests.chaos --seed {seed}" for seed in failed))
     return 1 if failed else 0
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("\n  ".join(lines) + "\n")
+    sys.stdout.flush()
 
 
 def _run(seed: int) -> tuple[list[str], list[str], Path]:

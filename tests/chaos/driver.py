@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from nbflow.app import Workspace
 from nbflow.core.errors import NbflowError
@@ -19,14 +20,12 @@ def main() -> int:
     seed = int(sys.argv[1])
     workspace = Workspace.open()
     try:
-        if "--resume" in sys.argv:
-            handle = workspace.resume_run(RUN_ID)
-        else:
-            handle = workspace.start_run(as_flow(plan(seed), "chaos"), CaptureSet(), run_id=RUN_ID)
+        start = workspace.resume_run if "--resume" in sys.argv else partial(workspace.start_run, as_flow(plan(seed), "chaos"), CaptureSet())
+        handle = start(run_id=RUN_ID)
         handle.wait()
         return 0 if handle.snapshot().run.state is RunState.SUCCESS else 1
     except NbflowError as error:
-        print(f"nbflow: {error}", file=sys.stderr)
+        sys.stderr.write(f"nbflow: {error}\n")
         return error.exit_code
     finally:
         workspace.close()

@@ -57,15 +57,15 @@ class Planned:
         return " ".join(words)
 
 
-def plan(seed: int, *, size: int = 8) -> tuple[Planned, ...]:
+def plan(seed: int, *, size: int = 6) -> tuple[Planned, ...]:
     """The tasks of this seed, in an order in which each stands below what it waits for."""
     dice = random.Random(f"flow {seed}")
     tasks: list[Planned] = []
     while len(tasks) < size:
         id = f"t{len(tasks)}"
-        readable = [task.id for task in tasks if not task.id.startswith("b")]
+        readable = [task.id for task in tasks if not task.id.startswith("b") and not task.follows]  # a branch skips what it does not choose
         reads = tuple(sorted(dice.sample(readable, dice.randint(0, min(2, len(readable)))))) if readable else ()
-        seconds = dice.choice([0.0, 0.05, 0.2, 0.5])
+        seconds = dice.choice([0.0, 0.05, 0.2, 0.4])
         if tasks and dice.random() < 0.15:
             tasks += _branch(id, reads, seconds, len(tasks), dice)
         else:

@@ -15,7 +15,7 @@ def marked(mark: str) -> dict[int, str]:
     """Living processes with this mark: pid -> command line, blanks between the words."""
     wanted = f"{MARK}={mark}".encode()
     found = {}
-    for entry in os.listdir("/proc"):
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed, and this is asked often
         if entry.isdecimal() and wanted in _read(entry, "environ").split(b"\0") and not is_over(int(entry)):
             found[int(entry)] = _read(entry, "cmdline").replace(b"\0", b" ").decode(errors="replace")
     return found
