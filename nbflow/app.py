@@ -15,8 +15,9 @@ from typing import Any
 
 from nbflow.core.errors import NbflowError, Problem, SetupError, Superseded, UserError, nearest
 from nbflow.core.graph import Graph
-from nbflow.core.ids import RunId, TaskId, TaskKey, manual_run_id, slug
+from nbflow.core.ids import RunId, TaskId, TaskKey, manual_run_id, slug, task_key
 from nbflow.core.job import CaptureKind, CaptureSet, OutputsRef, ValueRef
+from nbflow.core.mapping import copy_heading, summary
 from nbflow.core.model import Flow
 from nbflow.core.protocols import ArtifactStore, Clock, Executor, RunObserver, RunPage, Store
 from nbflow.core.records import AttemptRecord, Change, Request, RunRecord, TaskRecord
@@ -28,7 +29,7 @@ from nbflow.engine.driver import Driver, Surroundings
 from nbflow.engine.inbox import Switchboard
 from nbflow.engine.jobs import parse_bytes
 from nbflow.engine.owner import is_dead, me, say_owner
-from nbflow.engine.reaping import abandon
+from nbflow.engine.reaping import abandon, way_on
 from nbflow.engine.resume import to_run_again
 from nbflow.engine.values import Values
 from nbflow.settings import Settings, load_settings
@@ -141,7 +142,7 @@ class Workspace:
         """Let go of the cluster and the database; runs of this process are abandoned."""
         for handle in self._handles.values():
             if not handle.is_over:
-                handle.abandon("The process that drove this run ended.")
+                handle.abandon(way_on("The process that drove this run ended.", handle.run_id))
                 with contextlib.suppress(NbflowError):
                     handle.wait(10)
         with self._lock:
@@ -209,9 +210,8 @@ class Workspace:
             tasks=chosen if tasks is not None else (),
         )
         records = tuple(TaskRecord(key=TaskKey(task)) for task in chosen)
-        self.store.create_run(run, records)
         handed = HandedOver(captures, [task for task in chosen if task not in set(held)])
-        self.store.save_captures(run.run_id, handed.encode(), handed.hashes())
+        self.store.create_run(run, records, handed.encode(), handed.hashes())
         lease = self.store.claim(run.run_id, me(), self.settings.lease)
         if lease is None:
             raise Superseded(f"Run {run.run_id} was taken by another process before it began.")
@@ -250,7 +250,7 @@ class Workspace:
         """
         run = self.run(run_id)
         self.refuse_to_resume(run)
-        flow, records = self.flow_of(run), self.store.task_records(run.run_id)
+        flow = self.flow_of(run)
         handed = HandedOver.decode(self.store.captures(run.run_id))
         chosen = run.tasks or tuple(task.id for task in flow.tasks)
         if captures is not None:
@@ -262,19 +262,19 @@ class Workspace:
                 f"Run {run.run_id} ended before the cells above task {missing[0]} had run: go on with nbflow run --resume {run.run_id}."
             )
         surroundings = self._surroundings(executor)
+        lease = self.store.claim(run.run_id, me(), self.settings.lease, self._dead_holder(run.run_id))
+        if lease is None:
+            raise self._held_by(run.run_id)
         values = self._values_from_last_run(flow, chosen, before=run)
         own = values_of(self.store, run.run_id)
         for task in own.tasks():
             values.adopt(task, own)
-        lease = self.store.claim(run.run_id, me(), self.settings.lease, self._dead_holder(run.run_id))
-        if lease is None:
-            raise self._held_by(run.run_id)
         if captures is not None:
             self.store.save_captures(run.run_id, handed.encode(), handed.hashes())
         handle = Driver(
             flow=flow,
             run=self.store.run(run.run_id),
-            records=self.store.task_records(run.run_id) or records,
+            records=self.store.task_records(run.run_id),
             lease=lease,
             surroundings=surroundings,
             captures=handed,
@@ -378,13 +378,19 @@ class Workspace:
         """The flow version the run is pinned to."""
         return self.store.flow(run.version)
 
-    def attempts(self, run_id: str, task_id: str = "") -> tuple[AttemptRecord, ...]:
-        """The finished attempts, oldest first. Raises UserError for a task the run does not have."""
-        if task_id:
-            known = {record.key.task_id for record in self.store.task_records(run_id)}
-            if task_id not in known:
-                raise UserError(f'Run {run_id} has no task "{task_id}".{nearest(task_id, known)}')
-        return self.store.attempts(run_id, task_id)
+    def attempts(self, run_id: str, task: str = "") -> tuple[AttemptRecord, ...]:
+        """The finished attempts, oldest first: of all tasks, of one, or of one copy of a mapped task (`score[3]`).
+
+        Raises UserError for a task the run does not have.
+        """
+        if not task:
+            return self.store.attempts(run_id)
+        key = task_key(task)
+        keys = {record.key for record in self.store.task_records(run_id)}
+        known = {str(one) for one in keys} | {one.task_id for one in keys}
+        if task not in known:
+            raise UserError(f'Run {run_id} has no task "{task}".{nearest(task, known)}')
+        return self.store.attempts(run_id, key.task_id, key.map_index if key.map_index >= 0 else None)
 
     def outputs(self, ref: OutputsRef) -> list[dict[str, Any]]:
         """The outputs a record refers to."""
@@ -392,25 +398,34 @@ class Workspace:
             return list(json.loads(self.artifacts.get(ref.hash)))
         return [dict(output) for output in ref.inline]
 
-    def logs(self, run_id: str, task_id: str, attempt: int | None = None) -> list[dict[str, Any]]:
-        """The outputs of the newest attempt of a task, or of the one of that number. Raises UserError."""
-        attempts = self.attempts(run_id, task_id)
-        chosen = [one for one in attempts if attempt is None or one.attempt == attempt]
+    def logs(self, run_id: str, task: str, attempt: int | None = None) -> list[dict[str, Any]]:
+        """The outputs of the newest attempt of a task, or of the one of that number; of a mapped task copy by copy. Raises UserError."""
+        attempts = self.attempts(run_id, task)
+        chosen = {one.key: one for one in attempts if attempt is None or one.attempt == attempt}  # the newest of each
         if not chosen:
             what = f"no attempt {attempt}" if attempt is not None else "no finished attempt"
-            raise UserError(f"Task {task_id} of run {run_id} has {what}. {self._reason(run_id, task_id)}".rstrip())
-        return self.outputs(chosen[-1].outputs)
+            raise UserError(f"Task {task} of run {run_id} has {what}. {self._reason(run_id, task)}".rstrip())
+        if len(chosen) == 1:
+            return self.outputs(next(iter(chosen.values())).outputs)
+        outputs: list[dict[str, Any]] = []
+        for key in sorted(chosen):
+            found = self.outputs(chosen[key].outputs)
+            outputs += [{"output_type": "display_data", "data": copy_heading(key), "metadata": {}}, *found] if found else []
+        return outputs
 
-    def _reason(self, run_id: str, task_id: str) -> str:
-        return next((record.reason for record in self.store.task_records(run_id) if record.key.task_id == task_id), "")
+    def _reason(self, run_id: str, task: str) -> str:
+        records = RunSnapshot.of(self.store.run(run_id), self.store.task_records(run_id)).tasks
+        key = task_key(task)
+        found = records.get(key) or summary(records, key.task_id)
+        return found.reason if found else ""
 
-    def given(self, run_id: str, task_id: str) -> Mapping[str, ValueRef]:
-        """What a task gave in a run, by name. Raises UserError when it did not succeed there."""
-        self.attempts(run_id, task_id)
-        values = values_of(self.store, run_id)
-        if task_id not in values:
-            raise UserError(f"Task {task_id} of run {run_id} gave nothing. {self._reason(run_id, task_id)}".rstrip())
-        return values.of(TaskId(task_id)).values
+    def given(self, run_id: str, task: str) -> Mapping[str, ValueRef]:
+        """What a task gave in a run, by name; a mapped task lists, one copy of it (`score[3]`) its own. Raises UserError when nothing succeeded."""
+        self.attempts(run_id, task)
+        found = values_of(self.store, run_id).find(task_key(task))
+        if found is None:
+            raise UserError(f"Task {task} of run {run_id} gave nothing. {self._reason(run_id, task)}".rstrip())
+        return found.values
 
     def captures(self, run_id: str) -> CaptureSet:
         """What the kernel handed over for this run."""
@@ -436,7 +451,7 @@ class Workspace:
         run = self.store.run(run_id)
         if run.state.is_finished:
             raise UserError(f"Run {run_id} has ended already: {run.state.value}.")
-        keys = tuple(TaskKey(TaskId(task)) for task in tasks)
+        keys = tuple(task_key(task) for task in tasks)
         handle = self._handles.get(run.run_id)
         if handle is not None:
             handle.cancel(keys, by or _person())

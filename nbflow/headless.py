@@ -18,8 +18,9 @@ from nbflow.core.errors import FlowError, NbflowError, RunFailed, UserError
 from nbflow.core.hosting import Advance, Advanced
 from nbflow.core.ids import RunId, TaskId, TaskKey, Token, manual_run_id, slug
 from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, ExecutorEvent, Job, Outcome, OutputMade, Report
+from nbflow.core.mapping import summary
 from nbflow.core.model import Flow, Task
-from nbflow.core.records import Change, RunRecord
+from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.states import RunState, TaskState
 from nbflow.operators.notebook_host import (
     AttemptShown,
@@ -392,7 +393,7 @@ class _NotebookView:
         for change in changes:
             if change.task is not None and (change.task.state.is_finished or change.task.reason):
                 task = self.flow.task(change.task.key.task_id)
-                self._show(CardShown(task=task.id, data=bundles.task_bundle(self.flow, task, change.task, now)))
+                self._show(CardShown(task=task.id, data=bundles.task_bundle(self.flow, task, self._stands(change.task), now)))
         if (now - self._drawn).total_seconds() >= _GRAPH_PERIOD:
             self.draw()
 
@@ -411,6 +412,12 @@ class _NotebookView:
                 self._show(AttemptShown(key=key, attempt=record.attempt, outputs=_with_error(outputs, attempt.error)))
             task = self.flow.task(key.task_id)
             self._show(CardShown(task=task.id, data=bundles.task_bundle(self.flow, task, record, now)))
+
+    def _stands(self, record: TaskRecord) -> TaskRecord:
+        """The record, or the one that stands for all copies of a mapped task."""
+        if self.handle is None or record.key.map_index < 0:
+            return record
+        return summary(self.handle.snapshot().tasks, record.key.task_id) or record
 
     def draw(self) -> None:
         """The graph as it stands."""

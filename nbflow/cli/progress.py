@@ -14,7 +14,9 @@ from rich.text import Text
 from nbflow.cli.render import console, run_table, state_text, task_table, took
 from nbflow.core.ids import TaskKey
 from nbflow.core.job import ExecutorEvent
+from nbflow.core.mapping import in_place
 from nbflow.core.records import Change, RunRecord, TaskRecord
+from nbflow.core.states import TaskState
 from nbflow.headless import NotebookOutcome, resume_notebook, run_notebook
 from nbflow.python.tracing import run_file
 
@@ -98,8 +100,8 @@ class _Lines(_Silent):
 
     def changed(self, changes: Sequence[Change]) -> None:
         for change in changes:
-            if change.task is not None and change.task.state.is_finished:
-                record = change.task
+            record = change.task
+            if record is not None and record.state.is_finished and record.state is not TaskState.REMOVED:
                 duration = took(record.started_at, record.ended_at, self._clock.now()) if record.attempt else ""
                 self._out.print(state_text(record.state), Text(str(record.key)), duration, Text(record.reason), soft_wrap=True)
 
@@ -126,6 +128,7 @@ class _Table(_Silent):
                 self._records[change.task.key] = change.task
             if change.run is not None:
                 self._run = change.run
+        self._records = in_place(self._records.values())
 
     def _draw(self) -> Group | Text:
         if self._run is None:

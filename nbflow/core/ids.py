@@ -16,6 +16,7 @@ RunId = NewType("RunId", str)
 Token = NewType("Token", str)
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,250}")
+_COPY = re.compile(r"(.+)\[(\d{1,9})\]")
 _RUN_ID = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
 
 
@@ -27,6 +28,12 @@ class TaskKey(NamedTuple):
 
     def __str__(self) -> str:
         return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+
+
+def task_key(text: str) -> TaskKey:
+    """What a person writes for a task instance: `score`, or `score[3]` for one copy of a mapped task. A mapped task's name means all of it."""
+    found = _COPY.fullmatch(text)
+    return TaskKey(TaskId(found[1]), int(found[2])) if found else TaskKey(TaskId(text))
 
 
 def flow_name(text: str) -> FlowName:

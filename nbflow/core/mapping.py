@@ -55,6 +55,11 @@ def list_ref(items: Sequence[ValueRef]) -> ValueRef:
     return ValueRef(hash=digest, format="list", size=sum(item.size for item in items), shown=shown, needs=needs, items=tuple(items))
 
 
+def copy_heading(key: TaskKey) -> dict[str, str]:
+    """What stands above the outputs of one copy, as a MIME bundle. A task's name has no character that HTML would read."""
+    return {"text/html": f'<div style="font-size:11px;font-weight:600;opacity:.75">{key}</div>', "text/plain": str(key)}
+
+
 # --- records ------------------------------------------------------------------------------------------------------------
 
 

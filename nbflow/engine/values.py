@@ -75,6 +75,11 @@ class Values:
             )
         return self._together[task]
 
+    def find(self, key: TaskKey) -> Given | None:
+        """What one instance gave; without an index, the task. None when it did not succeed."""
+        copies = self._given.get(key.task_id, {})
+        return copies.get(key.map_index) if key.map_index >= 0 else self.of(key.task_id) if copies else None
+
 
 def _together(copies: Iterable[Given]) -> Given:
     """Lists in map order. A name that a copy could not keep is not given at all: a list that is too short would be a wrong value."""

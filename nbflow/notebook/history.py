@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from nbflow.core.durations import say_duration
 from nbflow.core.errors import NbflowError, UserError
+from nbflow.core.ids import task_key
 from nbflow.core.records import RunRecord
 from nbflow.notebook import display
 from nbflow.notebook.channel import Bundle, Channel
@@ -96,7 +97,7 @@ class History:
         if not runs:
             raise UserError(f"Flow {name} has not run yet: type %nbflow run.")
         known = {run.run_id: run.tasks or [one.id for one in self._workspace.flow_of(run).tasks] for run in runs} if task else {}
-        return next((run for run in runs if task in known.get(run.run_id, ())), runs[0])
+        return next((run for run in runs if task_key(task).task_id in known.get(run.run_id, ())), runs[0])
 
     def _flow_name(self) -> str:
         try:

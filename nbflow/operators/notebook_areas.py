@@ -15,6 +15,7 @@ import nbformat
 
 from nbflow.core.hosting import TaskFailure
 from nbflow.core.ids import TaskId, TaskKey
+from nbflow.core.mapping import copy_heading
 from nbflow.core.model import Flow
 from nbflow.operators.notebook_cells import Displays
 from nbflow.operators.notebook_host import AttemptShown, CardShown, GraphShown, OutputShown, Shown
@@ -37,6 +38,13 @@ class _Area:
     #: Those that stand in the cell now.
     placed: list[Any] = field(default_factory=list)
     clear_next: bool = False
+    _heading: Any = None
+
+    def heading(self, key: TaskKey) -> Any:
+        """The line above the outputs of one copy of a mapped task."""
+        if self._heading is None:
+            self._heading = nbformat.v4.new_output("display_data", data=copy_heading(key))
+        return self._heading
 
 
 class TaskAreas:
@@ -168,8 +176,9 @@ class TaskAreas:
                 output["execution_count"] = cell.get("execution_count")  # the prompt of the cell it stands under
         mine = {id(output) for output in area.placed}
         others = [output for output in cell.outputs if id(output) not in mine]
-        cell.outputs = _inserted(others, self._before(key, others), area.outputs)
-        area.placed = list(area.outputs)
+        shown = [*([area.heading(key)] if key.map_index >= 0 and area.outputs else []), *area.outputs]
+        cell.outputs = _inserted(others, self._before(key, others), shown)
+        area.placed = shown
 
     def _before(self, key: TaskKey, outputs: Sequence[Any]) -> int:
         """How many of the cell's outputs stand before this instance's: up to the card and the instances of lower index."""

@@ -98,7 +98,7 @@ def test_the_instances_of_a_mapped_task_stand_in_the_order_of_the_map(page: Page
     page.say("a", "second ", index=1)
     page.say("a", "first ", index=0)
     page.say("a", "third ", index=2)
-    assert page.text() == "<card a> first second third <card b> "
+    assert page.text() == "<card a> <a[0]> first <a[1]> second <a[2]> third <card b> "
 
 
 def test_a_result_gets_the_prompt_of_the_cell_it_stands_under(page: Page) -> None:
