@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from nbflow.core.durations import parse_duration
-from nbflow.core.errors import SetupError, nearest
-from nbflow.executors.cluster_class import PREFIX, from_table, parse_cluster
+from nbflow.core.errors import NbflowError, SetupError, nearest
+from nbflow.executors.cluster_class import PREFIX, BadCluster, from_table, parse_cluster
 
 FILE_NAME: Final = "nbflow.toml"
 _PREFIX: Final = "NBFLOW_"
@@ -96,15 +96,22 @@ def _read_file(path: Path) -> dict[str, tuple[Any, str]]:
     try:
         text = path.read_text(encoding="utf-8")
         table = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SetupError(f"{path} cannot be read: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        what, _, place = str(error).partition(" (at ")
+        found_line = re.search(r"line (\d+)", place)
+        where = f", line {found_line[1]}" if found_line else ""
+        raise SetupError(f'{path}{where}: this is not TOML ({what.lower()}). A text stands in quotation marks: dask = "local".') from None
+    except UnicodeDecodeError:
+        raise SetupError(f"{path} cannot be read: it is not UTF-8 text.") from None
+    except OSError as error:
+        raise SetupError(f"{path} cannot be read: {error.strerror or error}.") from None
     found: dict[str, tuple[Any, str]] = {}
     for name, value in table.items():
         where = f"{path}, line {_line_of(text, name)}"
         if name not in _NAMES:
             raise SetupError(f'{where}: there is no setting "{name}".{nearest(name, _NAMES)}')
-        relative = name == "home" and isinstance(value, str)
-        found[name] = (str(path.parent / Path(value).expanduser()) if relative else value, where)
+        is_path = isinstance(value, str) and (name == "home" or (name == "artifacts_url" and "://" not in value))
+        found[name] = (str(path.parent / Path(value).expanduser()) if is_path else value, where)
         if name == "dask" and isinstance(value, dict):
             found[name] = (_cluster_text(value, path, text), where)
     return found
@@ -114,11 +121,9 @@ def _cluster_text(table: Mapping[str, Any], path: Path, text: str) -> str:
     """The table `[dask]` as the text an environment variable would hold."""
     try:
         return str(from_table(table))
-    except ValueError as error:
-        named = [key for key in (*table, "maximum", "minimum") if key in str(error)]
-        raise SetupError(
-            f"{path}, line {_line_of(text, named[0] if named else 'dask', 'dask')}: dask is a table in which {error}."
-        ) from None
+    except BadCluster as error:
+        end = "" if str(error).endswith("?") else "."
+        raise SetupError(f"{path}, line {_line_of(text, error.key, 'dask')}: dask is a table in which {error}{end}") from None
 
 
 def _line_of(text: str, name: str, table: str = "") -> int:
@@ -145,13 +150,16 @@ def _convert(name: str, value: Any, where: str) -> Any:
             return _whole(str(value))
         if kind == "float":
             return parse_duration(value).total_seconds()
-    except (ValueError, SetupError):
-        raise SetupError(f'{where}: {name} is "{value}", but takes a whole number, 0 or more.') from None
+    except (ValueError, NbflowError):
+        takes = "a whole number, 0 or more" if kind == "int" else "a duration such as 30s or 10m"
+        raise SetupError(f'{where}: {name} is "{value}", but takes {takes}.') from None
     if not isinstance(value, str):
         raise SetupError(f'{where}: {name} is {value!r}, but takes a text such as "local".')
+    if name == "artifacts_url" and "://" not in value:
+        return str(Path(value).expanduser().resolve())  # workers have other working directories
     if name == "dask" and value.startswith(PREFIX):
         try:
             parse_cluster(value)
-        except ValueError as error:
+        except BadCluster as error:
             raise SetupError(f'{where}: dask is "{value}", but {error}.') from None
     return value

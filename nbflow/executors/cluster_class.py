@@ -30,6 +30,14 @@ _RANGE: Final = re.compile(r"(\d+)-(\d+)")
 _CLOSE_LIMIT: Final = 10.0
 
 
+class BadCluster(ValueError):
+    """Half a sentence about what is wrong, and `key`, the part of the setting it is about."""
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(why)
+        self.key = key
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClusterSpec:
     """Which cluster to start."""
@@ -51,46 +59,46 @@ class ClusterSpec:
 
 
 def parse_cluster(text: str) -> ClusterSpec:
-    """What the setting means. Raises ValueError with half a sentence about what is wrong with it."""
+    """What the setting means. Raises BadCluster."""
     name, _, query = text.removeprefix(PREFIX).partition("?")
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:
-        raise ValueError(f'"{query}" is not written as NAME=VALUE&NAME=VALUE') from None
+        raise BadCluster("arguments", f'"{query}" is not written as NAME=VALUE&NAME=VALUE') from None
     arguments = {key: _read(value) for key, value in pairs if key != _ADAPT}
     adapt = next((_read_adapt(value) for key, value in pairs if key == _ADAPT), None)
     return checked(ClusterSpec(name=name, arguments=arguments, adapt=adapt))
 
 
 def from_table(table: Mapping[str, Any]) -> ClusterSpec:
-    """The table `[dask]` of `nbflow.toml`: `cluster`, `arguments`, `adapt`. Raises ValueError as `parse_cluster`."""
+    """The table `[dask]` of `nbflow.toml`: `cluster`, `arguments`, `adapt`. Raises BadCluster."""
     known = ("cluster", "arguments", _ADAPT)
     for key in table:
         if key not in known:
-            raise ValueError(f'the table has no "{key}", only {", ".join(known)}.{nearest(key, known)}'.rstrip("."))
+            raise BadCluster(key, f'the table has no "{key}", only {", ".join(known)}.{nearest(key, known)}'.rstrip("."))
     arguments, adapt = table.get("arguments", {}), table.get(_ADAPT)
     for key, value in (("arguments", arguments), (_ADAPT, adapt)):
         if value is not None and not isinstance(value, dict):
-            raise ValueError(f"{key} is {value!r}, but takes a table such as {{n_workers = 2}}")
+            raise BadCluster(key, f"{key} is {value!r}, but takes a table such as {{n_workers = 2}}")
     try:
         json.dumps([arguments, adapt])
     except TypeError as error:
-        raise ValueError(f"an argument cannot be sent to a cluster class ({error})") from None
+        raise BadCluster("arguments", f"an argument cannot be sent to a cluster class ({error})") from None
     return checked(ClusterSpec(name=str(table.get("cluster", "")), arguments=arguments, adapt=adapt))
 
 
 def checked(spec: ClusterSpec) -> ClusterSpec:
-    """`spec`, when it can mean something. Raises ValueError."""
+    """`spec`, when it can mean something. Raises BadCluster."""
     if not _DOTTED.fullmatch(spec.name):
-        raise ValueError(f'"{spec.name}" is not the dotted name of a cluster class, such as dask.distributed.LocalCluster')
+        raise BadCluster("cluster", f'"{spec.name}" is not the dotted name of a cluster class, such as dask.distributed.LocalCluster')
     if spec.adapt is None:
         return spec
     low, high = spec.adapt.get("minimum", 0), spec.adapt.get("maximum")
     for name, value in (("minimum", low), ("maximum", high)):
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-            raise ValueError(f"{name} of adapt is {value!r}, but takes a whole number, 0 or more")
+            raise BadCluster(_ADAPT, f"{name} of adapt is {value!r}, but takes a whole number, 0 or more")
     if high is not None and high < max(low, 1):
-        raise ValueError(f"adapt goes from {low} to {high} workers, but the maximum must be at least 1 and not below the minimum")
+        raise BadCluster(_ADAPT, f"adapt goes from {low} to {high} workers, but the maximum must be at least 1 and not below the minimum")
     return spec
 
 
@@ -164,5 +172,5 @@ def _read_adapt(text: str) -> Mapping[str, Any]:
         return {"minimum": int(found[1]), "maximum": int(found[2])}
     value = _read(text)
     if not isinstance(value, dict):
-        raise ValueError(f'adapt is "{text}", but takes MINIMUM-MAXIMUM such as 0-4')  # noqa: TRY004 - a setting, not an argument
+        raise BadCluster(_ADAPT, f'adapt is "{text}", but takes MINIMUM-MAXIMUM such as 0-4')
     return value

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The setting that names a Dask cluster class: one text, or a table that becomes the same text."""
+
+from __future__ import annotations
+
+import pytest
+
+from nbflow.core.errors import SetupError
+from nbflow.executors.cluster_class import ClusterSpec, OwnCluster, cluster_class, from_table, parse_cluster
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("cluster:a.B", ClusterSpec(name="a.B")),
+        ("cluster:a.B?n=2&big=true", ClusterSpec(name="a.B", arguments={"n": 2, "big": True})),
+        ("cluster:a.B?memory=4GB&adapt=0-4", ClusterSpec(name="a.B", arguments={"memory": "4GB"}, adapt={"minimum": 0, "maximum": 4})),
+        ('cluster:a.B?cores="2"', ClusterSpec(name="a.B", arguments={"cores": "2"})),
+        ('cluster:a.B?env=["A=1", "B=2"]', ClusterSpec(name="a.B", arguments={"env": ["A=1", "B=2"]})),
+        ('cluster:a.B?adapt={"maximum": 3, "interval": "1s"}', ClusterSpec(name="a.B", adapt={"maximum": 3, "interval": "1s"})),
+    ],
+)
+def test_a_text_says_class_arguments_and_adapt(text: str, spec: ClusterSpec) -> None:
+    assert parse_cluster(text) == spec
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"cluster": "a.b.C"},
+        {"cluster": "a.b.C", "arguments": {"n_workers": 2, "memory_limit": "4GB", "odd": "2", "url": "s3://x/y?z=1&q=%20+ a"}},
+        {"cluster": "a.b.C", "arguments": {"options": {"deep": [1, None, "x"]}}, "adapt": {"minimum": 0, "maximum": 4}},
+        {"cluster": "a.b.C", "adapt": {"minimum": 1, "maximum": 4, "wait_count": 9}},
+    ],
+)
+def test_a_table_and_its_text_mean_the_same(table: dict[str, object]) -> None:
+    spec = from_table(table)
+    assert parse_cluster(str(spec)) == spec
+    assert spec.arguments == table.get("arguments", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("cluster:LocalCluster", '"LocalCluster" is not the dotted name of a cluster class'),
+        ("cluster:a.B?n_workers", '"n_workers" is not written as NAME=VALUE'),
+        ("cluster:a.B?adapt=many", 'adapt is "many", but takes MINIMUM-MAXIMUM such as 0-4'),
+        ("cluster:a.B?adapt=4-2", "adapt goes from 4 to 2 workers"),
+        ("cluster:a.B?adapt=0-0", "the maximum must be at least 1"),
+        ('cluster:a.B?adapt={"minimum": "x"}', "minimum of adapt is 'x', but takes a whole number"),
+    ],
+)
+def test_what_means_nothing_is_said(text: str, why: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        parse_cluster(text)
+    assert why in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("no_such_module.Cluster", r'^dask = "cluster:no_such_module\.Cluster" names a module that cannot be imported here .*: install it'),
+        ("dask.distributed.LocalKluster", r'the module dask\.distributed has no class LocalKluster\. Did you mean "LocalCluster"\?$'),
+        ("collections.Counter", r"is no Dask cluster class: name one such as dask\.distributed\.LocalCluster\.$"),
+    ],
+)
+def test_a_class_that_is_not_there_is_one_sentence(name: str, sentence: str) -> None:
+    with pytest.raises(SetupError, match=sentence):
+        cluster_class(name)
+
+
+def test_an_argument_the_class_cannot_take_is_one_sentence() -> None:
+    with pytest.raises(SetupError) as caught:
+        OwnCluster(ClusterSpec(name="dask.distributed.LocalCluster", arguments={"n_workers": "many"}))
+    said = str(caught.value)
+    assert said.startswith("The Dask cluster dask.distributed.LocalCluster could not be started (")
+    assert said.endswith("check the arguments in the setting `dask` (NBFLOW_DASK).")
