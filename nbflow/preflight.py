@@ -9,15 +9,18 @@ from nbflow.authoring.flow_builder import find_problems
 from nbflow.authoring.notebook_file import read_notebook, require_python
 from nbflow.core.errors import FlowError
 from nbflow.core.ids import slug
+from nbflow.operators.notebook_files import require_writable
 from nbflow.operators.notebook_marks import says_nbflow
 
 
-def require_runnable(path: Path) -> None:
-    """Raises UserError when there is no such notebook or its tasks are not Python, FlowError with everything wrong in its flow.
+def require_runnable(path: Path, output: Path | None = None) -> None:
+    """Raises UserError when there is no such notebook, its tasks are not Python or `output` cannot be written, FlowError with all that is wrong.
 
     A notebook without nbflow in it is run as it is, in whatever language: then only the file is looked at.
     """
     notebook = read_notebook(path, any_language=True)
+    if output is not None:
+        require_writable(output, path)
     if not any(cell.kind == "code" and says_nbflow(cell.source) for cell in notebook.cells):
         return
     require_python(notebook)

@@ -124,7 +124,7 @@ def run(  # noqa: PLR0917 - click passes options by name
     if target is not None:
         _refuse_of_notebooks({"-o": output, "-k": kernel})
     elif path is not None:
-        require_runnable(path)
+        require_runnable(path, output)
     from nbflow.cli.progress import run_python_with_progress, run_with_progress  # noqa: PLC0415 - only now: they bring all the rooms
     from nbflow.cli.render import failure_sentence  # noqa: PLC0415 - as above
 

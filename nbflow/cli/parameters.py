@@ -43,12 +43,16 @@ def _read(text: str) -> Any:
 def _from_file(file: Path) -> dict[str, Any]:
     try:
         table = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"The parameter file {file} cannot be read: {error}.") from None
+    except OSError as error:
+        raise UserError(f"The parameter file {file} cannot be read: {error.strerror or error}.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"The parameter file {file} cannot be read: it is not UTF-8 text.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark is not None else ""
-        raise UserError(f"The parameter file {file}{where} is neither YAML nor JSON.") from None
+        where = f", near line {mark.line + 1}" if mark is not None else ""
+        raise UserError(
+            f"The parameter file {file}{where}, is neither YAML nor JSON: write a line such as day: 2026-01-01 for each parameter."
+        ) from None
     if not isinstance(table, dict):
         raise UserError(f"The parameter file {file} must hold names and values, such as day: 2026-01-01.")
     return table

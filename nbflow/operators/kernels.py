@@ -306,8 +306,8 @@ def _not_started(name: str, error: BaseException, start_timeout: float, complain
         why = f"{error.filename} is not there"
     else:
         why = str(error) or type(error).__name__
-    said = f" Its last words: {complaint}" if complaint else ""
-    return f'The kernel "{name}" did not start: {why}.{said}'
+    said = f" ({complaint})" if complaint else ""
+    return f'The kernel "{name}" did not start: {why}{said}. Mend it (jupyter kernelspec list says where it is), or choose another with --kernel.'
 
 
 def _last_lines(path: Path, limit: int = 3) -> str:

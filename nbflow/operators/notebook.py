@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import nbformat
 from papermill.engines import Engine
 from papermill.iorw import papermill_io
@@ -103,11 +104,11 @@ class NbflowEngine(Engine):  # type: ignore[misc] # papermill has no types
         execution = Execution(nb_man, info, host or find_host(), options)
         try:
             outcome = run_interruptibly(execution.run(pool or default_pool(), float(start_timeout)))
+            if ended is not None:
+                ended(outcome)
+            _raise_unless_told(nb_man.nb, outcome.run, outcome.error)
         except NbflowError as error:
-            raise error.with_traceback(None) from None  # under papermill's own command line a person reads the stack, too
-        if ended is not None:
-            ended(outcome)
-        _raise_unless_told(nb_man.nb, outcome.run, outcome.error)
+            raise _as_command_line_says(error) from None
 
 
 def run_interruptibly(work: Coroutine[Any, Any, Any]) -> Any:
@@ -157,6 +158,16 @@ def _raise_unless_told(nb: Any, run: RunInfo | None, error: NbflowError | None) 
         raise error
     if run is not None and run.state.is_finished and run.state.value != "success":
         raise RunFailed(run.sentence or f"Run {run.run_id} ended {run.state.value}.")
+
+
+def _as_command_line_says(error: NbflowError) -> Exception:
+    """papermill's own command line prints a stack for every error but click's: it is given one, with the sentence and the exit code."""
+    context = click.get_current_context(silent=True)
+    if context is None or context.find_root().command.name != "papermill":
+        return error.with_traceback(None)
+    told = click.ClickException(str(error))
+    told.exit_code = error.exit_code  # type: ignore[misc] # click reads it from the instance, and types it of the class
+    return told
 
 
 def _absolute(path: str | os.PathLike[str] | None) -> str:

@@ -20,6 +20,7 @@ from nbflow.core.errors import RunFailed, UserError, nearest
 from nbflow.core.job import ErrorInfo
 from nbflow.operators.kernels import KernelPool, find_kernel
 from nbflow.operators.notebook_execution import Outcome
+from nbflow.operators.notebook_files import require_writable
 from nbflow.operators.notebook_host import NotebookHost, RunInfo
 
 #: For a notebook that names no kernel.
@@ -144,11 +145,6 @@ def _refuse_unknown(path: Path, nb: Any, parameters: Mapping[str, Any]) -> None:
 
 def _require_writable(target: Path, source: Path) -> None:
     """Said before anything runs. Raises UserError."""
-    if target.is_dir():
-        raise UserError(f"{target} is a folder: give the executed notebook a file name.")
-    if target.resolve() == source:
-        raise UserError(f"{target} is the notebook itself: write the executed notebook to another file.")
+    require_writable(target, source)
     if not target.parent.is_dir():
         raise UserError(f"The executed notebook cannot be written: the folder {target.parent} does not exist.")
-    if not os.access(target if target.exists() else target.parent, os.W_OK):
-        raise UserError(f"{target} cannot be written: permission denied.")

@@ -82,6 +82,10 @@ def _prepare_folder(url: URL) -> None:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise SetupError(f"There is no space left for the database {file}: free some, or choose another home.") from error
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            raise SetupError(
+                f"The database {file} cannot be made: a file stands where its folder should be. Choose another home."
+            ) from error
         raise SetupError(f"The folder of the database {file} cannot be made ({error.strerror}): choose another home.") from error
     if not os.access(file.absolute().parent, os.W_OK) or (file.exists() and not os.access(file, os.W_OK)):
         raise SetupError(
