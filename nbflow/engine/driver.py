@@ -51,6 +51,7 @@ from nbflow.engine.dispatch import grant
 from nbflow.engine.inbox import Inbox, Switchboard, monotonic
 from nbflow.engine.jobs import JobMaker
 from nbflow.engine.lease import LeaseKeeper
+from nbflow.engine.reaping import abandon
 from nbflow.engine.resume import settle, to_run_again
 from nbflow.engine.values import Values, namespace_after
 
@@ -462,12 +463,19 @@ class Driver:
         self._cancellers.shutdown(wait=True)
         self._keeper.stop()
         try:
-            self._at.store.release(self._lease)
+            if self._failure is None or isinstance(self._failure, Superseded):
+                self._at.store.release(self._lease)
+            else:  # from what was recorded: the machine may be ahead of that
+                abandon(self._at.store, self._at.artifacts, self._lease, self._at.clock.now(), self._why_it_stopped())
         except Exception:  # noqa: BLE001 - the lease lapses by itself; the run's own outcome is what must be told
             _log.exception("the lease of run %s could not be given back", self.run_id)
         with self._news:
             self._over = True
             self._news.notify_all()
+
+    def _why_it_stopped(self) -> str:
+        known = isinstance(self._failure, NbflowError)
+        return str(self._failure) if known else f"The driver of this run stopped: {type(self._failure).__name__}: {self._failure}"
 
     def _wait(self, ended: object, timeout: float | None) -> bool:
         assert callable(ended)

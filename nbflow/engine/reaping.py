@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Final
 
 from nbflow.core.events import Event, RunAbandoned
-from nbflow.core.ids import TaskKey
+from nbflow.core.ids import RunId, TaskKey
 from nbflow.core.job import Outcome, Report
 from nbflow.core.machine import RunMachine
+from nbflow.core.messages import sentence
 from nbflow.core.protocols import ArtifactStore, Store
-from nbflow.core.records import AttemptRecord, Lease, RunRecord
+from nbflow.core.records import AttemptRecord, Change, Lease
 from nbflow.core.states import OCCUPYING
 from nbflow.engine.attempts import events_of, recorded
 from nbflow.engine.resume import DRIVER_GONE, manifest
@@ -20,16 +21,26 @@ from nbflow.engine.resume import DRIVER_GONE, manifest
 _WHO: Final = {"live": "kernel"}
 
 
-def abandon(store: Store, artifacts: ArtifactStore, lease: Lease, now: datetime) -> None:
-    """End the run under this lease and give the lease back. Attempts that left their manifest are adopted; their user code never runs again."""
+def abandon(store: Store, artifacts: ArtifactStore, lease: Lease, now: datetime, why: str = "") -> None:
+    """End the run under this lease and give the lease back. Attempts that left their manifest are adopted; their user code never runs again.
+
+    `why` is a sentence; without one, the process that drove the run has died.
+    """
     run = store.run(lease.run_id)
     if not run.state.is_finished:
-        _end(store, artifacts, lease, run, now)
+        machine = RunMachine(store.flow(run.version), run, store.task_records(run.run_id))
+        why = why or f"The {_WHO.get(run.trigger, 'process')} that drove this run ended."
+        changes, attempts = _end(machine, artifacts, why, now)
+        store.commit(lease, changes, attempts)
     store.release(lease)
 
 
-def _end(store: Store, artifacts: ArtifactStore, lease: Lease, run: RunRecord, now: datetime) -> None:
-    machine = RunMachine(store.flow(run.version), run, store.task_records(run.run_id))
+def way_on(why: str, run_id: RunId) -> str:
+    """The reason of an abandoned run, with what to type."""
+    return f"{sentence(why)} Go on with nbflow run --resume {run_id}."
+
+
+def _end(machine: RunMachine, artifacts: ArtifactStore, why: str, now: datetime) -> tuple[list[Change], list[AttemptRecord]]:
     events: list[Event] = []
     attempts: dict[TaskKey, AttemptRecord] = {}
     for record in machine.records.values():
@@ -48,7 +59,6 @@ def _end(store: Store, artifacts: ArtifactStore, lease: Lease, run: RunRecord, n
         else:
             events += events_of(record.key, report)
         attempts[record.key] = recorded(record.key, record.attempt, report)
-    who = _WHO.get(run.trigger, "process")
-    events.append(RunAbandoned(reason=f"The {who} that drove this run ended. Go on with nbflow run --resume {run.run_id}."))
+    events.append(RunAbandoned(reason=way_on(why, machine.run.run_id)))
     changes = [change for event in events for change in machine.handle(event, now).changes]
-    store.commit(lease, changes, list(attempts.values()))
+    return changes, list(attempts.values())

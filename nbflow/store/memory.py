@@ -68,11 +68,13 @@ class MemoryStore:
 
     # runs
 
-    def create_run(self, run: RunRecord, tasks: Sequence[TaskRecord]) -> None:
+    def create_run(self, run: RunRecord, tasks: Sequence[TaskRecord], captures: bytes | None = None, hashes: Sequence[str] = ()) -> None:
         each = _Run(record=_kept(run), tasks={task.key: (position, _kept(task)) for position, task in enumerate(tasks)})
         with self._lock:
             if run.run_id in self._runs:
                 raise taken(run.run_id)
+            each.captures = captures
+            each.hashes.update(hashes)
             self._runs[run.run_id] = each
 
     def run(self, run_id: str) -> RunRecord:

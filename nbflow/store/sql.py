@@ -47,10 +47,13 @@ class SqlStore:
 
     # runs
 
-    def create_run(self, run: RunRecord, tasks: Sequence[TaskRecord]) -> None:
+    def create_run(self, run: RunRecord, tasks: Sequence[TaskRecord], captures: bytes | None = None, hashes: Sequence[str] = ()) -> None:
         with self._database.writing() as connection:
             self._runs.create(connection, run, tasks)
             self._leases.create(connection, run.run_id)
+            if captures is not None:
+                self._runs.save_captures(connection, run.run_id, captures)
+                self._attempts.refer(connection, run.run_id, set(hashes))
 
     def run(self, run_id: str) -> RunRecord:
         return self._runs.load(run_id)

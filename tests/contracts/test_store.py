@@ -130,6 +130,10 @@ class TestRuns:
         store.save_captures("run-1", b"\0second")
         assert store.captures("run-1") == b"\0second"
 
+    def test_captures_come_with_the_run_itself(self, store):
+        store.create_run(a_run(), [], b"captured", ["1" * 64])
+        assert store.captures("run-1") == b"captured"
+
     def test_captures_of_an_unknown_run_are_refused(self, store):
         with pytest.raises(UserError, match="There is no run"):
             store.save_captures("run-9", b"")
