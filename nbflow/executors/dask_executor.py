@@ -51,6 +51,8 @@ class _Sent:
 
     artifacts_url: str
     future: Any = None
+    #: Which one of its bundle it is; None when its Dask task is its own.
+    place: int | None = None
     began: AttemptBegan | None = None
 
 
@@ -92,7 +94,7 @@ class DaskExecutor:
         self._is_closed = False
         self._slots: tuple[float, int | None] = (0.0, None)
         self._facts: cluster.ClusterFacts | None = None
-        self._heard: queue.SimpleQueue[bytes | ExecutorEvent | None] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[bytes | ExecutorEvent | Callable[[], None] | None] = queue.SimpleQueue()
         self._listener: threading.Thread | None = None
         self._tell: Callable[[ExecutorEvent], None] = lambda _: None
 
@@ -116,30 +118,59 @@ class DaskExecutor:
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Hand over. Raises SetupError when the cluster went away and cannot be reached again (or, a local one, started again)."""
-        from nbflow.executors.dask_worker import KEY_PREFIX, run_attempt  # noqa: PLC0415 - distributed, loaded with the client
-
         if not jobs:
             return
         client = self._connected()
-        with self._lock:
-            self._live.update((job.token, _Sent(job.artifacts_url)) for job in jobs)
-        for group in _alike(jobs):
+        groups = _alike(jobs)
+        with self._lock:  # a cancel may come from here on
+            for group in groups:
+                is_bundle = self._may_bundle(group)
+                self._live.update(
+                    (job.token, _Sent(job.artifacts_url, place=place if is_bundle else None)) for place, job in enumerate(group)
+                )
+        for group in groups:
             missing = self._missing(group[0].resources)
             if missing:
                 self._refuse(group, missing)
                 continue
-            futures = client.map(
-                run_attempt,
-                [pickle.dumps(job, protocol=5) for job in group],
-                key=[KEY_PREFIX + job.token for job in group],
-                topic=topic_of(client),
-                challenge=self._challenge,
-                pure=False,
-                retries=0,
-                priority=group[0].priority,
-                resources=dict(group[0].resources) or None,
-            )
-            self._follow(client, group, futures)
+            if self._may_bundle(group):
+                self._follow(client, [group], [self._send_bundle(client, group)])
+            else:
+                self._follow(client, [[job] for job in group], self._send(client, group))
+
+    def _may_bundle(self, jobs: Sequence[Job]) -> bool:
+        """Several jobs may be one Dask task where one worker holds all slots: wherever they were sent, they would wait for the same children."""
+        return self._facts is not None and len(jobs) > 1 and not jobs[0].resources
+
+    def _send(self, client: Any, jobs: Sequence[Job]) -> Sequence[Any]:
+        from nbflow.executors.dask_worker import KEY_PREFIX, run_attempt  # noqa: PLC0415 - distributed, loaded with the client
+
+        futures: Sequence[Any] = client.map(
+            run_attempt,
+            [pickle.dumps(job, protocol=5) for job in jobs],
+            key=[KEY_PREFIX + job.token for job in jobs],
+            topic=topic_of(client),
+            challenge=self._challenge,
+            pure=False,
+            retries=0,
+            priority=jobs[0].priority,
+            resources=dict(jobs[0].resources) or None,
+        )
+        return futures
+
+    @staticmethod
+    def _send_bundle(client: Any, jobs: Sequence[Job]) -> Any:
+        from nbflow.executors.dask_worker import BUNDLE_PREFIX, run_bundle  # noqa: PLC0415 - as above
+
+        return client.submit(
+            run_bundle,
+            pickle.dumps(list(jobs), protocol=5),
+            key=BUNDLE_PREFIX + jobs[0].token,
+            topic=topic_of(client),
+            pure=False,
+            retries=0,
+            priority=jobs[0].priority,
+        )
 
     def cancel(self, tokens: Sequence[Token]) -> None:
         """Forget the tasks and kill what runs; returns when the workers have confirmed it. Callers that come together are served together."""
@@ -273,19 +304,19 @@ class DaskExecutor:
         for job in jobs:
             self._heard.put(endings.unusable(endings.Facts(token=job.token), reason))
 
-    def _follow(self, client: Any, jobs: Sequence[Job], futures: Sequence[Any]) -> None:
-        cancelled = []
-        for job, future in zip(jobs, futures, strict=True):
+    def _follow(self, client: Any, groups: Sequence[Sequence[Job]], futures: Sequence[Any]) -> None:
+        unwanted = []
+        for jobs, future in zip(groups, futures, strict=True):
             with self._lock:
-                sent = self._live.get(job.token)
-                if sent is not None:
-                    sent.future = future
-            if sent is None:
-                cancelled.append(future)  # or reported already; in both cases nobody waits for it
+                waiting = [job.token for job in jobs if job.token in self._live]
+                for token in waiting:
+                    self._live[token].future = future
+            if waiting:
+                future.add_done_callback(lambda future, tokens=waiting: self._ended(tokens, future))
             else:
-                future.add_done_callback(lambda future, token=job.token: self._ended(token, future))
-        if cancelled:
-            client.cancel(cancelled, force=True)
+                unwanted.append(future)  # cancelled, or reported already; in both cases nobody waits for it
+        if unwanted:
+            client.cancel(unwanted, force=True)
 
     # --- what comes back -------------------------------------------------------------------------------------------------
 
@@ -295,6 +326,9 @@ class DaskExecutor:
 
     def _listen(self) -> None:
         while (batch := self._heard.get()) is not None:
+            if callable(batch):
+                batch()
+                continue
             events = pickle.loads(batch) if isinstance(batch, bytes) else [batch]  # noqa: S301 - from our own workers
             for event in events:
                 try:
@@ -313,11 +347,14 @@ class DaskExecutor:
                 del self._live[event.token]
         self._tell(event)
 
-    def _ended(self, token: Token, future: Any) -> None:
-        """Dask says that the task is over, on a thread of its own; nearly always the report is there already."""
+    def _ended(self, tokens: Sequence[Token], future: Any) -> None:
+        """Dask says that the task is over, on a thread of its own; nearly always the reports are there already."""
+        heard = threading.Event()
+        self._heard.put(heard.set)  # what came before this is heard first
+        heard.wait(CONNECT_LIMIT)
         with self._lock:
-            sent = self._live.get(token)
-        if sent is not None:
+            waiting = [(token, self._live[token]) for token in tokens if token in self._live]
+        for token, sent in waiting:
             with contextlib.suppress(Exception):  # whatever Dask raises here, the report below says that it is lost
                 report = self._fetch(token, sent, future)
                 if report is not None:
@@ -340,6 +377,8 @@ class DaskExecutor:
             data = future.result(timeout=CONNECT_LIMIT)
         except Exception as error:  # noqa: BLE001 - the worker is gone with the result, or anything Dask raises
             return self._lost(token, sent, f"its report could not be fetched: {error}")
+        if data is not None and sent.place is not None:
+            data = data[sent.place]
         if data is None:
             return self._lost(token, sent, "the Dask worker gave it up")
         report: Report = pickle.loads(data)  # noqa: S301 - from our own workers
@@ -390,12 +429,15 @@ class DaskExecutor:
         if client is None or client.status != "running":
             return  # the workers end what lost its client by themselves
         tokens = [token for token, _ in pairs]
-        futures = [sent.future for _, sent in pairs if sent.future is not None]
+        futures = [sent.future for _, sent in pairs if sent.future is not None and sent.place is None]
+        alone = [KEY_PREFIX + token for token, sent in pairs if sent.place is None]
         try:
-            where = client.run_on_scheduler(forget, [KEY_PREFIX + token for token in tokens], client.id, callback_timeout=CANCEL_LIMIT)
+            where = client.run_on_scheduler(forget, alone, client.id, callback_timeout=CANCEL_LIMIT) if alone else []
             client.cancel(futures, force=True)
-            workers = {*where, *(sent.began.worker for _, sent in pairs if sent.began is not None)}
-            workers &= set(client.scheduler_info(n_workers=-1)["workers"]) | set(where)
+            known = set(client.scheduler_info(n_workers=-1)["workers"])
+            # A worker that is told of a bundled job before the bundle arrives will not run it.
+            among = known if len(alone) < len(pairs) else set()
+            workers = {*where, *among, *(sent.began.worker for _, sent in pairs if sent.began is not None)} & (known | set(where))
             self._end_on(client, tokens, workers)
         except (OSError, TimeoutError, ValueError) as error:
             _log.warning("a cancellation was not confirmed by the cluster: %s", error)

@@ -226,8 +226,10 @@ class Outputs:
         self._wake.set()
 
     def _tick(self) -> None:
-        while self._wake.wait() and not self._over.wait(_BATCH):
-            self._wake.clear()
+        while self._wake.wait():
+            self._wake.clear()  # before the look at `_over`: cleared after it, the last wake could be lost
+            if self._over.wait(_BATCH):
+                return
             with self._lock:
                 if self._pending:
                     self._flush()

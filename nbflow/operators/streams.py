@@ -8,7 +8,7 @@ import contextlib
 import ctypes
 import io
 import os
-import select
+import selectors
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +19,10 @@ from nbflow.operators.outputs import Outputs
 _PIPE_SIZE: Final = 1024 * 1024
 _F_SETPIPE_SZ: Final = 1031  # Linux; `fcntl` names it from Python 3.10 on only where the system does
 _CHUNK: Final = 256 * 1024
+#: A selector that waits notices what is registered meanwhile.
+_SEES_CHANGES: Final = issubclass(
+    selectors.DefaultSelector, tuple(getattr(selectors, name) for name in ("EpollSelector", "KqueueSelector") if hasattr(selectors, name))
+)
 
 
 class _Descriptor:
@@ -36,18 +40,22 @@ class _Descriptor:
         _widen(writer)
         os.dup2(writer, number, inheritable=True)
         os.close(writer)
+        self._is_closed = False
 
-    def drain(self) -> None:
-        """Pass on everything that stands in the pipe now."""
+    def drain(self) -> bool:
+        """Pass on everything that stands in the pipe now. False when nothing can come any more."""
         with self._lock:
-            while True:
+            while not self._is_closed:
                 try:
                     data = os.read(self.reader, _CHUNK)
-                except (BlockingIOError, OSError):
-                    return
+                except BlockingIOError:
+                    return True
+                except OSError:
+                    return False
                 if not data:
-                    return
+                    return False
                 self._outputs.stream(self._name, self._decoder.decode(data))
+        return False
 
     def restore(self) -> None:
         if self._saved is None:
@@ -59,6 +67,7 @@ class _Descriptor:
     def close(self) -> None:
         self.drain()
         with self._lock:
+            self._is_closed = True
             self._outputs.stream(self._name, self._decoder.decode(b"", final=True))
             os.close(self.reader)
 
@@ -153,9 +162,9 @@ def captured(outputs: Outputs) -> Iterator[None]:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
     descriptors = [_Descriptor(1, "stdout", outputs), _Descriptor(2, "stderr", outputs)]
-    stop_reader, stop = os.pipe()
-    reading = threading.Thread(target=_read, args=(descriptors, stop_reader), name="nbflow-pipes", daemon=True)
-    reading.start()
+    reading = _Reader.of_process()
+    for descriptor in descriptors:
+        reading.add(descriptor)
 
     def drain() -> None:
         for descriptor in descriptors:
@@ -169,26 +178,52 @@ def captured(outputs: Outputs) -> Iterator[None]:
         _flush_c()
         for descriptor in descriptors:
             descriptor.restore()
-        os.close(stop)
-        reading.join()
         for descriptor in descriptors:
+            reading.remove(descriptor)
             descriptor.close()
-        os.close(stop_reader)
 
 
-def _read(descriptors: list[_Descriptor], stop: int) -> None:
-    poll = select.poll()
-    by_number = {descriptor.reader: descriptor for descriptor in descriptors}
-    for number in (*by_number, stop):
-        poll.register(number, select.POLLIN)
-    while True:
-        ready = poll.poll()
-        if any(number == stop for number, _event in ready):
-            return
-        for number, event in ready:
-            by_number[number].drain()
-            if event & (select.POLLHUP | select.POLLERR):
-                poll.unregister(number)
+class _Reader:
+    """The thread of this process that reads pipes while user code is busy. It stays, since starting and joining one takes longer than a short task."""
+
+    _known: _Reader | None = None
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._lock = threading.Lock()
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._waker = os.pipe()
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        threading.Thread(target=self._serve, name="nbflow-pipes", daemon=True).start()
+
+    @classmethod
+    def of_process(cls) -> _Reader:
+        if cls._known is None or cls._known.pid != os.getpid():
+            cls._known = cls()
+        return cls._known
+
+    def add(self, descriptor: _Descriptor) -> None:
+        """Read it from now on; where the system looks at a list of its own while it waits, it is told to look again."""
+        with self._lock:
+            self._selector.register(descriptor.reader, selectors.EVENT_READ, descriptor)
+        if not _SEES_CHANGES:
+            os.write(self._waker, b".")
+
+    def remove(self, descriptor: _Descriptor) -> None:
+        """The thread may still be about to read it, which then finds it closed; its number may be another one's by now."""
+        with self._lock:
+            known = self._selector.get_map().get(descriptor.reader)
+            if known is not None and known.data is descriptor:
+                self._selector.unregister(descriptor.reader)
+
+    def _serve(self) -> None:
+        while True:
+            for key, _event in self._selector.select():
+                if key.data is None:
+                    os.read(self._wake, 1024)
+                    continue
+                if not key.data.drain():
+                    self.remove(key.data)
 
 
 def _flush_c() -> None:

@@ -35,7 +35,9 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Row]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
-    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=f"all when none is given: {', '.join(BENCHMARKS)}")
+    parser.add_argument(
+        "names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=f"all when none is given: {', '.join(BENCHMARKS)}"
+    )
     parser.add_argument("--skip", action="append", default=[], choices=list(BENCHMARKS), metavar="NAME")
     options = parser.parse_args()
     logging.disable(logging.WARNING)

@@ -83,7 +83,11 @@ def raw_layers(client: Any, widths: Sequence[int]) -> None:
         if len(above) == width > 1:
             above = client.map(_nothing, above, pure=False)
         else:
-            above = [client.submit(_nothing, *above, pure=False)] if width == 1 else client.map(_nothing, *[[one] * width for one in above], pure=False)
+            above = (
+                [client.submit(_nothing, *above, pure=False)]
+                if width == 1
+                else client.map(_nothing, *[[one] * width for one in above], pure=False)
+            )
         kept.append(above)
     client.gather(above)
 

@@ -19,7 +19,10 @@ def chain_of_functions(length: int) -> Flow:
     return _linked(
         "functions",
         "python",
-        [f"def t{number}(x{number - 1}):\n    return x{number - 1} + 1" if number else "def t0():\n    return 0" for number in range(length)],
+        [
+            f"def t{number}(x{number - 1}):\n    return x{number - 1} + 1" if number else "def t0():\n    return 0"
+            for number in range(length)
+        ],
     )
 
 

@@ -37,6 +37,7 @@ def _notebook() -> Iterator[tuple[Path, Path]]:
 def _ours(opened: Workspace, source: Path, target: Path, pool: object) -> None:
     """papermill with nbflow's engine."""
     import papermill
+
     from nbflow.headless import WorkspaceHost
 
     papermill.execute_notebook(
@@ -47,6 +48,7 @@ def _ours(opened: Workspace, source: Path, target: Path, pool: object) -> None:
 def notebook() -> Iterator[Row]:
     """In a process that has run notebooks before: a warm kernel waits, against stock papermill, which starts one."""
     import papermill
+
     from nbflow.operators.kernels import KernelPool
 
     with workspace() as opened, _notebook() as (source, folder):
