@@ -69,6 +69,29 @@ class Area:
         for output in outputs:
             self._send(dict(output))
 
+    def show(self, outputs: Sequence[Mapping[str, Any]], card: Bundle) -> None:
+        """Show exactly these: what is new behind what is shown is added, anything else begins anew. Neighbouring pieces of a stream are one output."""
+        shown = [_comparable(output) for output in self._shown]
+        wanted = [_comparable(output) for output in outputs]
+        kept = len(shown)
+        if wanted[:kept] != shown:
+            kept = self._longer_stream(outputs, shown, wanted)
+        if shown and not kept:
+            self._clear(card)
+        for output in outputs[kept:]:
+            self._send(dict(output))
+
+    def _longer_stream(self, outputs: Sequence[Mapping[str, Any]], shown: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> int:
+        """When only the last output shown, a stream, has become longer: send the rest of it. Returns how many outputs are then as wanted, or 0."""
+        last = len(shown) - 1
+        if last < 0 or len(wanted) <= last or wanted[:last] != shown[:last]:
+            return 0
+        before, after = shown[last], wanted[last]
+        if "stream" not in before or before["stream"] != after.get("stream") or not after["text"].startswith(before["text"]):
+            return 0
+        self._send({**outputs[last], "text": after["text"][len(before["text"]) :]})
+        return last + 1
+
     @property
     def _message_id(self) -> str:
         return str(self._parent.get("header", {}).get("msg_id", ""))

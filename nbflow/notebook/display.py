@@ -18,11 +18,13 @@ from typing import Any, Final
 
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.job import ErrorInfo, ExecutorEvent, OutputMade, OutputsRef, ProgressMade, Report
+from nbflow.core.mapping import is_mapped, summary
 from nbflow.core.model import Flow, Task
 from nbflow.core.records import Change, TaskRecord
 from nbflow.core.snapshot import RunSnapshot
 from nbflow.notebook.area import Area
 from nbflow.notebook.channel import Bundle, Channel
+from nbflow.notebook.copies import CopiesArea
 from nbflow.notebook.runs import WatchedRun
 
 _log = logging.getLogger("nbflow.notebook")
@@ -98,6 +100,9 @@ class LiveDisplay:
         self._graph_id = next_graph_id()
         self._tasks = {task.id: task for task in flow.tasks}
         self._areas = {task: Area(channel, place.parent, place.count, card_id(task), used) for task, place in places.items()}
+        self._copies = {
+            task: CopiesArea(area) for task, area in self._areas.items() if task in self._tasks and is_mapped(self._tasks[task])
+        }
         self._running: WatchedRun | None = None
         #: What happened, in order: a task whose state changed, or what an attempt said.
         self._notes: deque[TaskId | _Said] = deque()
@@ -141,7 +146,7 @@ class LiveDisplay:
                 due = not self._news.wait(REFRESH) or due  # without news, time itself has moved on
                 self._news.clear()
                 over = self._is_over()  # asked before looking at the notes: whatever was noted before the end is then shown
-                due = self._show_notes() or due
+                due = self._show_notes(over=over) or due
                 now = time.monotonic()
                 if due and (over or now >= next_graph):
                     self._channel.update(graph(self._flow, self._snapshot()), self._graph_id, self._parent)
@@ -168,7 +173,7 @@ class LiveDisplay:
         assert self._running is not None
         return self._running.snapshot()
 
-    def _show_notes(self) -> bool:
+    def _show_notes(self, *, over: bool) -> bool:
         """Send what was noted since the last look; True when a state changed."""
         changed: dict[TaskId, None] = {}
         while self._notes:
@@ -179,6 +184,8 @@ class LiveDisplay:
                 changed[note] = None
         for area in self._areas.values():
             area.flush()
+        for copied, copies in self._copies.items():
+            copies.flush(self._card(copied), now=over)
         for task in changed:
             if task in self._tasks:
                 self._channel.update(self._card(task), card_id(task), self._parent)
@@ -187,6 +194,9 @@ class LiveDisplay:
     def _show(self, said: _Said, changed: dict[TaskId, None]) -> None:
         area = self._areas.get(said.key.task_id)
         if area is None:
+            return
+        if said.key.task_id in self._copies:
+            self._show_copy(said, self._copies[said.key.task_id], changed)
             return
         area.begin(said.attempt, self._card(said.key.task_id))
         match said.event:
@@ -200,8 +210,20 @@ class LiveDisplay:
             case _:
                 pass
 
+    def _show_copy(self, said: _Said, copies: CopiesArea, changed: dict[TaskId, None]) -> None:
+        copies.begin(said.key, said.attempt)
+        match said.event:
+            case OutputMade(output=output):
+                copies.add(said.key, output, self._card(said.key.task_id))
+            case Report() as report:
+                copies.settle(said.key, _complete(self._outputs(report.outputs), report.error))
+            case ProgressMade():
+                changed[said.key.task_id] = None
+            case _:
+                pass
+
     def _card(self, task: TaskId) -> Bundle:
-        record = self._snapshot().tasks.get(TaskKey(task))
+        record = summary(self._snapshot().tasks, task)
         return card(self._flow, self._tasks[task], record)
 
 
