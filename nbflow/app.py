@@ -322,7 +322,7 @@ class Workspace:
             artifacts=self.artifacts,
             artifacts_url=self.settings.artifacts,
             keep_limit=self.settings.keep_limit,
-            parallelism=self.settings.parallelism or 4 * (executor.slots() or 4),
+            parallelism=self.settings.parallelism or 16 * (executor.slots() or 4),
         )
 
     @staticmethod
