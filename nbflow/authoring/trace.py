@@ -74,6 +74,7 @@ class Trace:
         self._order: list[tuple[Reference | Group, Reference | Group]] = []
         self._groups: dict[str, dict[str, Any]] = {}
         self._inside: list[str] = []
+        self._sources: dict[Callable[..., Any], str] = {}
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -229,12 +230,14 @@ class Trace:
     def _task(self, node: Node, reads: tuple[Read, ...]) -> Task:
         options = self._options(node)
         names = tuple(name for name in node.taken if name != result_name(node.id))
+        if node.function not in self._sources:
+            self._sources[node.function] = _source(node.function)
         shown = {**node.kwargs, **node.mapped}
         call = written(node.function.__name__, node.args, shown, self._parameters)
         return Task(
             id=node.id,
             operator="python",
-            source=f"{_source(node.function)}\n{call}\n".lstrip(),
+            source=f"{self._sources[node.function]}\n{call}\n".lstrip(),
             options=options,
             reads=reads,
             writes=(result_name(node.id), *names),

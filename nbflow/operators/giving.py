@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from nbflow.core.calls import CALL
 from nbflow.core.errors import UserError
 from nbflow.core.job import CaptureKind, Job, ValueRef
 from nbflow.core.protocols import ArtifactStore
@@ -76,6 +77,8 @@ class Inputs:
         self._defined = {name: namespace.get(name) for name in DefinitionTable.from_captures(self._job.captures)}
         for name, ref in self._job.inputs.items():
             namespace[name] = self.decode(ref)
+        if CALL in self._job.captures:
+            return  # what a function does to its own arguments shows nowhere else
         definitions = self.definitions(namespace)
         for name, ref in {**captured, **self._job.inputs}.items():
             value = namespace[name]
