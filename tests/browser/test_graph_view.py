@@ -114,7 +114,7 @@ def test_the_extension_draws_the_graph_before_the_picture_and_the_text(page: Any
     assert cell_output(page, 1).locator("img").count() == 0
     assert graph(page).locator(".nbflow-edges .nbflow-mod-data").count() >= 1
     assert graph(page).locator(".nbflow-edges .nbflow-mod-order").count() >= 1
-    assert node(page, "clean").get_attribute("aria-label") == "clean, running, 24.0 seconds"
+    assert node(page, "clean").get_attribute("aria-label") == "clean, 24.0 s, running"
     assert "24.0 s" in node(page, "clean").text_content()
     assert graph(page).locator("[role=application]").get_attribute("aria-label") == "Graph of demo"
 

@@ -20,6 +20,8 @@ const PORT_SPAN = 28;
 /** A lane may come this much nearer to its neighbour when that makes it straight. */
 const SLACK = 2;
 const SWEEPS = 4;
+/** Where lines meet a lane. */
+const MIDDLE: readonly number[] = [0];
 /** Beyond this many elements, ordering stops after two sweeps: nobody sees one crossing less in a hundred thousand. */
 const MANY = 20_000;
 
@@ -83,9 +85,10 @@ export class Columns {
   readonly #lanes = new Map<string, number>();
   #columns: number[][];
   #place: number[] = [];
+  #wishes = new Float64Array(0);
   readonly #leftJoints: IJoint[][];
   readonly #rightJoints: IJoint[][];
-  readonly #ports = new Map<string, number>();
+  readonly #ports = new Map<number, number>();
 
   constructor(
     readonly boxes: readonly IBox[],
@@ -145,6 +148,10 @@ export class Columns {
     return lane === undefined ? [...found] : [...found, lane];
   }
 
+  #isLane(element: number): boolean {
+    return element >= this.boxes.length;
+  }
+
   isFrame(element: number): boolean {
     return this.boxes[element]?.inputs !== undefined;
   }
@@ -160,6 +167,7 @@ export class Columns {
       this.#columns[this.columnOf[element]!]!.push(element);
     }
     this.#place = this.half.map(() => 0);
+    this.#wishes = new Float64Array(this.half.length);
     this.#columns.forEach(column => this.#note(column));
     let best = this.#columns.map(column => [...column]);
     let fewest = this.#crossings();
@@ -199,7 +207,7 @@ export class Columns {
   #sort(number: number, forward: boolean): void {
     const column = this.#columns[number]!;
     const joints = forward ? this.#leftJoints : this.#rightJoints;
-    const wish = new Map<number, number>();
+    const wish = this.#wishes;
     for (const element of column) {
       let total = 0;
       let count = 0;
@@ -209,9 +217,9 @@ export class Columns {
           count++;
         }
       }
-      wish.set(element, count ? total / count : this.#place[element]!);
+      wish[element] = count ? total / count : this.#place[element]!;
     }
-    column.sort((a, b) => wish.get(a)! - wish.get(b)!);
+    column.sort((a, b) => wish[a]! - wish[b]!);
     this.#note(column);
   }
 
@@ -241,8 +249,8 @@ export class Columns {
 
   // --- ports --------------------------------------------------------------------------------------------------------
 
-  #portOf(element: number, bundle: number, incoming: boolean): string {
-    return `${element} ${bundle} ${incoming ? 'i' : 'o'}`;
+  #portOf(element: number, bundle: number, incoming: boolean): number {
+    return (element * this.bundles.length + bundle) * 2 + Number(incoming);
   }
 
   /** Routes that meet one side of a box lie 10 px apart, in the order of where they come from or go to. */
@@ -270,9 +278,9 @@ export class Columns {
   }
 
   /** As `spots`, without the edges. */
-  #heights(element: number, bundle: number, incoming: boolean): number[] {
-    if (this.laneOf.has(element)) {
-      return [0];
+  #heights(element: number, bundle: number, incoming: boolean): readonly number[] {
+    if (this.#isLane(element)) {
+      return MIDDLE;
     }
     const port = this.#ports.get(this.#portOf(element, bundle, incoming));
     if (port !== undefined) {
@@ -291,7 +299,7 @@ export class Columns {
   /** Where this bundle meets an element, as heights from its middle with the edges that pass there: several for a frame. */
   spots(element: number, bundle: number, incoming: boolean): [number, EdgeSet][] {
     const whole = this.bundles[bundle]!;
-    if (this.laneOf.has(element)) {
+    if (this.#isLane(element)) {
       return [[0, this.#through(element, whole)]];
     }
     const leaves = new Map<string, number>();
@@ -363,7 +371,7 @@ export class Columns {
   }
 
   #apart(upper: number, lower: number): number {
-    const lanes = Number(this.laneOf.has(upper)) + Number(this.laneOf.has(lower));
+    const lanes = Number(this.#isLane(upper)) + Number(this.#isLane(lower));
     const frames = this.isFrame(upper) || this.isFrame(lower);
     const gap = lanes === 2 ? 0 : frames ? FRAME_GAP : GAP;
     return this.half[upper]! + this.half[lower]! + gap;
@@ -418,7 +426,7 @@ export class Columns {
         }
       }
     }
-    return wishes.length ? [median(wishes), this.laneOf.has(element) ? 8 : 1] : [this.y[element]!, 0.5];
+    return wishes.length ? [median(wishes), this.#isLane(element) ? 8 : 1] : [this.y[element]!, 0.5];
   }
 
   /** A line that would jog by a few pixels is drawn straight instead: its port moves along the box's side, its lanes with it. */
@@ -465,8 +473,8 @@ export class Columns {
 
   /** Two lanes of one bundle side by side: the right one takes the height of the left one when there is room. */
   #levelLanes(joint: IJoint): void {
-    const left = joint.lefts.find(element => this.laneOf.has(element));
-    const right = joint.rights.find(element => this.laneOf.has(element));
+    const left = joint.lefts.find(element => this.#isLane(element));
+    const right = joint.rights.find(element => this.#isLane(element));
     if (left !== undefined && right !== undefined) {
       const jog = round(this.y[left]! - this.y[right]!);
       if (jog && Math.abs(jog) <= PORT_STEP && this.#hasRoom(right, jog)) {
@@ -479,7 +487,7 @@ export class Columns {
   #moveBack(start: number, bundle: number, by: number): void {
     const lanes: number[] = [];
     let element = start;
-    while (this.laneOf.has(element)) {
+    while (this.#isLane(element)) {
       lanes.push(element);
       const joint = this.#leftJoints[element]![0]!;
       if (joint.lefts.length !== 1 || joint.rights.length !== 1 || !this.#hasRoom(element, by)) {

@@ -24,7 +24,7 @@ export class FrameView {
     this.#button.append(
       svg('rect', { class: 'nbflow-frame-hit', x: x + 1, y: y + 1, width: width - 2, height: HEADER - 4 }),
       svg('path', { class: 'nbflow-kind', d: 'M0 0l4 4 4-4', transform: `translate(${x + 12} ${y + 13})` }),
-      svg('text', { x: x + 27, y: y + 20 }, label),
+      svg('text', { x: x + 27, y: y + 20 }, `${label} `),
       this.#counts
     );
     this.#button.addEventListener('click', () => fold(group));

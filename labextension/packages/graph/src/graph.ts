@@ -29,6 +29,8 @@ const CROWD = 400;
 /** A graph of few nodes begins at a scale where their names are shown, though its end may lie outside. */
 const FEW = 60;
 const LEGIBLE = 0.5;
+/** More running tasks than this stand still. */
+const TURNING = 30;
 /** Polite messages come at most this often. */
 const SPEAK_EVERY = 5000;
 const ARROWS: Readonly<Record<string, Direction>> = {
@@ -228,6 +230,7 @@ export class GraphView {
   #drawNodes(): void {
     const far = this.#isCrowd && detailAt(this.#camera.scale) === 'far';
     write(this.#far.element, 'display', far ? null : 'none');
+    write(this.element, 'data-crowd', this.#isCrowd ? 'true' : null);
     const { view } = this.#camera;
     const around = 200;
     for (const place of this.#layout.nodes) {
@@ -259,6 +262,8 @@ export class GraphView {
       }
     }
     this.#frames.forEach(frame => frame.update());
+    // Each turning arc is a layer of its own: dozens of them cost more than they say.
+    write(this.element, 'data-calm', (this.model.looks().get('running') ?? 0) > TURNING ? 'true' : null);
     if (this.#isCrowd) {
       this.#far.colour(this.model);
     }

@@ -8,7 +8,7 @@ import type { FlowModel } from './model.js';
 import { barParts, wholeLook } from './split.js';
 import { fit } from './text.js';
 import type { ITask, TaskState } from './types.js';
-import { finished, groupCounts, nodeLine, plural, spoken, tally } from './words.js';
+import { finished, groupCounts, nodeLine, spoken, tally } from './words.js';
 
 /** Marks at the right of the second line, on a 12 px grid. */
 const KINDS: Readonly<Record<string, string>> = {
@@ -49,7 +49,7 @@ export class NodeView {
     this.element.dataset['id'] = id;
     const task = model.task(id);
     const right = width - NAME_LEFT - NAME_RIGHT - (place.members.length ? 12 : task?.counts ? 36 : 0);
-    const name = svg('text', { class: 'nbflow-name', x: NAME_LEFT, y: 19 }, fit(label, right, 13, true));
+    const name = svg('text', { class: 'nbflow-name', x: NAME_LEFT, y: 19 }, `${fit(label, right, 13, true)} `);
     const inner = { x: 0.5, y: 0.5, width: width - 1, height: height - 1, rx: 4 };
     this.#box = svg('rect', { class: 'nbflow-box', ...inner });
     if (task?.counts) {
@@ -99,7 +99,7 @@ export class NodeView {
     const looks = this.model.looks(members);
     const started = members.some(id => this.model.task(id)?.state);
     const line = groupCounts(looks, started);
-    this.#show(wholeLook(looks), line, `Group ${this.place.id}, ${started ? tally(looks) : line}, folded`);
+    this.#show(wholeLook(looks), line, `Group ${this.place.id}, ${line}${started ? `, ${tally(looks)}` : ''}, folded`);
     this.#split(looks, members.length);
   }
 
@@ -109,8 +109,8 @@ export class NodeView {
     const failed = looks.get('failed') ?? 0;
     const line = `${finished(looks)} of ${total}${failed ? `, ${failed} failed` : ''}`;
     writeText(this.#copies, `x ${total}`);
-    writeText(this.#meta, line);
-    write(this.element, 'aria-label', `${id}, ${plural(total, 'copy', 'copies')}, ${tally(looks)}`);
+    writeText(this.#meta, `${line} `);
+    write(this.element, 'aria-label', `${id}, ${line}, x ${total}, ${tally(looks)}`);
     this.#split(looks, total);
   }
 

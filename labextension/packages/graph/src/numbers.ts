@@ -21,6 +21,9 @@ export function sum(values: Iterable<number>): number {
 
 /** The middle value, or the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
+  if (values.length === 1) {
+    return values[0]!;
+  }
   const sorted = [...values].sort((a, b) => a - b);
   const half = sorted.length >> 1;
   return sorted.length % 2 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;

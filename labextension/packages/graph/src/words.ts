@@ -124,21 +124,12 @@ export function names(list: readonly string[]): string {
   return [list.slice(0, -1).join(', '), list.at(-1) ?? ''].filter(Boolean).join(' and ');
 }
 
-/** What a screen reader says of a node: `tokenApp, retries in 18 seconds, attempt 2 of 3`. */
+/** What a screen reader says of a node, first what is seen in it: `tokenApp, 2 of 3 in 18 s, waits to be retried`. */
 export function spoken(task: ITask, model: FlowModel): string {
   const word = task.state === null ? '' : LOOKS[lookOf(task)].word;
-  const line = nodeLine(task, model)
-    .replace(/(\d) s\b/g, '$1 seconds')
-    .replace(/(\d) m\b/g, '$1 minutes')
-    .replace(/(\d) h\b/g, '$1 hours');
-  return [
-    task.id,
-    word,
-    line === word ? '' : line,
-    attemptWords(task) && !line.includes('attempt') ? attemptWords(task) : ''
-  ]
-    .filter(Boolean)
-    .join(', ');
+  const line = nodeLine(task, model);
+  const attempts = line.includes('attempt') ? '' : attemptWords(task);
+  return joined(task.id, line, line.includes(word) ? '' : word, attempts);
 }
 
 /** `9 tasks` before a run and when all went well, `4 of 9` on the way, `1 of 9 failed` as soon as it is so. */

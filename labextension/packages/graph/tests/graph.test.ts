@@ -45,7 +45,7 @@ describe('the graph', () => {
       join: { state: 'up_for_retry', attempt: 1, reason: 'Attempt 2 of 3 starts in 18 s. Attempt 1 failed: no.' }
     });
     vi.runAllTimers();
-    expect(node('join').getAttribute('aria-label')).toBe('join, waits to be retried, 2 of 3 in 18 seconds');
+    expect(node('join').getAttribute('aria-label')).toBe('join, 2 of 3 in 18 s, waits to be retried');
   });
 
   it('follows edges and columns with the arrow keys', () => {

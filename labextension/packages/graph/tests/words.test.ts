@@ -45,7 +45,7 @@ describe('the second line of a node', () => {
 
 it('says a name, a state and the time to a screen reader', () => {
   const model = new FlowModel();
-  expect(spoken(task('a', { state: 'success', duration: 3.2 }), model)).toBe('a, succeeded, 3.2 seconds');
+  expect(spoken(task('a', { state: 'success', duration: 3.2 }), model)).toBe('a, 3.2 s, succeeded');
 });
 
 it('counts a group as finished, failed or whole', () => {
