@@ -103,7 +103,10 @@ class Store(Protocol):
 
     # runs
     def create_run(self, run: RunRecord, tasks: Sequence[TaskRecord], captures: bytes | None = None, hashes: Sequence[str] = ()) -> None:
-        """Create the run with its task instances and, as `save_captures` does, what its kernel handed over. Raises UserError when the run id is taken within the flow (run ids are unique in the store)."""
+        """Create the run with its task instances and, as `save_captures` does, what its kernel handed over.
+
+        Raises UserError when the run id is taken (run ids are unique in the store).
+        """
         ...
 
     def run(self, run_id: str) -> RunRecord:
