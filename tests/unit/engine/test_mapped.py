@@ -146,3 +146,23 @@ def test_a_mapped_task_alone_takes_its_elements_from_the_last_run(tmp_path: Path
         handle = workspace.start_run(both, CaptureSet(), tasks=[TaskId("score")])
         handle.wait(30)
         assert [(str(job.context.key), job.inputs["x"].shown) for job in seen] == [("score[0]", "a"), ("score[1]", "b")]
+
+
+def test_going_on_with_a_run_makes_the_failed_copy_again_and_loads_the_others(tmp_path: Path) -> None:
+    seen: list[Job] = []
+    tries: list[str] = []
+
+    def score(job: Job) -> Report:
+        tries.append(job.inputs["x"].shown)
+        return fails(job) if tries == ["a", "b"] else doubles(job)
+
+    with workspace_of(tmp_path, {"listed": lists("a", "b", "c"), "score": score, "total": gives()}, seen) as workspace:
+        handle = workspace.start_run(flow(LISTED, SCORE, TOTAL), CaptureSet())
+        handle.wait(30)
+        assert states(handle)["total"] == "upstream_failed"
+        seen.clear()
+        again = workspace.resume_run(handle.run_id)
+        again.wait(30)
+        assert again.snapshot().run.state is RunState.SUCCESS
+        assert [str(job.context.key) for job in seen] == ["score[1]", "total"]
+        assert seen[-1].inputs["y"].items == elements("aa", "bb", "cc")
