@@ -84,7 +84,7 @@ def _document(place: Path) -> Any:
     try:
         text = place.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"There is no file {place}.{nearest(place.name, _notebooks_beside(place))}") from None
+        raise UserError(f"There is no file {place}.{nearest(place.name, _like(place))}") from None
     except UnicodeDecodeError:
         raise UserError(f"{place} is not a notebook: it is not UTF-8 text.") from None
     except OSError as error:
@@ -101,8 +101,9 @@ def _document(place: Path) -> Any:
         ) from None
 
 
-def _notebooks_beside(place: Path) -> list[str]:
-    return [other.name for other in place.parent.glob("*.ipynb")]
+def _like(place: Path) -> list[str]:
+    """The notebooks beside it of nearly that name (what all their names end with does not count)."""
+    return [other.name for other in place.parent.glob("*.ipynb") if nearest(place.stem, [other.stem])]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

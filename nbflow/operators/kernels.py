@@ -97,6 +97,7 @@ class KernelPool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: list[asyncio.Task[Kernel]] = []  # started or being started; touched by the pool's loop only
         self._retiring: set[asyncio.Task[None]] = set()
+        self._obtaining: set[asyncio.Task[Any]] = set()
         self._taken = 0
         self._closed = False
         if prefill:
@@ -147,6 +148,10 @@ class KernelPool:
 
     async def _obtain(self, name: str, spec: KernelSpec, cwd: str, start_timeout: float) -> Kernel:
         self._taken += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._obtaining.add(task)
+        task.add_done_callback(self._obtaining.discard)
         kernel = await self._warm_one(name)
         if self._taken > 1:
             self._refill()
@@ -191,8 +196,9 @@ class KernelPool:
                 task.cancel()
         found = await asyncio.gather(*starting, return_exceptions=True)
         await asyncio.gather(*(_shut_down(kernel, now=True) for kernel in found if isinstance(kernel, Kernel)))
-        if self._retiring:
-            await asyncio.wait(set(self._retiring), timeout=_PATIENCE)
+        left = {*self._retiring, *self._obtaining}  # nobody waits any more for one that is being obtained: it is on its way out
+        if left:
+            await asyncio.wait(left, timeout=_PATIENCE)
 
 
 @lru_cache(maxsize=1)
