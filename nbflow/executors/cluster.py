@@ -69,11 +69,16 @@ def connect_home_cluster(home: Path, *, workers: int = 0, memory: int | None = N
 
     Raises SetupError when it cannot start.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    facts = _living(home)
-    if facts is None:
-        with _only_one(home):
-            facts = _living(home) or _start(home, workers=workers, memory=memory, idle=idle, runner=runner)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        facts = _living(home)
+        if facts is None:
+            with _only_one(home):
+                facts = _living(home) or _start(home, workers=workers, memory=memory, idle=idle, runner=runner)
+    except OSError as error:
+        raise SetupError(
+            f"The local Dask cluster keeps its files in {home}, which cannot be written ({error.strerror}): choose another home, or set dask."
+        ) from error
     return facts
 
 
