@@ -39,6 +39,8 @@ from nbflow.executors.proof import Challenge
 _log = logging.getLogger(__name__)
 #: Seconds a worker has to end what was cancelled; more means that it hangs.
 CANCEL_LIMIT: Final = 10.0
+#: Times the home's cluster may fail to answer in `CONNECT_LIMIT` seconds before it is started again: a busy machine is slow.
+HOME_PATIENCE: Final = 4
 #: Seconds a worker has to answer once it is known that one of several hangs.
 HUNG_LIMIT: Final = 3.0
 #: Seconds for which the number of slots of a foreign cluster is believed.
@@ -228,28 +230,44 @@ class DaskExecutor:
             return self._client
 
     def _connect(self) -> Any:
-        if self._spec == "local":
-            importing = threading.Thread(target=import_dask, name="nbflow-import", daemon=True)
-            importing.start()  # while the cluster does the same
-            self._facts = cluster.connect_home_cluster(
+        client = self._home_client() if self._spec == "local" else self._foreign_client(self._address())
+        client.scheduler_comm.interval = 0  # stock 10 ms: half of a short task's round trip
+        client.subscribe_topic(topic_of(client), self._on_event)
+        return client
+
+    def _home_client(self) -> Any:
+        """A client of the home's cluster. One that died meanwhile is started again; one that hangs is ended first."""
+        importing = threading.Thread(target=import_dask, name="nbflow-import", daemon=True)
+        importing.start()  # while the cluster does the same
+        silent, was_ended = 0, False
+        while True:
+            facts = cluster.connect_home_cluster(
                 self._home, workers=self._workers, memory=self._memory, idle=self._idle, runner=self._runner
             )
-            address = self._facts.address
+            silent = silent + 1 if facts == self._facts else 1
+            self._facts = facts
             importing.join()
-        else:
-            address = self._address()
+            try:
+                return open_client(facts.address)
+            except SetupError:
+                if silent < HOME_PATIENCE:
+                    continue
+                if was_ended:
+                    raise
+            _log.warning("the local cluster at %s does not answer: it is started again", facts.address)
+            cluster.stop_home_cluster(self._home)
+            silent, was_ended = 0, True
+
+    def _foreign_client(self, address: str) -> Any:
         client = None
         try:
             client = open_client(address, self._own.cluster if self._own is not None else None)
-            if self._facts is None:
-                self._prove(client, address)
+            self._prove(client, address)
         except SetupError:
             if client is not None:
                 close_quietly(client)
             self._end_own_cluster()
             raise
-        client.scheduler_comm.interval = 0  # stock 10 ms: half of a short task's round trip
-        client.subscribe_topic(topic_of(client), self._on_event)
         return client
 
     def _address(self) -> str:
