@@ -72,7 +72,10 @@ class ChildLoop:
 
     def __init__(self, sock: socket.socket, runner: str, preload: Sequence[str]) -> None:
         module, _, name = runner.partition(":")
-        self._run_job = getattr(importlib.import_module(module), name)
+        running = importlib.import_module(module)
+        self._run_job = getattr(running, name)
+        #: Called while nobody waits for this process.
+        self._prepare: Callable[[], None] = getattr(running, "prepare", lambda: None)
         for library in (*_FIRST_USED, *preload):
             _import_quietly(library)
         self._sock = sock
@@ -85,9 +88,11 @@ class ChildLoop:
     def serve(self) -> None:
         """Until the parent closes the socket."""
         reader = FrameReader(self._sock)
+        self._prepare()
         self._send(Ready(pid=self._pid))
         while (message := reader.next()) is not None:
             self._send_frame(self._answer(message))
+            self._prepare()
 
     def _answer(self, begin: Begin) -> bytes:
         since = time.time_ns()

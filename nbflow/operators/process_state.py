@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from nbflow.core.job import ProcessState
 from nbflow.operators.libraries import Libraries
@@ -128,10 +128,20 @@ def _modules() -> Iterator[None]:
             sys.modules["__main__"] = main
 
 
+_no_input: list[TextIO] = []
+
+
+def _nothing() -> TextIO:
+    """A `stdin` that is at its end; the same for every attempt until one closes it."""
+    if not _no_input or _no_input[0].closed:
+        _no_input[:] = [Path(os.devnull).open()]  # noqa: SIM115  it stays open
+    return _no_input[0]
+
+
 @contextlib.contextmanager
 def _interpreter() -> Iterator[None]:
     """sys.path, environment, arguments, hooks, and what programs replace in builtins."""
-    path, argv, environment = list(sys.path), list(sys.argv), dict(os.environ)
+    path, argv, environment = list(sys.path), list(sys.argv), os.environ.copy()
     meta_path, path_hooks = list(sys.meta_path), list(sys.path_hooks)
     hooks = {name: getattr(sys, name) for name in ("excepthook", "displayhook", "unraisablehook", "stdin", "stdout", "stderr")}
     thread_hook, recursion = threading.excepthook, sys.getrecursionlimit()
@@ -139,17 +149,12 @@ def _interpreter() -> Iterator[None]:
     ask = getpass.getpass
     try:
         sys.argv = ["nbflow"]
-        with Path(os.devnull).open() as nothing:
-            sys.stdin = nothing
-            yield
+        sys.stdin = _nothing()
+        yield
     finally:
         sys.path[:], sys.argv = path, argv
         sys.meta_path[:], sys.path_hooks[:] = meta_path, path_hooks
-        for name in set(os.environ) - set(environment):
-            del os.environ[name]
-        for name, value in environment.items():
-            if os.environ.get(name) != value:
-                os.environ[name] = value
+        _put_back(environment)
         for name, hook in hooks.items():
             setattr(sys, name, hook)
         threading.excepthook = thread_hook
@@ -158,6 +163,17 @@ def _interpreter() -> Iterator[None]:
             del builtins.__dict__[name]
         builtins.__dict__.update(own)
         getpass.getpass = ask
+
+
+def _put_back(environment: dict[str, str]) -> None:
+    now = os.environ.copy()
+    if now == environment:
+        return
+    for name in set(now) - set(environment):
+        del os.environ[name]
+    for name, value in environment.items():
+        if now.get(name) != value:
+            os.environ[name] = value
 
 
 @contextlib.contextmanager
@@ -205,9 +221,7 @@ def _loggers(manager: logging.Manager) -> dict[str, logging.Logger]:
 
 def _forget_levels(manager: logging.Manager) -> None:
     """Loggers remember which levels are on; setting one through `setLevel` makes all of them look again."""
-    logging.Logger.root.setLevel(logging.Logger.root.level)
-    for logger in _loggers(manager).values():
-        logger.setLevel(logger.level)
+    manager.root.setLevel(manager.root.level)
 
 
 @contextlib.contextmanager

@@ -144,7 +144,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
         self.last_execution_succeeded, self.last_execution_result = True, None
         self.init_user_ns()
         self.set_completer_frame()
-        self.displayhook._ = self.displayhook.__ = self.displayhook.___ = ""  # noqa: SLF001  how the display hook calls its last results
+        self.displayhook._ = self.displayhook.__ = self.displayhook.___ = ""
         self.user_ns.update({"_": "", "__": "", "___": ""})
         builtins.__dict__.update({"__IPYTHON__": True, "display": display})
         self.outputs = self.display_pub.outputs = self.displayhook.outputs = attempt.outputs
@@ -157,7 +157,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
     def rest(self) -> None:
         """Let go of the attempt's values."""
         self.last_execution_result = None
-        self.displayhook._ = self.displayhook.__ = self.displayhook.___ = ""  # noqa: SLF001  see `begin`
+        self.displayhook._ = self.displayhook.__ = self.displayhook.___ = ""
         self.history_manager.output_hist = {}
 
     def _begin_history(self) -> None:

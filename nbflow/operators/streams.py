@@ -12,6 +12,7 @@ import selectors
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, Final
 
 from nbflow.operators.outputs import Outputs
@@ -229,4 +230,9 @@ class _Reader:
 def _flush_c() -> None:
     """C's own buffers, which `printf` fills when it does not write to a terminal."""
     with contextlib.suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).fflush(None)
+        _c().fflush(None)
+
+
+@cache
+def _c() -> ctypes.CDLL:
+    return ctypes.CDLL(None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 _STATUS: Final = Path("/proc/self/status")
-_RESET: Final = Path("/proc/self/clear_refs")
+_RESET: Final = "/proc/self/clear_refs"
 
 
 class Usage:
@@ -19,7 +19,11 @@ class Usage:
     def __init__(self) -> None:
         self._cpu = _cpu_seconds()
         with suppress(OSError):
-            _RESET.write_text("5")  # the kernel forgets the peak of earlier attempts in this process
+            reset = os.open(_RESET, os.O_WRONLY)
+            try:
+                os.write(reset, b"5")  # the kernel forgets the peak of earlier attempts in this process
+            finally:
+                os.close(reset)
 
     @property
     def cpu_seconds(self) -> float:
@@ -30,9 +34,7 @@ class Usage:
     def peak_bytes(self) -> int:
         """0 where the system does not say."""
         with suppress(OSError, ValueError, IndexError):
-            for line in _STATUS.read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
+            return int(_STATUS.read_bytes().partition(b"VmHWM:")[2].split(None, 1)[0]) * 1024
         return 0
 
 
