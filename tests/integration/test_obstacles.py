@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -11,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -73,7 +73,7 @@ def gives(source: str) -> dict[str, tuple[str, ...]]:
 def flow(*sources: str) -> Flow:
     ids = [TaskId(f"t{number}") for number in range(len(sources))]
     tasks = tuple(Task(id=id, operator="cell", source=source, **gives(source)) for id, source in zip(ids, sources, strict=True))
-    edges = tuple(Edge(upstream=one, downstream=other) for one, other in zip(ids, ids[1:], strict=False))
+    edges = tuple(Edge(upstream=one, downstream=other) for one, other in pairwise(ids))
     return Flow(name=FlowName("small"), tasks=tasks, edges=edges)
 
 
@@ -259,4 +259,4 @@ def test_a_value_that_vanished_is_named_with_the_way_on(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"^The stored value \w+ is missing from .*: run the task that gave it again"):
         workspace.artifacts.get(ref.hash)
     workspace.close()
-    assert os.listdir(home / "artifacts") == ["marks"]
+    assert [path.name for path in (home / "artifacts").iterdir()] == ["marks"]

@@ -19,9 +19,9 @@ from nbflow.app import Workspace
 from nbflow.core.errors import SetupError
 from nbflow.core.ids import FlowName, TaskId
 from nbflow.core.job import CaptureSet, Outcome
-from nbflow.core.model import Flow, Task
+from nbflow.core.model import Edge, Flow, Read, Task
 from nbflow.core.states import RunState
-from nbflow.executors.cluster import read_facts, stop_home_cluster
+from nbflow.executors.cluster import cluster_file, read_facts, stop_home_cluster
 from nbflow.executors.dask_executor import DaskExecutor
 from nbflow.settings import Settings
 from nbflow.store.artifacts import open_artifacts
@@ -204,3 +204,67 @@ def test_a_good_cluster_is_asked_once_and_keeps_no_mark(foreign: ForeignCluster,
     assert artifacts.read_mark(name) is None
     executor.close()
     assert list((tmp_path / "artifacts" / "marks").glob("proof-*")) == []
+
+
+# --- the cluster of a home, shared --------------------------------------------------------------------------------------
+
+
+def start_small(home: Path, **environment: str) -> subprocess.Popen[str]:
+    """A process that runs a small flow in this home."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.small_run"],
+        env={**os.environ, "NBFLOW_HOME": str(home), "NBFLOW_WORKERS": "2", "NBFLOW_CLUSTER_IDLE": "1s", **environment},
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_processes_share_the_cluster_of_a_home_and_an_idle_one_stops_until_the_next_run(tmp_path: Path) -> None:
+    try:
+        found = [json.loads(process.communicate(timeout=90)[0]) for process in [start_small(tmp_path), start_small(tmp_path)]]
+        assert [one["state"] for one in found] == ["success", "success"]
+        assert [one["slots"] for one in found] == [2, 2]
+        first = found[0]["cluster"]
+        assert found[1]["cluster"] == first
+        if psutil.pid_exists(first):
+            psutil.wait_procs([psutil.Process(first)], timeout=30)
+        assert not is_running(first)
+        assert not cluster_file(tmp_path).exists()
+        again = json.loads(start_small(tmp_path).communicate(timeout=90)[0])
+        assert again["state"] == "success"
+        assert again["cluster"] not in {None, first}
+    finally:
+        stop_home_cluster(tmp_path)
+    assert read_facts(tmp_path) is None
+
+
+# --- where values are kept ----------------------------------------------------------------------------------------------
+
+
+def test_values_travel_through_a_file_url(tmp_path: Path, shared_home: Path) -> None:
+    url = (tmp_path / "a folder").as_uri()
+    workspace = Workspace(Settings(home=shared_home, database_url=f"sqlite:///{tmp_path}/nbflow.db", artifacts_url=url))
+    big = Task(id=TaskId("big"), operator="cell", source="x = list(range(200_000))", writes=("x",), demands=("x",))
+    sum_of = Task(
+        id=TaskId("sum_of"),
+        operator="cell",
+        source="y = sum(x)",
+        reads=(Read(name="x", writers=(TaskId("big"),)),),
+        writes=("y",),
+        demands=("y",),
+    )
+    edge = Edge(upstream=TaskId("big"), downstream=TaskId("sum_of"), names=("x",))
+    handle = workspace.start_run(Flow(name=FlowName("values"), tasks=(big, sum_of), edges=(edge,)), CaptureSet())
+    assert handle.wait(60)
+    assert workspace.given(handle.run_id, "sum_of")["y"].shown == str(sum(range(200_000)))
+    ref = workspace.given(handle.run_id, "big")["x"]
+    assert open_artifacts(url).has(ref.hash)
+    assert (tmp_path / "a folder" / ref.hash[:2] / ref.hash).is_file()
+    workspace.close()
+
+
+def test_artifacts_in_memory_need_inline(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"^artifacts_url memory:// is seen by this process only: set dask = inline, or artifacts_url to"):
+        _ = Workspace(Settings(home=tmp_path, artifacts_url="memory://values")).executor
+    assert run_small(Settings(home=tmp_path, artifacts_url="memory://values", dask="inline")) is RunState.SUCCESS
