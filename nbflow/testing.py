@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What nbflow's own tests use, for yours: a workspace in memory, tasks run one at a time in this process, a clock you turn by hand.
 
-from nbflow.testing import memory_workspace
+With pytest, the fixture `nbflow_workspace` (of `nbflow.pytest_plugin`, which installing nbflow makes known) is such a workspace, and flows run in it:
 
-def test_my_flow(tmp_path):
-    with memory_workspace(tmp_path) as workspace:
-        ...
+    def test_sales(nbflow_workspace):
+        run = sales.run(day="2026-02-01")
+        assert run.state == "success"
+        assert run.task("total").result() == 3
+
+Anywhere else:
+
+    with memory_workspace(folder, FakeClock()) as workspace:
+        run = nbflow.load("sales.ipynb").run(params={"day": "2026-02-01"})
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from pathlib import Path
 from nbflow.app import Rooms, SystemClock, Workspace
 from nbflow.core.protocols import Clock
 from nbflow.executors.inline import InlineExecutor
+from nbflow.python.ambient import using
 from nbflow.settings import Settings
 from nbflow.store.artifacts import open_artifacts
 from nbflow.store.memory import MemoryStore
@@ -40,7 +47,10 @@ class FakeClock:
 
 @contextmanager
 def memory_workspace(folder: Path, clock: Clock | None = None) -> Iterator[Workspace]:
-    """A workspace whose history lives in memory, whose values lie in `folder` and whose tasks run inline. Closed at the end."""
+    """A workspace whose history lives in memory, whose values lie in `folder` and whose tasks run inline; closed at the end.
+
+    Inside the block, flows of this process run in it.
+    """
     from nbflow.operators.entry import run_job  # noqa: PLC0415 - IPython is loaded when a task is to run
 
     artifacts = open_artifacts(str(folder / "artifacts"))
@@ -53,6 +63,7 @@ def memory_workspace(folder: Path, clock: Clock | None = None) -> Iterator[Works
     )
     workspace = Workspace(Settings(home=folder, dask="inline"), rooms)
     try:
-        yield workspace
+        with using(workspace):
+            yield workspace
     finally:
         workspace.close()

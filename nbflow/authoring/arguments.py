@@ -64,7 +64,8 @@ def check_call(function: Callable[..., Any], called: str, args: Sequence[Any], n
     try:
         (signature.bind_partial if partly else signature.bind)(*args, **dict.fromkeys(names))
     except TypeError as error:
-        raise UserError(f"{called}{signature} cannot be called so: {error}.") from None
+        shown = signature.replace(return_annotation=signature.empty)
+        raise UserError(f"{called}{shown} cannot be called so: {error}.") from None
 
 
 def written(called: str, args: Sequence[Any], kwargs: Mapping[str, Any], parameters: Mapping[int, str]) -> str:

@@ -163,7 +163,7 @@ class FlowFunction(Generic[P, R]):
         functools.update_wrapper(cast("Callable[..., Any]", self), function)
         self.function = function
         options = dict(keywords)
-        given = options.pop("name", None) or function.__name__
+        given = options.pop("name", None) or function.__name__.strip("<>")
         self.name: FlowName = flow_name(str(given))
         self._header: Header = read_flow_options(options, f"@flow {self.name}")
         self.parameters = FlowParameters(function, self.name, self._header.params)

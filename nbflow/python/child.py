@@ -61,7 +61,8 @@ def _problems(flow: FlowFunction[Any, Any], path: Path) -> tuple[Problem, ...]:
     try:
         captures_of(flow.traced(), cast("ArtifactStore", _Nowhere()))
     except Exception as error:  # noqa: BLE001 - as above
-        return (_problem(error, path),)
+        problem = _problem(error, path)
+        return (problem if problem.line else replace(problem, line=flow.function.__code__.co_firstlineno),)
     return ()
 
 

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from nbflow.core.calls import result_name
 from nbflow.core.errors import RunFailed, UserError, nearest
@@ -17,6 +18,8 @@ from nbflow.core.states import TaskState
 
 if TYPE_CHECKING:
     from nbflow.app import RunHandle, Workspace
+
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,7 @@ def _text_of(output: Mapping[str, Any]) -> str:
         case "stream":
             return "".join(output["text"])
         case "error":
-            return "\n".join([*output["traceback"], ""])
+            return _COLOUR.sub("", "\n".join([*output["traceback"], ""]))
         case "display_data" | "execute_result":
             return "".join(output.get("data", {}).get("text/plain", "")) + "\n"
     return ""
