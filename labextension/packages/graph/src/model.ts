@@ -23,6 +23,11 @@ export function isFinished(state: TaskState | null): boolean {
   return state !== null && FINISHED.has(state);
 }
 
+/** It runs once for each element of a list; drawn as a stack of paper, also before anybody has counted. */
+export function isMapped(task: ITask | undefined): boolean {
+  return Boolean(task && (task.copies ?? Object.keys(task.map ?? {}).length));
+}
+
 export class FlowModel {
   flow = '';
   state: TaskState | null = null;
@@ -141,7 +146,7 @@ export class FlowModel {
 }
 
 function structureOf(payload: IGraphPayload): string {
-  const tasks = payload.tasks.map(task => [task.id, task.kind ?? '', Boolean(task.counts)]);
+  const tasks = payload.tasks.map(task => [task.id, task.kind ?? '', isMapped(task)]);
   return JSON.stringify([payload.flow, tasks, payload.edges.map(edge => [edge.from, edge.to, edge.names ?? []])]);
 }
 
@@ -177,6 +182,6 @@ function sameStatus(a: ITask, b: ITask): boolean {
     a.progress === b.progress &&
     a.note === b.note &&
     a.attempts === b.attempts &&
-    (a.counts === b.counts || JSON.stringify(a.counts) === JSON.stringify(b.counts))
+    (a.copies === b.copies || JSON.stringify(a.copies) === JSON.stringify(b.copies))
   );
 }

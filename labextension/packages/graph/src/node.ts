@@ -4,7 +4,7 @@
 import { svg, write, writeText } from './dom.js';
 import { glyphShapes, lookOf, LOOKS, type LookName } from './glyphs.js';
 import { NAME_LEFT, NAME_RIGHT, type INode } from './layout.js';
-import type { FlowModel } from './model.js';
+import { isMapped, type FlowModel } from './model.js';
 import { barParts, wholeLook } from './split.js';
 import { fit } from './text.js';
 import type { ITask, TaskState } from './types.js';
@@ -48,11 +48,12 @@ export class NodeView {
     });
     this.element.dataset['id'] = id;
     const task = model.task(id);
-    const right = width - NAME_LEFT - NAME_RIGHT - (place.members.length ? 12 : task?.counts ? 36 : 0);
+    const mapped = isMapped(task);
+    const right = width - NAME_LEFT - NAME_RIGHT - (place.members.length ? 12 : mapped ? 36 : 0);
     const name = svg('text', { class: 'nbflow-name', x: NAME_LEFT, y: 19 }, `${fit(label, right, 13, true)} `);
     const inner = { x: 0.5, y: 0.5, width: width - 1, height: height - 1, rx: 4 };
     this.#box = svg('rect', { class: 'nbflow-box', ...inner });
-    if (task?.counts) {
+    if (mapped) {
       this.element.append(
         ...[6, 3].map(by => svg('rect', { ...inner, class: 'nbflow-paper', x: by + 0.5, y: by + 0.5 }))
       );
@@ -60,7 +61,7 @@ export class NodeView {
     const ring = svg('rect', { class: 'nbflow-ring', x: -3, y: -3, width: width + 6, height: height + 6, rx: 6 });
     this.element.append(this.#box, this.#bars, this.#glyph, name, this.#meta, this.#far(), ring);
     this.#copies.setAttribute('x', String(width - NAME_RIGHT));
-    if (task?.counts) {
+    if (mapped) {
       this.element.append(this.#copies);
     }
     const mark = place.members.length ? '' : (KINDS[task?.kind ?? ''] ?? '');
@@ -87,8 +88,8 @@ export class NodeView {
 
   #task(task: ITask): void {
     this.#show(lookOf(task), nodeLine(task, this.model), spoken(task, this.model));
-    if (task.counts) {
-      this.#mapped(task.counts, task.id);
+    if (task.copies) {
+      this.#mapped(task.copies, task.id);
     } else {
       const known = task.state === 'running' && typeof task.progress === 'number';
       this.#progress(known ? Math.min(1, Math.max(0, task.progress ?? 0)) : null);
@@ -103,8 +104,8 @@ export class NodeView {
     this.#split(looks, members.length);
   }
 
-  #mapped(counts: Readonly<Partial<Record<TaskState, number>>>, id: string): void {
-    const looks = new Map(Object.entries(counts) as [LookName, number][]);
+  #mapped(copies: Readonly<Partial<Record<TaskState, number>>>, id: string): void {
+    const looks = new Map(Object.entries(copies) as [LookName, number][]);
     const total = [...looks.values()].reduce((sum, many) => sum + many, 0);
     const failed = looks.get('failed') ?? 0;
     const line = `${finished(looks)} of ${total}${failed ? `, ${failed} failed` : ''}`;

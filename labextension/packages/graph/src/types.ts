@@ -32,7 +32,7 @@ export interface ITaskStatus {
   /** What the task last said of its progress. */
   readonly note?: string;
   /** Of a mapped task: how many of its copies stand in which state. */
-  readonly counts?: Readonly<Partial<Record<TaskState, number>>>;
+  readonly copies?: Readonly<Partial<Record<TaskState, number>>> | null;
 }
 
 export interface ITask extends ITaskStatus {
@@ -44,6 +44,8 @@ export interface ITask extends ITaskStatus {
   readonly attempts?: number;
   readonly reads?: readonly string[];
   readonly writes?: readonly string[];
+  /** Of a mapped task: each element's name and the list it is taken from. */
+  readonly map?: Readonly<Record<string, string>>;
 }
 
 /** `names` are the variables that travel; an edge without any only orders. */

@@ -125,7 +125,7 @@ describe('the graph', () => {
   });
 
   it('draws copies of a mapped task as one node with counts', () => {
-    model.update(payload([task('score', { state: 'running', counts: { success: 121, running: 5, failed: 2 } })], []));
+    model.update(payload([task('score', { state: 'running', copies: { success: 121, running: 5, failed: 2 } })], []));
     expect(node('score').textContent).toContain('x 128');
     expect(node('score').textContent).toContain('123 of 128, 2 failed');
     expect(node('score').querySelectorAll('.nbflow-bar1')).toHaveLength(3);
