@@ -229,6 +229,8 @@ class RunMachine:
             return
         ledger.counting.discard(id)
         pending = [record for key in ledger.copies[id] if (record := self.records[key]).state is S.PENDING]
+        if not pending:
+            return  # it was skipped, or ended, between the question and the answer
         if event.problem:
             for record in pending:
                 if record.state is self.records[record.key].state:  # fail_fast may have ended it meanwhile

@@ -129,6 +129,14 @@ def test_a_plain_cells_list_is_counted_once_the_cells_above_have_run():
     assert run.states() == {"score[0]": "scheduled", "score[1]": "scheduled"}
 
 
+def test_a_task_that_is_skipped_while_it_is_counted_stays_skipped():
+    run = World(flow_of("first>second", mapped={"first": "", "second": ""}), started=False)
+    run.sizes["first"] = 0  # both are asked for at once, and the first answer skips the second task
+    run.tell(RunStarted())
+    assert run.states() == {"first": "skipped", "second": "skipped"}
+    assert run.run.state is RunState.SUCCESS
+
+
 def test_elements_that_cannot_be_counted_fail_the_task():
     run = World(flow_of("listed>score", mapped={"score": "listed"}))
     run.begin("listed")
