@@ -12,12 +12,12 @@ from nbflow.core.calls import result_name
 from nbflow.core.errors import RunFailed, UserError, nearest
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.job import ValueRef
-from nbflow.core.records import TaskRecord
-from nbflow.core.snapshot import RunSnapshot
 from nbflow.core.states import TaskState
 
 if TYPE_CHECKING:
     from nbflow.app import RunHandle, Workspace
+    from nbflow.core.records import TaskRecord
+    from nbflow.core.snapshot import RunSnapshot
 
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -483,3 +483,18 @@ def test_dates_are_recorded_as_text_and_passed_on_as_they_are(nbflow_workspace) 
     run = f.run(day="2026-02-03")
     assert run.task("kind").result() == "date"
     assert nbflow_workspace.run(run.run_id).params == {"day": "2026-02-03"}
+
+
+# --- the README --------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_readme_runs_and_so_does_its_test(tmp_path, nbflow_workspace) -> None:  # noqa: F811
+    readme = (Path(nbflow.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## In Python")[2].partition("\n## ")[0]
+    example, example_test = (part.partition("```")[0] for part in section.split("```python\n")[1:])
+    path = tmp_path / "readme_flows.py"
+    path.write_text(example.partition("run = energy.run")[0])
+    energy = nbflow.load(path)
+    namespace: dict[str, Any] = {"energy": energy}
+    exec(example_test, namespace)
+    namespace["test_energy"](nbflow_workspace)
