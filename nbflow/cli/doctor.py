@@ -18,7 +18,7 @@ from nbflow.cli.render import console
 from nbflow.core.errors import NbflowError
 from nbflow.settings import Settings, load_settings
 
-_PACKAGES = ("dask", "distributed", "ipykernel", "papermill", "nbclient", "jupyter_client", "sqlalchemy", "alembic", "ipywidgets")
+_PACKAGES = ("dask", "distributed", "cloudpickle", "ipykernel", "papermill", "nbclient", "jupyter_client", "sqlalchemy", "alembic", "ipywidgets")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ def examine() -> list[Finding]:
         settings = load_settings()
     except NbflowError as error:
         return [*findings, Finding(name="settings", state="bad", text=str(error))]
-    findings.append(Finding(name="settings", state="ok", text=f"home {settings.home}, dask {settings.dask}"))
+    findings.append(Finding(name="settings", state="ok", text=f"home {settings.home}, dask {_where(settings)}"))
     findings += _packages()
     findings += [_attempt("home", lambda: _home(settings)), *_rooms(settings), _attempt("kernels", _kernels)]
     findings += list(_extras())
@@ -89,8 +89,22 @@ def _rooms(settings: Settings) -> Iterator[Finding]:
     workspace = Workspace(settings)
     yield _attempt("database", lambda: _database(workspace))
     yield _attempt("artifacts", lambda: _artifacts(workspace))
-    yield _attempt("cluster", lambda: f"{settings.dask}: {workspace.executor.slots() or 'an unknown number of'} attempts at once")
+    yield _attempt("cluster", lambda: _cluster(workspace))
     workspace.close()
+
+
+def _where(settings: Settings) -> str:
+    """The cluster, without the arguments of its class: they may hold a token."""
+    return settings.dask.partition("?")[0]
+
+
+def _cluster(workspace: Workspace) -> str:
+    slots, where = workspace.executor.slots(), _where(workspace.settings)
+    if where in {"local", "inline"}:
+        return f"{where}: {slots or 1} attempts at once"
+    if not slots:
+        return f"{where}: no worker yet; each is asked for its versions and the artifacts when it comes"
+    return f"{where}: {slots} attempts at once; its workers have these versions and reach the artifacts"
 
 
 def _database(workspace: Workspace) -> str:

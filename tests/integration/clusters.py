@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -27,8 +27,8 @@ class ForeignCluster:
         self._until(self.file.exists)
         self.address = str(json.loads(self.file.read_text(encoding="utf-8"))["address"])
 
-    def add_worker(self, *options: str, environment: Mapping[str, str] | None = None) -> str:
-        """Start a worker; returns its address when the scheduler knows it."""
+    def add_worker(self, *options: str, environment: Mapping[str, str] | None = None, below: Sequence[str] = ()) -> str:
+        """Start a worker, by the command `below` if one is given; returns its address when the scheduler knows it."""
         known = set(self.workers())
         self._start(
             "dask_worker",
@@ -38,6 +38,7 @@ class ForeignCluster:
             "--nthreads=2",
             *options,
             environment=environment,
+            below=below,
         )
         self._until(lambda: set(self.workers()) - known)
         return next(iter(set(self.workers()) - known))
@@ -56,11 +57,11 @@ class ForeignCluster:
         while self._processes:
             self._end(self._processes.pop())
 
-    def _start(self, command: str, *options: str, environment: Mapping[str, str] | None = None) -> None:
+    def _start(self, command: str, *options: str, environment: Mapping[str, str] | None = None, below: Sequence[str] = ()) -> None:
         with (self.folder / f"{command}.log").open("ab") as log:
             self._processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", f"distributed.cli.{command}", "--host=127.0.0.1", *options],
+                    [*below, sys.executable, "-m", f"distributed.cli.{command}", "--host=127.0.0.1", *options],
                     stdout=log,
                     stderr=log,
                     cwd=self.folder,

@@ -144,6 +144,20 @@ def test_artifacts_that_a_worker_does_not_see_are_named_on_connecting(foreign: F
     assert said.endswith(" cannot see memory://only-here: set artifacts_url to a folder or URL every worker reaches.")
 
 
+def test_a_folder_that_is_another_one_on_the_workers_machine_is_named(foreign: ForeignCluster, tmp_path: Path) -> None:
+    artifacts = tmp_path / "artifacts"
+    artifacts.mkdir()
+    hide = ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none '{artifacts}' && exec \"$@\"", "sh"]
+    if subprocess.run([*hide, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this process may not mount, so every worker here sees the same folders")
+    worker = foreign.add_worker(below=hide)
+    try:
+        said = sentence(foreign.address, tmp_path)
+    finally:
+        foreign.end_worker()
+    assert said == f"The Dask worker {worker} cannot see {artifacts}: set artifacts_url to a folder or URL every worker reaches."
+
+
 @pytest.mark.parametrize("lie", ["version", "package"])
 def test_a_worker_with_another_nbflow_is_named_on_connecting(foreign: ForeignCluster, tmp_path: Path, lie: str) -> None:
     other = tmp_path / "other"
