@@ -17,7 +17,7 @@ import nbformat
 from nbclient.exceptions import CellExecutionError
 
 from nbflow import __version__
-from nbflow.core.errors import NbflowError, SetupError, UserError
+from nbflow.core.errors import NbflowError, SetupError, Superseded, UserError
 from nbflow.core.hosting import Advance, Advanced
 from nbflow.core.ids import slug
 from nbflow.core.job import NBFLOW_ERROR, ErrorInfo
@@ -258,10 +258,18 @@ class Execution:
 
     async def _end_run(self, ending: Ending) -> RunInfo | None:
         """Also when this task is being cancelled: the host must be told in any case."""
-        run: RunInfo | None = await _in_spite_of_cancel(asyncio.to_thread(self._run.finish, ending))
+        try:
+            run: RunInfo | None = await _in_spite_of_cancel(asyncio.to_thread(self._run.finish, ending))
+        except Superseded:
+            self._let_go()
+            raise
         self._nb_man.before_save = None
         self._write_metadata(run)
         return run
+
+    def _let_go(self) -> None:
+        """Somebody else drives the run now, and writes the executed notebook."""
+        self._nb_man.output_path = None
 
     # --- advancing --------------------------------------------------------------------------------------------------
 
@@ -273,6 +281,9 @@ class Execution:
             advanced = self._run.advance(request, self._show_soon)
             # The cell that asked fails with failures: it must not hear of those the flow has handled.
             advanced = replace(advanced, failures=unhandled(advanced.failures, request.flow, self._run.info(), request.tasks))
+        except Superseded:
+            self._let_go()
+            raise
         finally:
             asyncio.run_coroutine_threadsafe(self._end_advance(advanced), self._loop).result()
         return advanced

@@ -136,7 +136,7 @@ def test_a_run_that_is_being_driven_is_refused(workspace: Workspace, tmp_path: P
     with pytest.raises(UserError, match=r"is being driven by .* wait for its end"):
         workspace.resume_run(handle.run_id)
     handle.cancel()
-    handle.wait(30)
+    assert handle.wait(120)
 
 
 DRIVER = """
@@ -167,6 +167,6 @@ def test_a_live_run_whose_kernel_was_killed_is_ended_with_the_way_on_and_goes_on
     handle = workspace.resume_run(run_id)
     handle.wait_for([TaskId("b")], 0.5)
     handle.cancel()
-    handle.wait(30)
+    assert handle.wait(120)
     again = {str(key): record.attempt for key, record in workspace.snapshot(run_id).tasks.items()}
     assert again == {"a": 1, "b": 2}
