@@ -365,13 +365,18 @@ class DaskExecutor:
                 del self._live[event.token]
         self._tell(event)
 
+    def _unheard(self, tokens: Sequence[Token]) -> list[tuple[Token, _Sent]]:
+        with self._lock:
+            return [(token, self._live[token]) for token in tokens if token in self._live]
+
     def _ended(self, tokens: Sequence[Token], future: Any) -> None:
         """Dask says that the task is over, on a thread of its own; nearly always the reports are there already."""
-        heard = threading.Event()
-        self._heard.put(heard.set)  # what came before this is heard first
-        heard.wait(CONNECT_LIMIT)
-        with self._lock:
-            waiting = [(token, self._live[token]) for token in tokens if token in self._live]
+        waiting = self._unheard(tokens)
+        if waiting:
+            heard = threading.Event()
+            self._heard.put(heard.set)  # what came before this is heard first
+            heard.wait(CONNECT_LIMIT)
+            waiting = self._unheard(tokens)
         for token, sent in waiting:
             with contextlib.suppress(Exception):  # whatever Dask raises here, the report below says that it is lost
                 report = self._fetch(token, sent, future)

@@ -37,7 +37,7 @@ BATCH_LIMIT: Final = 2_000_000
 #: Seconds between two looks for attempts nobody waits for.
 WATCH: Final = 0.5
 #: Seconds between two batches of reports while a bundle is run.
-PACE: Final = 0.01
+PACE: Final = TICK
 _NEVER: Final = float("inf")
 
 
@@ -94,12 +94,12 @@ class Mailbox:
         if is_first and not isinstance(event, Report):
             self._flush_later()
 
-    def deliver(self, report: Report) -> None:
-        """A report of several that come one after the other: the first goes at once, others wait a moment for company."""
+    def deliver(self, report: Report, *, at_once: bool) -> None:
+        """A report of several that come one after the other: unless it is wanted at once, it waits a moment for company."""
         self.put(report)
         with self._lock:
             is_late = time.monotonic() - self._flushed_at >= PACE
-        if is_late:
+        if at_once or is_late:
             self.flush()
         else:
             self._flush_later(PACE)
@@ -159,7 +159,7 @@ class Host:
                 reports[job.token] = report
                 self._running.pop(job.token, None)
             if report is not None and len(reports) < len(jobs):
-                mailbox.deliver(report)
+                mailbox.deliver(report, at_once=self._lanes.is_dry)  # then a child has nothing to do until the client sends more
             elif report is not None:
                 mailbox.put(report)  # the last one: the task flushes
 

@@ -43,6 +43,11 @@ class Lanes:
         for _ in pieces:
             left.acquire()
 
+    @property
+    def is_dry(self) -> bool:
+        """Nothing waits for a thread."""
+        return not self._queue
+
     def close(self) -> None:
         """The threads end when there is nothing left to do."""
         with self._changed:
