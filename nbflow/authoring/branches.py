@@ -38,6 +38,23 @@ def read_choices(source: str) -> Choices:
     return Choices(tuple(dict.fromkeys(texts)), tuple(dict.fromkeys(certain)))
 
 
+def read_returned(source: str) -> tuple[str, ...]:
+    """The choices of a branch that is a function: texts it returns, and names of what it returns. Raises SyntaxError."""
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    returned = [node.value for node in _own_nodes(functions[0]) if isinstance(node, ast.Return) and node.value] if functions else []
+    inner = [node for value in returned for node in ast.walk(value)]
+    names = [node.id for node in inner if isinstance(node, ast.Name)]
+    return tuple(dict.fromkeys([*(text for node in inner for text, _ in _text(node)), *names]))
+
+
+def _own_nodes(function: ast.AST) -> Iterator[ast.AST]:
+    """What stands in the function itself, not in functions inside it."""
+    for node in ast.iter_child_nodes(function):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            yield node
+            yield from _own_nodes(node)
+
+
 def _assigned(body: list[ast.stmt], name: str) -> list[ast.expr]:
     found = []
     for statement in body:

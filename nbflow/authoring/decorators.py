@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -158,7 +159,7 @@ class FlowFunction(Generic[P, R]):
     """A function that writes a graph of tasks when it runs."""
 
     def __init__(self, function: Callable[P, R], keywords: Mapping[str, Any]) -> None:
-        if not callable(function):
+        if not inspect.isfunction(function):
             raise UserError(f"@flow stands above a function, and {function!r:.60} is none: write @flow(option=value) with names.")
         functools.update_wrapper(cast("Callable[..., Any]", self), function)
         self.function = function

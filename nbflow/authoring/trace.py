@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from nbflow.authoring.arguments import check_call, elements_of, filled, references_in, written
+from nbflow.authoring.branches import read_returned
 from nbflow.authoring.header import Header
 from nbflow.authoring.references import Group, Reference
 from nbflow.core.calls import CALL, Call, Placeholder, element_name, item_name, result_name
@@ -20,7 +21,7 @@ from nbflow.core.errors import UserError, nearest
 from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskId, task_id
 from nbflow.core.model import Edge, Flow, Read, Task
-from nbflow.core.options import TaskOptions
+from nbflow.core.options import TaskKind, TaskOptions
 
 _ACTIVE: Final[ContextVar[Trace | None]] = ContextVar("nbflow_trace", default=None)
 
@@ -233,7 +234,7 @@ class Trace:
         if node.function not in self._sources:
             self._sources[node.function] = _source(node.function)
         shown = {**node.kwargs, **node.mapped}
-        call = written(node.function.__name__, node.args, shown, self._parameters)
+        call = written(getattr(node.function, "__name__", node.id), node.args, shown, self._parameters)
         return Task(
             id=node.id,
             operator="python",
@@ -271,9 +272,30 @@ class Trace:
             for word in task.options.after:
                 for upstream in self._after(word, task):
                     names.setdefault((upstream, task.id), {})
+        self._follow_branches(tasks, names)
         place = {id: number for number, id in enumerate(self._nodes)}
         ordered = sorted(names, key=lambda pair: (place[pair[0]], place[pair[1]]))
         return tuple(Edge(upstream=up, downstream=down, names=tuple(names[up, down])) for up, down in ordered)
+
+    def _follow_branches(self, tasks: Sequence[Task], names: dict[tuple[TaskId, TaskId], dict[str, None]]) -> None:
+        """An edge from a branch to each task written after it that its function names and nothing connects to it yet, as in cells."""
+        ids = list(self._nodes)
+        for task in tasks:
+            if task.options.as_ is not TaskKind.BRANCH:
+                continue
+            graph = Graph(ids, names)
+            below = set(ids[ids.index(task.id) + 1 :])
+            for word in self._choices(task):
+                chosen = (TaskId(word),) if word in graph else graph.group_roots(word)
+                for id in chosen:
+                    if id in below and id not in graph.descendants(task.id):
+                        names.setdefault((task.id, id), {})
+
+    def _choices(self, task: Task) -> tuple[str, ...]:
+        try:
+            return read_returned(self._sources[self._nodes[task.id].function])
+        except SyntaxError:  # a lambda in the middle of a line, say
+            return ()
 
     def _ends(self, thing: Reference | Group, data: Graph, *, first: bool) -> list[TaskId]:
         """The task; of a group, those that wait for nothing in it (`first`), or those that nothing in it waits for."""

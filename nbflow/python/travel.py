@@ -50,7 +50,7 @@ def placed(flow: Flow, traced: Traced) -> Flow:
     for body in traced.bodies.values():
         function: Any = body.call.function
         if function not in cells:
-            name = kernel.definition_of(function) if function.__module__ == "__main__" else ""
+            name = kernel.definition_of(function) if getattr(function, "__module__", "") == "__main__" else ""
             cells[function] = kernel.cell_of(name) if name else CellRef()
     return replace(flow, tasks=tuple(replace(task, cell=cells[traced.bodies[task.id].call.function]) for task in flow.tasks))
 
@@ -109,7 +109,7 @@ class _Encoder:
 
 def _route(function: Callable[..., Any], kernel: Kernel | None) -> Imported | Defined | Callable[..., Any]:
     """By import where the function stands in a file, as a definition of the notebook, else by value."""
-    module, qualname = function.__module__, function.__qualname__
+    module, qualname = getattr(function, "__module__", "") or "", getattr(function, "__qualname__", "<object>")
     if "<" in qualname:
         return function
     if module == "__main__":

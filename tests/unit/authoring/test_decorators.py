@@ -127,7 +127,7 @@ def test_the_source_of_a_task_is_its_function_and_its_call() -> None:
 
 
 def test_the_docstring_is_the_doc() -> None:
-    assert written(extract).task("extract").doc == "Rows of a day."
+    assert written(lambda: extract()).task("extract").doc == "Rows of a day."  # noqa: PLW0108 - a flow is a function
 
 
 # --- order ----------------------------------------------------------------------------------------------------------------
@@ -203,6 +203,24 @@ def test_a_cycle_is_a_sentence() -> None:
         written(f)
 
 
+def test_a_branch_is_connected_to_the_tasks_its_function_names() -> None:
+    @task(as_="branch")
+    def choose(n):
+        assert [letter.upper() for letter in "xy"]
+        return ["high", "g"] if n > 3 else low
+
+    @task
+    def low(): ...
+
+    def f():
+        choose(extract())
+        notify.override(task_id="high")() >> low()
+        with group("g"):
+            notify() >> notify()
+
+    assert {pair for pair in edges(f) if pair[0] == "choose"} == {("choose", "high"), ("choose", "low"), ("choose", "g.notify")}
+
+
 # --- options ----------------------------------------------------------------------------------------------------------------
 
 
@@ -223,7 +241,7 @@ def test_values_of_options_are_python_s() -> None:
     )
     def f(): ...
 
-    options = written(f).task("f").options
+    options = written(lambda: f()).task("f").options  # noqa: PLW0108 - a flow is a function
     assert options.retries == 2
     assert options.retry_delay == timedelta(seconds=10)
     assert options.timeout == timedelta(minutes=5)
@@ -322,7 +340,7 @@ def test_partial_may_follow_expand() -> None:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (load.expand, "nothing to map over"),
+        (lambda: load.expand(), "nothing to map over"),  # noqa: PLW0108 - a flow is a function
         (lambda: load.expand(rows=3), "has no elements"),
         (lambda: load.expand(nope=[1]), "nope"),
         (lambda: load.partial(rows=1).expand(rows=[1]), "rows is given twice"),
@@ -368,6 +386,11 @@ def test_a_reference_of_another_flow_is_refused() -> None:
     written(lambda: kept.append(extract()))
     with pytest.raises(UserError, match="belongs to another flow"):
         written(lambda: load(kept[0]))
+
+
+def test_a_task_is_no_flow() -> None:
+    with pytest.raises(UserError, match="@flow stands above a function"):
+        flow(extract)
 
 
 def test_a_flow_without_tasks_is_refused() -> None:
