@@ -164,8 +164,10 @@ def test_a_live_run_whose_kernel_was_killed_is_ended_with_the_way_on_and_goes_on
     assert run.state is RunState.FAILED
     assert run.reason == f"The kernel that drove this run ended. Go on with nbflow run --resume {run_id}."
     assert [attempt.outcome for attempt in workspace.attempts(run_id, "b")] == ["lost"]
+    (tmp_path / "ready").unlink()
     handle = workspace.resume_run(run_id)
-    handle.wait_for([TaskId("b")], 0.5)
+    while not (tmp_path / "ready").exists():
+        assert not handle.wait(0.05)
     handle.cancel()
     assert handle.wait(120)
     again = {str(key): record.attempt for key, record in workspace.snapshot(run_id).tasks.items()}
