@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nbflow.core.calls import result_name
 from nbflow.core.errors import RunFailed, UserError, nearest
-from nbflow.core.ids import TaskId, TaskKey
+from nbflow.core.ids import TaskId, TaskKey, task_key
 from nbflow.core.job import ValueRef
 from nbflow.core.states import TaskState
 
@@ -54,13 +54,13 @@ class TaskRun:
 
     def logs(self, attempt: int | None = None) -> str:
         """What it printed, in its newest attempt or in the one of that number."""
-        return self.run.logs(self.task_id, attempt)
+        return self.run.logs(str(TaskKey(TaskId(self.task_id), self.map_index)), attempt)
 
     def _record(self) -> TaskRecord:
         return self.run._record(self.task_id, self.map_index)  # noqa: SLF001 - as above
 
     def __repr__(self) -> str:
-        return f"<task {self.task_id} of {self.run.run_id}: {self.state}>"
+        return f"<task {TaskKey(TaskId(self.task_id), self.map_index)} of {self.run.run_id}: {self.state}>"
 
 
 class Run:
@@ -115,14 +115,15 @@ class Run:
         return tuple(TaskRun(self, key.task_id, key.map_index) for key in self.snapshot().tasks)
 
     def task(self, task_id: str, map_index: int = -1) -> TaskRun:
-        """One of its tasks. Raises UserError for a name it does not have."""
+        """One of its tasks, or one copy of a mapped one: `task("score", 3)`. Raises UserError for a name it does not have."""
         self._record(task_id, map_index)
         return TaskRun(self, task_id, map_index)
 
     def logs(self, task_id: str, attempt: int | None = None) -> str:
-        """What a task printed, in its newest attempt or in the one of that number. Raises UserError."""
-        self._record(task_id)
-        self._wait_for(task_id)
+        """What a task printed, or one copy of a mapped one (`score[3]`), in its newest attempt or in the one of that number. Raises UserError."""
+        key = task_key(task_id)
+        self._record(key.task_id, key.map_index)
+        self._wait_for(key.task_id)
         return "".join(_text_of(output) for output in self._workspace.logs(self.run_id, task_id, attempt))
 
     def _record(self, task_id: str, map_index: int = -1) -> TaskRecord:

@@ -35,6 +35,7 @@ def extract(day: str, n: int = 3) -> list[int]:
 
 @task
 def total(rows: list[int], offset: int = 0) -> int:
+    print("adding", offset)  # noqa: T201 - what a log is made of
     return sum(rows) + offset
 
 
@@ -256,6 +257,8 @@ def test_mapped_tasks_give_lists_in_map_order() -> None:
     run = mapped.run(n=4)
     assert run.task("total").result() == [0, 1, 2, 3]
     assert run.task("total", 2).result() == 2
+    assert run.task("total", 2).logs() == run.logs("total[2]") == "adding 2\n"
+    assert run.logs("total").count("adding") == 4
     assert run.task("sum").result() == 6
     assert run.task("cross").result() == [11, 21, 12, 22]
 
