@@ -102,12 +102,21 @@ def sentence(spec: str, home: Path, artifacts_url: str = "") -> str:
 # --- how it is named ----------------------------------------------------------------------------------------------------
 
 
-def test_a_notebook_runs_on_a_cluster_by_its_address_without_a_changed_cell(foreign: ForeignCluster, tmp_path: Path) -> None:
-    path = notebook(tmp_path / "in.ipynb")
-    done = shell(tmp_path / "home", "run", str(path), "--json", NBFLOW_DASK=foreign.address)
+def test_a_notebook_runs_on_a_cluster_over_postgresql_without_a_changed_cell(
+    foreign: ForeignCluster, postgresql_url: str, tmp_path: Path
+) -> None:
+    path, home, artifacts_url = notebook(tmp_path / "in.ipynb"), tmp_path / "home", (tmp_path / "shared").as_uri()
+    where = {"NBFLOW_DASK": foreign.address, "NBFLOW_DATABASE_URL": postgresql_url, "NBFLOW_ARTIFACTS_URL": artifacts_url}
+    done = shell(home, "run", str(path), "--json", **where)
     assert done.returncode == 0, done.stderr
-    assert [task["state"] for task in json.loads(done.stdout)["tasks"]] == ["success", "success"]
-    assert not list((tmp_path / "home").glob("cluster-*.json"))
+    said = json.loads(done.stdout)
+    assert [task["state"] for task in said["tasks"]] == ["success", "success"]
+    assert not list(home.glob("cluster-*.json"))
+    assert not (home / "nbflow.db").exists()
+    elsewhere = Workspace.open(Settings(home=tmp_path / "other", database_url=postgresql_url, artifacts_url=artifacts_url, dask="inline"))
+    assert elsewhere.run("latest").run_id == said["run_id"]
+    assert elsewhere.logs(said["run_id"], "two")[0]["text"] == "y is 42\n"
+    elsewhere.close()
 
 
 def test_a_scheduler_file_names_the_cluster(foreign: ForeignCluster, tmp_path: Path) -> None:

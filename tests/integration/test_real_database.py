@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs over a real PostgreSQL: driven, read by others, driven side by side, and through connections that break."""
+"""Runs over a real PostgreSQL: driven side by side, and through connections that break."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -14,7 +11,6 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-import nbformat
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -30,7 +26,6 @@ from nbflow.executors.local import LocalExecutor
 from nbflow.settings import Settings
 
 pytest_plugins = ["tests.unit.store.databases"]
-KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
 @pytest.fixture
@@ -50,18 +45,6 @@ def chain(*sources: str, name: str = "chain") -> Flow:
     ids = [TaskId(f"t{number}") for number in range(len(sources))]
     tasks = tuple(Task(id=id, operator="cell", source=source) for id, source in zip(ids, sources, strict=True))
     return Flow(name=FlowName(name), tasks=tasks, edges=tuple(Edge(upstream=one, downstream=other) for one, other in pairwise(ids)))
-
-
-def shell(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "JUPYTER_PLATFORM_DIRS": "1",
-        "NBFLOW_HOME": str(settings.home),
-        "NBFLOW_DATABASE_URL": settings.database_url,
-        "NBFLOW_DASK": "inline",
-    }
-    command = [sys.executable, "-m", "nbflow.cli.main", *arguments]
-    return subprocess.run(command, env=environment, cwd=settings.home.parent, capture_output=True, text=True, timeout=120, check=False)
 
 
 def break_connections(url: str) -> int:
@@ -104,21 +87,6 @@ def folded(workspace: Workspace, run_id: str) -> Mapping[object, TaskState]:
     run = workspace.store.run(run_id)
     empty = RunSnapshot.of(run, ())
     return {key: record.state for key, record in fold(empty, workspace.store.changes(run_id)).tasks.items()}
-
-
-def test_a_notebook_is_run_over_postgresql_and_another_process_reads_its_history(settings: Settings, tmp_path: Path) -> None:
-    path = tmp_path / "in.ipynb"
-    cells = ["%load_ext nbflow", "%%task one\nx = 20 + 1\nprint('x is', x)", "%nbflow run"]
-    made = [nbformat.v4.new_code_cell(cell) for cell in cells]
-    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": KERNEL}), path)
-    done = shell(settings, "run", str(path), "--json")
-    assert done.returncode == 0, done.stderr
-    run_id = json.loads(done.stdout)["run_id"]
-    assert not (settings.home / "nbflow.db").exists()
-    with_history = Workspace.open(settings)
-    assert with_history.run("latest").run_id == run_id
-    assert with_history.logs(run_id, "one")[0]["text"] == "x is 21\n"
-    with_history.close()
 
 
 def test_two_drivers_drive_different_runs_of_one_database_at_once(settings: Settings, tmp_path: Path) -> None:
