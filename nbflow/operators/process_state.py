@@ -141,7 +141,7 @@ def _nothing() -> TextIO:
 @contextlib.contextmanager
 def _interpreter() -> Iterator[None]:
     """sys.path, environment, arguments, hooks, and what programs replace in builtins."""
-    path, argv, environment = list(sys.path), list(sys.argv), os.environ.copy()
+    path, argv, environment = list(sys.path), list(sys.argv), _raw_environment()
     meta_path, path_hooks = list(sys.meta_path), list(sys.path_hooks)
     hooks = {name: getattr(sys, name) for name in ("excepthook", "displayhook", "unraisablehook", "stdin", "stdout", "stderr")}
     thread_hook, recursion = threading.excepthook, sys.getrecursionlimit()
@@ -165,15 +165,20 @@ def _interpreter() -> Iterator[None]:
         getpass.getpass = ask
 
 
-def _put_back(environment: dict[str, str]) -> None:
-    now = os.environ.copy()
+def _raw_environment() -> dict[Any, Any]:
+    """Names and values as the system has them: decoding a hundred variables twice for each attempt takes longer than most of the rest."""
+    return dict(os.environ._data)  # type: ignore[attr-defined]  # noqa: SLF001  there is no public way that does not decode
+
+
+def _put_back(environment: dict[Any, Any]) -> None:
+    now = _raw_environment()
     if now == environment:
         return
-    for name in set(now) - set(environment):
-        del os.environ[name]
+    for name in now.keys() - environment.keys():
+        del os.environ[os.fsdecode(name)]
     for name, value in environment.items():
         if now.get(name) != value:
-            os.environ[name] = value
+            os.environ[os.fsdecode(name)] = os.fsdecode(value)
 
 
 @contextlib.contextmanager
