@@ -13,7 +13,6 @@ Every error a person may see is an `NbflowError`: one clear sentence saying what
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -82,5 +81,7 @@ class FlowError(UserError):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint such as ` Did you mean "retries"?`, or an empty string when nothing is near."""
+    import difflib  # noqa: PLC0415 - only mistakes need it, and every start of nbflow would wait for it
+
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f' Did you mean "{found[0]}"?' if found else ""
