@@ -24,7 +24,7 @@ class ForeignCluster:
         self.file = folder / "scheduler.json"
         self._processes: list[subprocess.Popen[bytes]] = []
         self._start("dask_scheduler", "--port=0", "--no-dashboard", f"--scheduler-file={self.file}", "--no-show")
-        self._until(self.file.exists)
+        self._until(lambda: self.file.exists() and self.file.stat().st_size)
         self.address = str(json.loads(self.file.read_text(encoding="utf-8"))["address"])
 
     def add_worker(self, *options: str, environment: Mapping[str, str] | None = None, below: Sequence[str] = ()) -> str:
