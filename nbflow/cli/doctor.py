@@ -18,7 +18,18 @@ from nbflow.cli.render import console
 from nbflow.core.errors import NbflowError
 from nbflow.settings import Settings, load_settings
 
-_PACKAGES = ("dask", "distributed", "cloudpickle", "ipykernel", "papermill", "nbclient", "jupyter_client", "sqlalchemy", "alembic", "ipywidgets")
+_PACKAGES = (
+    "dask",
+    "distributed",
+    "cloudpickle",
+    "ipykernel",
+    "papermill",
+    "nbclient",
+    "jupyter_client",
+    "sqlalchemy",
+    "alembic",
+    "ipywidgets",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
