@@ -48,11 +48,13 @@ def chain(*sources: str, name: str = "chain") -> Flow:
 
 
 def break_connections(url: str) -> int:
-    """End every other session of the server, as a restart or an impatient administrator does."""
+    """End every other session of the server, as a restart or an impatient administrator does. Returns when they have ended."""
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.connect() as connection:
         found = connection.execute(
-            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'")
+            text(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
         ).all()
     engine.dispose()
     return len(found)
