@@ -467,7 +467,9 @@ class Driver:
                 self._at.store.release(self._lease)
             else:  # from what was recorded: the machine may be ahead of that
                 abandon(self._at.store, self._at.artifacts, self._lease, self._at.clock.now(), self._why_it_stopped())
-        except Exception:  # noqa: BLE001 - the lease lapses by itself; the run's own outcome is what must be told
+        except NbflowError as error:  # the lease lapses by itself; the run's own outcome is what must be told
+            _log.warning("The lease of run %s could not be given back: %s", self.run_id, error)
+        except Exception:  # noqa: BLE001 - as above, with the traceback of what nobody foresaw
             _log.exception("the lease of run %s could not be given back", self.run_id)
         with self._news:
             self._over = True

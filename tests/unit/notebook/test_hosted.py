@@ -49,7 +49,12 @@ def kernel(shell, host, notebook, tmp_path):
     server = HostServer(host.handle, host.cancel)
     channel = RecordingChannel()
     extension.load(shell, channel)
-    config = {"address": server.address, "authkey": server.authkey_hex, "path": str(notebook.path), "artifacts_url": str(tmp_path / "artifacts")}
+    config = {
+        "address": server.address,
+        "authkey": server.authkey_hex,
+        "path": str(notebook.path),
+        "artifacts_url": str(tmp_path / "artifacts"),
+    }
     hosted.attach_to(shell, config)
     try:
         yield shell
