@@ -39,7 +39,7 @@ def test_before_a_run_no_task_has_a_state():
 def test_a_running_graph_says_how_far_it_is():
     run = a_run(FLOW, RunState.RUNNING)
     records = by_key(a_record("parse_log", "running", 0, attempt=1))
-    assert graph_bundle(FLOW, records, run, NOW)[GRAPH_MIME]["sentence"] == "monitor_errors has been running for 24 s: 1 running."
+    assert graph_bundle(FLOW, records, run, NOW)[GRAPH_MIME]["sentence"] == "monitor_errors has been running for 24.0 s: 1 running."
 
 
 def test_a_card_has_a_rich_form_html_and_text():
