@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The rooms of one home, built from its settings and opened when they are first needed."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from nbflow.core.errors import NbflowError, SetupError
+from nbflow.core.ids import RunId
+from nbflow.core.protocols import ArtifactStore, Clock, Executor, Store
+from nbflow.engine.driver import Driver
+from nbflow.engine.inbox import Switchboard
+from nbflow.engine.reaping import way_on
+from nbflow.settings import Settings
+
+#: What `Workspace.start_run` returns: the driver itself is the handle of a run in this process.
+RunHandle = Driver
+
+
+class SystemClock:
+    """The clock of real life."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rooms:
+    """The rooms a workspace is built from; tests bring their own."""
+
+    store: Store
+    artifacts: ArtifactStore
+    executor: Executor
+    clock: Clock
+
+
+class Opened:
+    """The rooms of one home, each opened when it is first needed."""
+
+    def __init__(self, settings: Settings, rooms: Rooms | None = None) -> None:
+        self.settings = settings
+        self._rooms = rooms
+        self._lock = threading.RLock()
+        self._switchboard = Switchboard()
+        self._store: Store | None = rooms.store if rooms else None
+        self._artifacts: ArtifactStore | None = rooms.artifacts if rooms else None
+        self._executor: Executor | None = None
+        self.clock: Clock = rooms.clock if rooms else SystemClock()
+        self._handles: dict[RunId, RunHandle] = {}
+
+    # --- rooms, opened when first needed ----------------------------------------------------------------------------
+
+    @property
+    def store(self) -> Store:
+        with self._lock:
+            if self._store is None:
+                from nbflow.store.opening import open_store  # noqa: PLC0415 - SQLAlchemy is loaded when history is needed
+
+                self._store = open_store(self.settings.database)
+            return self._store
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        with self._lock:
+            if self._artifacts is None:
+                from nbflow.store.artifacts import open_artifacts  # noqa: PLC0415 - fsspec likewise
+
+                self._artifacts = open_artifacts(self.settings.artifacts)
+            return self._artifacts
+
+    @property
+    def executor(self) -> Executor:
+        """Where attempts run, connected. Raises SetupError when the cluster is not there."""
+        with self._lock:
+            if self._executor is None:
+                executor = self._rooms.executor if self._rooms else self._make_executor()
+                executor.start(self._switchboard.tell)
+                self._executor = executor
+            return self._executor
+
+    def _make_executor(self) -> Executor:
+        if self.settings.dask == "inline":
+            from nbflow.executors.inline import InlineExecutor  # noqa: PLC0415 - only the chosen executor is loaded
+            from nbflow.operators.entry import run_job  # noqa: PLC0415
+
+            artifacts = self.artifacts
+            return InlineExecutor(lambda job, tell: run_job(job, artifacts, tell, worker="inline"))
+        if self.settings.artifacts.startswith("memory://"):
+            raise SetupError("artifacts_url memory:// is seen by this process only: set dask = inline, or artifacts_url to a folder.")
+        from nbflow.executors.dask_executor import DaskExecutor  # noqa: PLC0415
+        from nbflow.store.artifacts import open_artifacts  # noqa: PLC0415
+
+        return DaskExecutor(
+            self.settings.dask,
+            home=self.settings.home,
+            artifacts_url=self.settings.artifacts,
+            workers=self.settings.workers,
+            idle=self.settings.cluster_idle,
+            artifacts=self.artifacts,
+            opener=open_artifacts,
+        )
+
+    def warm(self) -> None:
+        """Connect to the cluster in the background: what takes long is then done when the first task needs it."""
+        threading.Thread(target=self._warm, name="nbflow-warm", daemon=True).start()
+
+    def _warm(self) -> None:
+        try:
+            _ = self.executor
+        except NbflowError:
+            return  # whoever really needs the cluster is told then, with the same sentence
+
+    def close(self) -> None:
+        """Let go of the cluster and the database; runs of this process are abandoned."""
+        for handle in self._handles.values():
+            if not handle.is_over:
+                handle.abandon(way_on("The process that drove this run ended.", handle.run_id))
+                with contextlib.suppress(NbflowError):
+                    handle.wait(10)
+        with self._lock:
+            if self._executor is not None:
+                self._executor.close()
+                self._executor = None
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+
+
+def person() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Starting runs and going on with them, in a thread of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from nbflow.app.history import History
+from nbflow.app.rooms import RunHandle, person
+from nbflow.core.errors import Superseded, UserError, nearest
+from nbflow.core.graph import Graph
+from nbflow.core.ids import RunId, TaskId, TaskKey, manual_run_id
+from nbflow.core.job import CaptureKind, CaptureSet
+from nbflow.core.model import Flow
+from nbflow.core.protocols import Executor, RunObserver
+from nbflow.core.records import RunRecord, TaskRecord
+from nbflow.core.states import RunState
+from nbflow.engine.attempts import values_of
+from nbflow.engine.captures import HandedOver
+from nbflow.engine.driver import Driver, Surroundings
+from nbflow.engine.inbox import Switchboard
+from nbflow.engine.jobs import parse_bytes
+from nbflow.engine.owner import is_dead, me, say_owner
+from nbflow.engine.resume import to_run_again
+from nbflow.engine.values import Values
+
+
+class Running(History):
+    """Driving runs in this process."""
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    def start_run(
+        self,
+        flow: Flow,
+        captures: CaptureSet,
+        *,
+        tasks: Sequence[TaskId] | None = None,
+        held: Collection[TaskId] = (),
+        params: Mapping[str, Any] | None = None,
+        trigger: str = "live",
+        output: str = "",
+        run_id: RunId | None = None,
+        executor: Executor | None = None,
+        observers: Sequence[RunObserver] = (),
+    ) -> RunHandle:
+        """Create a run and start driving it in a thread of this process.
+
+        `tasks` restricts the run to these; what they read of others comes from the last run of the flow. `held` tasks wait until they are
+        released. Raises UserError for a name that cannot travel, SetupError when the database or the cluster is in the way: then no run exists.
+        """
+        chosen = self._chosen(flow, tasks)
+        _refuse_unsendable(flow, captures, chosen)
+        _refuse_resources(flow)
+        surroundings = self._surroundings(executor)
+        values = self._values_from_last_run(flow, chosen)
+        now = self.clock.now()
+        run = RunRecord(
+            run_id=run_id or manual_run_id(now),
+            flow=flow.name,
+            version=self.store.save_flow(flow),
+            created_at=now,
+            logical_date=now,
+            params=dict(params or {}),
+            trigger=trigger,
+            path=flow.path,
+            output=output,
+            tasks=chosen if tasks is not None else (),
+        )
+        records = tuple(TaskRecord(key=TaskKey(task)) for task in chosen)
+        handed = HandedOver(captures, [task for task in chosen if task not in set(held)])
+        self.store.create_run(run, records, handed.encode(), handed.hashes())
+        lease = self.store.claim(run.run_id, me(), self.settings.lease)
+        if lease is None:
+            raise Superseded(f"Run {run.run_id} was taken by another process before it began.")
+        handle = Driver(
+            flow=flow,
+            run=run,
+            records=records,
+            lease=lease,
+            surroundings=surroundings,
+            captures=handed,
+            values=values,
+            held=held,
+            observers=observers,
+        )
+        return self._begin(handle)
+
+    def _begin(self, handle: RunHandle) -> RunHandle:
+        self._handles = {known: other for known, other in self._handles.items() if not other.is_over} | {handle.run_id: handle}
+        handle.start()
+        return handle
+
+    def resume_run(
+        self,
+        run_id: str,
+        captures: CaptureSet | None = None,
+        *,
+        held: Collection[TaskId] = (),
+        executor: Executor | None = None,
+        observers: Sequence[RunObserver] = (),
+    ) -> RunHandle:
+        """Go on with a run whose process died, or that ended failed or cancelled, in a thread of this process; `latest` is the newest run.
+
+        What succeeded is loaded; what failed, and what depends on it, runs again, with the flow, the parameters and the captures of the first time.
+        `captures` are for tasks that were never reached then; without any the run must not have such tasks.
+        Raises UserError when it succeeded or is driven by a living process, SetupError when the database or the cluster is in the way.
+        """
+        run = self.run(run_id)
+        self.refuse_to_resume(run)
+        flow = self.flow_of(run)
+        handed = HandedOver.decode(self.store.captures(run.run_id))
+        chosen = run.tasks or tuple(task.id for task in flow.tasks)
+        if captures is not None:
+            _refuse_unsendable(flow, captures, [task for task in chosen if task not in handed])
+            handed.add([task for task in chosen if task not in set(held)], captures)
+        missing = [task for task in chosen if task not in handed and task not in set(held)]
+        if missing:
+            raise UserError(
+                f"Run {run.run_id} ended before the cells above task {missing[0]} had run: go on with nbflow run --resume {run.run_id}."
+            )
+        surroundings = self._surroundings(executor)
+        lease = self.store.claim(run.run_id, me(), self.settings.lease, self._dead_holder(run.run_id))
+        if lease is None:
+            raise self._held_by(run.run_id)
+        values = self._values_from_last_run(flow, chosen, before=run)
+        own = values_of(self.store, run.run_id)
+        for task in own.tasks():
+            values.adopt(task, own)
+        if captures is not None:
+            self.store.save_captures(run.run_id, handed.encode(), handed.hashes())
+        handle = Driver(
+            flow=flow,
+            run=self.store.run(run.run_id),
+            records=self.store.task_records(run.run_id),
+            lease=lease,
+            surroundings=surroundings,
+            captures=handed,
+            values=values,
+            held=held,
+            observers=observers,
+            goes_on=person(),
+        )
+        return self._begin(handle)
+
+    def refuse_to_resume(self, run: RunRecord) -> None:
+        """Raises UserError, with the reason, when there is nothing to go on with, or a living process drives the run."""
+        holder = self.store.holder(run.run_id)
+        if holder and not is_dead(holder):
+            raise self._held_by(run.run_id)
+        if run.state is RunState.SUCCESS:
+            raise UserError(f"Run {run.run_id} succeeded: there is nothing to go on with.")
+        if not run.state.is_finished:
+            return
+        records = {record.key: record for record in self.store.task_records(run.run_id)}
+        if not to_run_again(Graph.of(self.flow_of(run), run.tasks), records):
+            raise UserError(f"Run {run.run_id} has no task left to run: there is nothing to go on with.")
+
+    def _dead_holder(self, run_id: RunId) -> str:
+        """The process that holds the run's lease, when it is known to have died."""
+        holder = self.store.holder(run_id)
+        return holder if holder and is_dead(holder) else ""
+
+    def _held_by(self, run_id: RunId) -> UserError:
+        holder = say_owner(self.store.holder(run_id)) or "another process"
+        return UserError(f"Run {run_id} is being driven by {holder}: wait for its end, or type nbflow runs cancel {run_id}.")
+
+    def _surroundings(self, executor: Executor | None) -> Surroundings:
+        switchboard = self._switchboard
+        if executor is None:
+            executor = self.executor
+        else:
+            switchboard = Switchboard()
+            executor.start(switchboard.tell)
+        return Surroundings(
+            store=self.store,
+            executor=executor,
+            switchboard=switchboard,
+            clock=self.clock,
+            artifacts=self.artifacts,
+            artifacts_url=self.settings.artifacts,
+            keep_limit=self.settings.keep_limit,
+            parallelism=self.settings.parallelism or 16 * (executor.slots() or 4),
+        )
+
+    @staticmethod
+    def _chosen(flow: Flow, tasks: Sequence[TaskId] | None) -> tuple[TaskId, ...]:
+        known = tuple(task.id for task in flow.tasks)
+        if tasks is None:
+            return known
+        for task in tasks:
+            if task not in known:
+                raise UserError(f'Flow {flow.name} has no task "{task}".{nearest(task, known)}')
+        return tuple(task for task in known if task in set(tasks))
+
+    def _values_from_last_run(self, flow: Flow, chosen: Collection[TaskId], *, before: RunRecord | None = None) -> Values:
+        needed = {writer for task in flow.tasks if task.id in chosen for read in task.reads for writer in read.writers} - set(chosen)
+        values = Values()
+        if not needed:
+            return values
+        for run in self.store.find_runs(flow=flow.name, path=flow.path, limit=20).runs:
+            if before is not None and (run.run_id == before.run_id or run.created_at > before.created_at):
+                continue
+            found = values_of(self.store, run.run_id)
+            for task in needed & found.tasks():
+                values.adopt(task, found)
+            needed -= found.tasks()
+            if not needed:
+                break
+        return values
+
+
+def _refuse_unsendable(flow: Flow, captures: CaptureSet, chosen: Collection[TaskId]) -> None:
+    for task in flow.tasks:
+        if task.id not in chosen:
+            continue
+        early = captures.early.get(task.id, {})
+        for read in task.reads:
+            capture = early.get(read.name) or captures.names.get(read.name)
+            if read.plain and not read.writers and capture is not None and capture.kind is CaptureKind.UNSENDABLE:
+                raise UserError(f"Task {task.id} uses `{read.name}`, which cannot be sent to a worker: {capture.reason}")
+
+
+def _refuse_resources(flow: Flow) -> None:
+    for task in flow.tasks:
+        for name, text in dict(task.options.resources).items():
+            if name.upper() in {"MEM", "MEMORY"}:
+                parse_bytes(text)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One home, with everything the doors may ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+from nbflow.app.rooms import person
+from nbflow.app.running import Running
+from nbflow.core.errors import UserError
+from nbflow.core.ids import RunId, task_key
+from nbflow.core.records import Request
+from nbflow.engine.owner import is_dead, me
+from nbflow.engine.reaping import abandon
+from nbflow.settings import Settings, load_settings
+
+
+class Workspace(Running):
+    """One home: its database, its artifacts and its cluster."""
+
+    @classmethod
+    def open(cls, settings: Settings | None = None, **overrides: Any) -> Self:
+        """The workspace of the settings in force. Runs whose process died are ended with a true reason. Raises SetupError."""
+        workspace = cls(settings or load_settings(overrides))
+        workspace.reap()
+        return workspace
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    def cancel(self, run_id: str, tasks: Sequence[str] = (), by: str = "") -> None:
+        """Cancel a run, or tasks of it, whoever drives it. Raises UserError when it has ended already."""
+        run = self.store.run(run_id)
+        if run.state.is_finished:
+            raise UserError(f"Run {run_id} has ended already: {run.state.value}.")
+        keys = tuple(task_key(task) for task in tasks)
+        handle = self._handles.get(run.run_id)
+        if handle is not None:
+            handle.cancel(keys, by or person())
+        else:
+            self.store.leave_request(run_id, Request(kind="cancel", keys=keys, by=by or person(), at=self.clock.now()))
+            self.reap()
+
+    def reap(self) -> tuple[RunId, ...]:
+        """End the runs whose process died, with a true reason and the way on. Returns their ids."""
+        dead = [run_id for run_id, owner in self.store.holders().items() if is_dead(owner)]
+        reaped = []
+        for run_id in dict.fromkeys([*dead, *self.store.lapsed_runs()]):
+            run = self.store.run(run_id)
+            if run_id not in dead and (self.clock.now() - run.created_at).total_seconds() < self.settings.lease:
+                continue  # just created: its own process is about to claim it
+            lease = self.store.claim(run_id, me(), self.settings.lease, self._dead_holder(run_id))
+            if lease is not None:
+                abandon(self.store, self.artifacts, lease, self.clock.now())
+                reaped.append(run_id)
+        return tuple(reaped)
