@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Who records and drives the run of a notebook that is executed here: what papermill's engine asks for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nbflow.app import RunHandle, Workspace
+from nbflow.core.errors import FlowError, NbflowError
+from nbflow.core.hosting import Advance, Advanced
+from nbflow.core.ids import RunId, TaskId, TaskKey, slug
+from nbflow.core.job import CaptureSet, ExecutorEvent
+from nbflow.core.model import Flow, Task
+from nbflow.core.records import Change
+from nbflow.core.states import RunState
+from nbflow.headless.cells import CellsExecutor
+from nbflow.headless.view import NotebookView
+from nbflow.operators.notebook_host import Ending, EndKind, NotebookInfo, RunInfo, Show, TaskInfo
+
+
+def notebook_host() -> WorkspaceHost:
+    """What `papermill --engine nbflow` finds by the entry point: the workspace of the settings in force."""
+    return WorkspaceHost(Workspace.open(), trigger="papermill")
+
+
+class WorkspaceHost:
+    """Records and drives the runs of notebooks in a workspace."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        trigger: str,
+        run_id: RunId | None = None,
+        resume: RunId | None = None,
+        observers: Sequence[Any] = (),
+    ) -> None:
+        """With `resume`, the notebook goes on with that run; else it makes one, `run_id` if given."""
+        self._workspace, self._trigger, self._observers = workspace, trigger, tuple(observers)
+        self._run_id, self._resumes = resume or run_id, resume is not None
+
+    def begin(self, info: NotebookInfo, stop: Callable[[str], None]) -> HostedRun:
+        """Raises FlowError when the notebook has errors: then no cell is executed."""
+        errors = [problem for problem in self._problems(info) if problem.severity == "error"]
+        if errors:
+            raise FlowError(errors, info.path)
+        return HostedRun(
+            self._workspace, info, stop, trigger=self._trigger, run_id=self._run_id, resumes=self._resumes, observers=self._observers
+        )
+
+    def _problems(self, info: NotebookInfo) -> Sequence[Any]:
+        return self._workspace.problems(info.path) if info.is_flow and info.path else ()
+
+
+class HostedRun:
+    """The run of one notebook, from its first cell to its last."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        info: NotebookInfo,
+        stop: Callable[[str], None],
+        *,
+        trigger: str,
+        run_id: RunId | None,
+        resumes: bool,
+        observers: Sequence[Any],
+    ) -> None:
+        self.artifacts_url = workspace.settings.artifacts
+        self._workspace, self._info, self._stop = workspace, info, stop
+        self._trigger, self._run_id, self._resumes, self._observers = trigger, run_id, resumes, observers
+        #: The tasks whose cells have been executed.
+        self._asked: set[TaskId] = set()
+        self._handle: RunHandle | None = None
+        self._cells: CellsExecutor | None = None
+        self._view = NotebookView(workspace)
+        self._ending = False
+        self._lock = threading.Lock()
+
+    # --- what the engine calls --------------------------------------------------------------------------------------
+
+    def advance(self, request: Advance, show: Show) -> Advanced:
+        with self._lock:
+            self._view.show = show
+            handle = self._handle
+            if handle is None:
+                held = () if request.final else tuple(task.id for task in request.flow.tasks if task.id not in set(request.tasks))
+                handle = self._start(request.flow, request.captures, held=held, params=request.params)
+            else:
+                handle.release(_all_of(handle) if request.final else request.tasks, request.captures)
+            asked = set(_all_of(handle) if request.final else request.tasks)
+            if self._resumes:
+                self._view.show_recorded(asked - self._asked)
+            self._asked |= asked
+        if request.final:
+            handle.wait()
+        else:
+            handle.wait_for(request.tasks)
+        self._view.draw()
+        return handle.advanced(self._asked)  # of a run that goes on, tasks further down may have succeeded already
+
+    def plain_notebook(self) -> None:
+        name = slug(Path(self._info.path).stem) if self._info.path else slug("notebook")
+        flow = Flow(name=name, tasks=(Task(id=TaskId(name), operator="notebook", source=self._info.source),), path=self._info.path)
+        self._cells = CellsExecutor(self._stop)
+        self._start(flow, CaptureSet(), executor=self._cells)
+
+    def cancel(self) -> None:
+        self._ending = True
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def info(self) -> RunInfo | None:
+        if self._handle is None:
+            return None
+        snapshot, advanced = self._handle.snapshot(), self._handle.advanced()
+        tasks = {
+            str(key): TaskInfo(state=record.state, attempt=record.attempt, reason=record.reason) for key, record in snapshot.tasks.items()
+        }
+        failures = advanced.failures if snapshot.run.state in {RunState.FAILED, RunState.RUNNING} else ()
+        return RunInfo(
+            run_id=snapshot.run.run_id,
+            flow=snapshot.run.flow,
+            version=snapshot.run.version,
+            state=snapshot.run.state,
+            sentence=advanced.sentence,
+            tasks=tasks,
+            failures=failures,
+        )
+
+    def finish(self, ending: Ending) -> RunInfo | None:
+        self._ending = True
+        if self._handle is None and self._resumes:
+            return None  # it stays as it was
+        if self._handle is None:
+            flow = self._flow_of_file()
+            if flow is None:
+                return None
+            held = () if ending.kind is EndKind.COMPLETE and not flow.tasks else tuple(task.id for task in flow.tasks)
+            self._start(flow, CaptureSet(), held=held)
+        handle = self._handle
+        assert handle is not None
+        if self._cells is not None:
+            self._cells.finish(ending)
+        elif not handle.is_over:
+            self._end_early(handle, ending)
+        handle.wait()
+        self._view.draw()
+        return self.info()
+
+    # --- how ---------------------------------------------------------------------------------------------------------
+
+    def _start(
+        self,
+        flow: Flow,
+        captures: CaptureSet,
+        *,
+        held: Sequence[TaskId] = (),
+        params: Mapping[str, Any] | None = None,
+        executor: Any = None,
+    ) -> RunHandle:
+        flow = replace(flow, path=flow.path or self._info.path)
+        self._view.flow = flow
+        observers = [self._view, self, *self._observers]
+        if self._resumes:
+            assert self._run_id is not None
+            self._handle = self._workspace.resume_run(self._run_id, captures, held=held, executor=executor, observers=observers)
+            self._view.handle = self._handle
+            return self._handle
+        self._handle = self._workspace.start_run(
+            flow,
+            captures,
+            held=held,
+            params={**self._info.params, **(params or {})},
+            trigger=self._trigger,
+            output=self._info.output,
+            run_id=self._run_id,
+            executor=executor,
+            observers=observers,
+        )
+        self._view.handle = self._handle
+        return self._handle
+
+    def _end_early(self, handle: RunHandle, ending: Ending) -> None:
+        if ending.kind is EndKind.INTERRUPTED:
+            handle.cancel()
+        elif ending.kind is EndKind.COMPLETE:
+            handle.abandon("The notebook ended before these tasks were defined.")
+        else:
+            handle.abandon(ending.reason)
+
+    def _flow_of_file(self) -> Flow | None:
+        try:
+            return self._workspace.load_flow(self._info.path) if self._info.path else None
+        except NbflowError:
+            return None
+
+    # --- as an observer: a run that somebody ends from outside ends the execution of its cells too ----------------------
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        """A run that was cancelled from outside stops the notebook's plain cells too."""
+        run = changes[-1].run if changes else None
+        if run is not None and run.state is RunState.CANCELLED and not self._ending:
+            self._stop(run.reason or f"Run {run.run_id} was cancelled.")
+
+    def said(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None:
+        """Outputs are the view's."""
+
+
+def _all_of(handle: RunHandle) -> tuple[TaskId, ...]:
+    return tuple(dict.fromkeys(key.task_id for key in handle.snapshot().tasks))
