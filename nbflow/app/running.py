@@ -18,11 +18,12 @@ from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.states import RunState
 from nbflow.engine.attempts import values_of
 from nbflow.engine.captures import HandedOver
-from nbflow.engine.driver import Driver, Surroundings
+from nbflow.engine.driver import Driver
 from nbflow.engine.inbox import Switchboard
 from nbflow.engine.jobs import parse_bytes
 from nbflow.engine.owner import is_dead, me, say_owner
 from nbflow.engine.resume import to_run_again
+from nbflow.engine.surroundings import Surroundings
 from nbflow.engine.values import Values
 
 

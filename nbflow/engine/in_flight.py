@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The attempts of one run that are in force: handed over, listened to, ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from nbflow.core.events import Submit, Woke
+from nbflow.core.ids import TaskKey, Token
+from nbflow.core.job import AttemptBegan, ExecutorEvent, Job, OutputMade, Report
+from nbflow.core.machine import RunMachine
+from nbflow.core.model import Flow
+from nbflow.core.records import AttemptRecord, Change
+from nbflow.core.states import OCCUPYING, TaskState
+from nbflow.engine.attempts import Attempt, ended_from_outside
+from nbflow.engine.captures import HandedOver
+from nbflow.engine.inbox import Inbox
+from nbflow.engine.jobs import JobMaker
+from nbflow.engine.surroundings import Surroundings
+from nbflow.engine.values import Values
+from nbflow.engine.watchers import Watchers
+
+
+class InFlight:
+    """Hands attempts to the executor and takes what it says about them. An attempt whose predecessor may still be running waits for its end."""
+
+    def __init__(
+        self,
+        *,
+        flow: Flow,
+        machine: RunMachine,
+        surroundings: Surroundings,
+        captures: HandedOver,
+        values: Values,
+        inbox: Inbox,
+        watchers: Watchers,
+    ) -> None:
+        self.jobs = JobMaker(flow=flow, artifacts_url=surroundings.artifacts_url, keep_limit=surroundings.keep_limit)
+        self._at = surroundings
+        self._machine, self._captures, self._values = machine, captures, values
+        self._tasks = {task.id: task for task in flow.tasks}
+        self._inbox, self._watchers = inbox, watchers
+        self._attempts: dict[Token, Attempt] = {}
+        self._to_submit: list[Submit] = []
+        #: Cancelled attempts that may still be running, by instance: its next attempt waits for that.
+        self._endings: dict[TaskKey, Future[None]] = {}
+        self._cancellers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="nbflow-cancel")
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    def find(self, token: Token) -> Attempt | None:
+        return self._attempts.get(token)
+
+    def take(self, token: Token) -> Attempt | None:
+        """The attempt, which is in force no more; None when it was not."""
+        attempt = self._attempts.pop(token, None)
+        self._at.switchboard.disconnect([token])
+        return attempt
+
+    def adopt(self, key: TaskKey, token: Token, number: int) -> None:
+        """An attempt that an earlier driver had handed over is this one's now."""
+        self._attempts[token] = Attempt(key, number, self._job(key, token, number))
+
+    def order(self, command: Submit) -> None:
+        """Hand this over with the next `submit`."""
+        self._to_submit.append(command)
+
+    def submit(self) -> None:
+        """Hand over what was ordered and may begin."""
+        jobs = []
+        waiting = []
+        for command in self._to_submit:
+            record = self._machine.records[command.key]
+            if record.token != command.token:
+                continue  # ended between the grant and now
+            ending = self._endings.get(command.key)
+            if ending is not None and not ending.done():
+                waiting.append(command)
+                continue
+            job = self._job(command.key, command.token, command.attempt)
+            self._attempts[command.token] = Attempt(command.key, command.attempt, job)
+            jobs.append(job)
+        self._to_submit = waiting
+        if jobs:
+            self._at.switchboard.connect([job.token for job in jobs], self._hear)
+            self._at.executor.submit(jobs)
+
+    def cancel(self, token: Token) -> None:
+        attempt = self.take(token)
+        ending = self._cancellers.submit(self._at.executor.cancel, [token])
+        if attempt is not None:
+            self._endings[attempt.key] = ending
+            ending.add_done_callback(lambda _: self._inbox.put(Woke()))
+
+    def let_go(self, *, cancel: bool) -> None:
+        """Nobody listens any more; with `cancel`, what still runs is ended. Returns when every cancellation was confirmed."""
+        tokens = list(self._attempts)
+        self._at.switchboard.disconnect(tokens)
+        if tokens and cancel:
+            self._cancellers.submit(self._at.executor.cancel, tokens)
+        self._cancellers.shutdown(wait=True)
+
+    def ended_from_outside(self, changes: Sequence[Change], reported: set[Token]) -> list[AttemptRecord]:
+        """Attempts that ended without a report (cancelled, marked, cleared while they ran) keep what was heard of them."""
+        archived = []
+        for change in changes:
+            if change.key is None or change.before not in OCCUPYING or change.after in OCCUPYING:
+                continue
+            for token, attempt in list(self._attempts.items()):
+                if attempt.key == change.key and token not in reported and (change.task is None or change.after != TaskState.SCHEDULED):
+                    archived.append(ended_from_outside(attempt, change))
+        return archived
+
+    def _job(self, key: TaskKey, token: Token, attempt: int) -> Job:
+        return self.jobs.make(
+            self._tasks[key.task_id],
+            key=key,
+            token=token,
+            attempt=attempt,
+            run=self._machine.run,
+            records=self._machine.records,
+            values=self._values,
+            captures=self._captures.of(key.task_id),
+        )
+
+    def _hear(self, event: ExecutorEvent) -> None:
+        """Called by the executor from any thread."""
+        if isinstance(event, Report | AttemptBegan):
+            self._inbox.put(event)
+            if isinstance(event, Report):
+                return
+        attempt = self._attempts.get(event.token)
+        if attempt is None:
+            return
+        if isinstance(event, OutputMade):
+            attempt.heard.add(event.output)
+        self._watchers.said(attempt.key, attempt.number, event)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a piece of news means to the machine: reports, starts, requests that others left, releases of tasks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from nbflow.core.events import AttemptStarted, CancelRequested, ClearRequested, Event, MarkRequested, Step, TasksReleased
+from nbflow.core.ids import TaskId, TaskKey
+from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, Outcome, Report
+from nbflow.core.machine import RunMachine
+from nbflow.core.records import AttemptRecord, Change, Lease, Request
+from nbflow.core.states import RunState, TaskState
+from nbflow.engine.attempts import error_of, events_of, reported
+from nbflow.engine.captures import HandedOver
+from nbflow.engine.in_flight import InFlight
+from nbflow.engine.surroundings import Surroundings
+from nbflow.engine.values import Values
+from nbflow.engine.watchers import Watchers
+
+_log = logging.getLogger("nbflow.driver")
+
+
+@dataclass(kw_only=True)
+class Batch:
+    """What one commit records."""
+
+    steps: list[Step] = field(default_factory=list)
+    #: Attempts that ended.
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    #: Requests that are done with it.
+    requests: list[int] = field(default_factory=list)
+
+    def changes(self) -> list[Change]:
+        return [change for step in self.steps for change in step.changes]
+
+
+class News:
+    """Reads what stands in a run's inbox. What a task gave, or why it failed, is kept here for those who come later."""
+
+    def __init__(
+        self,
+        *,
+        machine: RunMachine,
+        lease: Lease,
+        surroundings: Surroundings,
+        captures: HandedOver,
+        values: Values,
+        attempts: InFlight,
+        watchers: Watchers,
+    ) -> None:
+        self._machine, self._lease, self._at = machine, lease, surroundings
+        self._captures, self._values = captures, values
+        self._attempts, self._watchers = attempts, watchers
+        #: Why instances failed, for those who show it.
+        self.errors: dict[TaskKey, ErrorInfo] = {}
+
+    def events_of(self, item: object, batch: Batch) -> Sequence[Event]:
+        """What this piece of news means to the machine; what is to be recorded besides goes into `batch`."""
+        match item:
+            case Report():
+                return self.events_of_report(item, batch)
+            case AttemptBegan():
+                attempt = self._attempts.find(item.token)
+                if attempt is None:
+                    return ()
+                attempt.began = item
+                return [AttemptStarted(key=attempt.key, token=item.token, at=item.at, worker=item.worker)]
+            case Request():
+                batch.requests.append(item.id)
+                return self._asked(item)
+            case (tuple() as tasks, CaptureSet() as captures):
+                return [self._released(tasks, captures)]
+        return [item]  # type: ignore[list-item]  # whatever else stands in the inbox was put there by post()
+
+    def _asked(self, request: Request) -> Sequence[Event]:
+        keys, by = request.keys, request.by
+        match request.kind:
+            case "cancel":
+                return [CancelRequested(keys=keys, by=by)]
+            case "clear":
+                return [ClearRequested(keys=keys, by=by)]
+            case "mark":
+                state = TaskState(request.arguments["state"]) if keys else RunState(request.arguments["state"])
+                return [MarkRequested(state=state, keys=keys, by=by)]
+        _log.warning("run %s: nobody knows the request %r; it was dropped", self._lease.run_id, request.kind)
+        return ()
+
+    def _released(self, tasks: tuple[TaskId, ...], captures: CaptureSet) -> TasksReleased:
+        if self._captures.add(tasks, captures):
+            self._at.store.renew(self._lease)  # a driver that was superseded writes nothing
+            self._at.store.save_captures(self._lease.run_id, self._captures.encode(), self._captures.hashes())
+        return TasksReleased(tasks=tasks)
+
+    def events_of_report(self, report: Report, batch: Batch) -> Sequence[Event]:
+        """As `events_of`, for the end of an attempt."""
+        attempt = self._attempts.take(report.token)
+        if attempt is None:
+            return ()
+        key = attempt.key
+        record = self._machine.records.get(key)
+        if record is None or record.token != report.token:
+            return ()  # it was cancelled meanwhile, and archived with that
+        batch.attempts.append(reported(attempt, report))
+        self._watchers.said(key, attempt.number, report)
+        if report.outcome is Outcome.SUCCESS:
+            self._values.keep(key, report.values, report.left_out, report.elements)
+        elif report.outcome is not Outcome.SKIPPED:
+            self.errors[key] = error_of(report)
+        return events_of(key, report)
+
+    def refused(self, changes: Sequence[Change], attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
+        """Attempts whose body ran well but whose decision the machine could not follow failed; what they gave does not count."""
+        why = {change.key: change.reason for change in changes if change.key is not None and change.after == TaskState.FAILED}
+        recorded = []
+        for attempt in attempts:
+            if attempt.key in why and attempt.outcome == Outcome.SUCCESS.value:
+                reason = why[attempt.key]
+                self._values.forget(attempt.key)
+                self.errors[attempt.key] = ErrorInfo(ename="BranchError", evalue=reason, may_retry=False)
+                recorded.append(replace(attempt, outcome=Outcome.FAILED.value, reason=reason))
+            else:
+                recorded.append(attempt)
+        return recorded

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a driver stands on, the same for every run of a workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nbflow.core.protocols import ArtifactStore, Clock, Executor, Store
+from nbflow.engine.inbox import Switchboard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """The rooms a driver works with, and the limits that hold for all of them."""
+
+    store: Store
+    artifacts: ArtifactStore
+    executor: Executor
+    switchboard: Switchboard
+    clock: Clock
+    artifacts_url: str
+    keep_limit: int
+    parallelism: int
