@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`nbflow runs`: what happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nbflow.cli.common import as_json, closing, open_workspace, print_json, run_json
+from nbflow.core.errors import UserError
+
+
+@click.group()
+def runs() -> None:
+    """What happened: list, show, logs, result, open, cancel."""
+
+
+@runs.command("list")
+@click.option("--flow", default="", help="Only runs of this flow.")
+@click.option(
+    "--state", default="", type=click.Choice(["", "queued", "running", "success", "failed", "cancelled"]), help="Only runs in this state."
+)
+@click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many.")
+@click.option("--cursor", default="", help="Where the page before ended.")
+@as_json
+def runs_list(flow: str, state: str, limit: int, cursor: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """The newest runs."""
+    from nbflow.cli import render  # noqa: PLC0415
+    from nbflow.views import text  # noqa: PLC0415
+
+    with closing(open_workspace()) as workspace:
+        page = workspace.find_runs(flow=flow, state=state, cursor=cursor, limit=limit)
+        if as_json:
+            print_json({"runs": [text.run_row(run) for run in page.runs], "next": page.next or None})
+        else:
+            render.runs_table(page.runs, workspace.clock.now(), more=bool(page.next))
+
+
+@runs.command("show")
+@click.argument("run_id", default="latest")
+@as_json
+def runs_show(run_id: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """One run: each task's state, attempts, duration and reason."""
+    from nbflow.cli import render  # noqa: PLC0415
+
+    with closing(open_workspace()) as workspace:
+        run_id = workspace.run(run_id).run_id
+        if as_json:
+            print_json(run_json(workspace, run_id))
+        else:
+            render.run_table(workspace.snapshot(run_id), workspace.clock.now())
+
+
+@runs.command("logs")
+@click.argument("run_id")
+@click.argument("task", required=False)
+@click.option("--attempt", type=int, default=None, help="Which attempt (default: the newest).")
+@as_json
+def runs_logs(run_id: str, task: str | None, attempt: int | None, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """What a task printed (or every task of the run)."""
+    from nbflow.cli import render  # noqa: PLC0415
+
+    with closing(open_workspace()) as workspace:
+        run_id = workspace.run(run_id).run_id
+        tasks = [task] if task else [attempt.key.task_id for attempt in workspace.attempts(run_id)]
+        logs = {name: workspace.logs(run_id, name, attempt) for name in dict.fromkeys(tasks)}
+    if as_json:
+        print_json({"run_id": run_id, "logs": [{"task": name, "outputs": outputs} for name, outputs in logs.items()]})
+    else:
+        for name, outputs in logs.items():
+            render.outputs(outputs, title=name if task is None else "")
+
+
+@runs.command("result")
+@click.argument("run_id")
+@click.argument("task")
+@as_json
+def runs_result(run_id: str, task: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """What a task gave: names, kinds and sizes."""
+    from nbflow.cli import render  # noqa: PLC0415
+
+    with closing(open_workspace()) as workspace:
+        given = workspace.given(workspace.run(run_id).run_id, task)
+    if as_json:
+        print_json(
+            {
+                "values": [
+                    {"name": name, "shown": ref.shown, "format": ref.format, "size": ref.size, "hash": ref.hash}
+                    for name, ref in given.items()
+                ]
+            }
+        )
+    else:
+        render.values_table(given)
+
+
+@runs.command("open")
+@click.argument("run_id", default="latest")
+@click.option("--print", "only_print", is_flag=True, help="Only print where the HTML is.")
+def runs_open(run_id: str, only_print: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Open the executed notebook of a run, as HTML, in a browser."""
+    from nbflow.headless import notebook_html  # noqa: PLC0415
+
+    with closing(open_workspace()) as workspace:
+        run = workspace.run(run_id)
+    if not run.output:
+        raise UserError(f"Run {run.run_id} has no executed notebook: it ran live, its outputs are in {run.path or 'its own notebook'}.")
+    page = notebook_html(Path(run.output))
+    click.echo(page)
+    if not only_print:
+        click.launch(page.as_uri())
+
+
+@runs.command("cancel")
+@click.argument("run_id")
+@click.argument("tasks", nargs=-1)
+def runs_cancel(run_id: str, tasks: tuple[str, ...]) -> None:
+    """Cancel a run, or only these tasks of it, whoever drives it."""
+    with closing(open_workspace()) as workspace:
+        workspace.cancel(workspace.run(run_id).run_id, tasks)
+    click.echo(f"Asked the driver of {run_id} to cancel {', '.join(tasks) or 'it'}.")
