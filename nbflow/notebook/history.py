@@ -5,18 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nbflow.core.durations import say_duration
 from nbflow.core.errors import NbflowError, UserError
 from nbflow.core.ids import task_key
 from nbflow.core.records import RunRecord
 from nbflow.notebook import display
-from nbflow.notebook.channel import Bundle, Channel
-from nbflow.notebook.launch import Launcher
+from nbflow.notebook.channel import Bundle
 from nbflow.notebook.runs import LiveHost
-from nbflow.notebook.session import Session
 from nbflow.notebook.verbs import Asked
+
+if TYPE_CHECKING:
+    from nbflow.notebook.magics import NbflowMagics
 
 #: How many runs back a task is looked for.
 _LOOK_BACK: Final = 20
@@ -25,9 +26,9 @@ _LOOK_BACK: Final = 20
 class History:
     """What happened to this notebook's flow."""
 
-    def __init__(self, session: Session, launcher: Launcher, channel: Channel) -> None:
-        self._session, self._launcher, self._channel = session, launcher, channel
-        host = launcher.host
+    def __init__(self, magics: NbflowMagics) -> None:
+        self._session, self._launcher, self._channel = magics.session, magics.launcher, magics.channel
+        host = self._launcher.host
         self._workspace: Any = (host if isinstance(host, LiveHost) else LiveHost()).workspace
 
     def status(self, asked: Asked) -> None:  # noqa: ARG002 - all verbs are called alike

@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.utils.text import DollarFormatter
 
-from nbflow.core.errors import FlowError, Problem, UserError, nearest
+from nbflow.core.errors import FlowError, Problem
 from nbflow.core.ids import TaskId
 from nbflow.core.model import Flow
 from nbflow.notebook import display, verbs
 from nbflow.notebook.channel import Channel
+from nbflow.notebook.here import Here
 from nbflow.notebook.launch import Display, Launch, Launcher
 from nbflow.notebook.runs import Host, LiveHost
 from nbflow.notebook.session import Executed, Session
@@ -78,7 +79,7 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
             self._warmed = True
             host.warm()
         if flow.task(name).options.run and not host.shows_itself:
-            self._block(self.launcher.start(flow, self._stale(flow, TaskId(name)), {}))
+            self.block(self.launcher.start(flow, self._stale(flow, TaskId(name)), {}))
 
     def _refuse_own_mistakes(self, executed: Executed) -> None:
         """Raises FlowError with what is wrong because of this cell; it then defines nothing."""
@@ -135,7 +136,7 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
         if asked.verb == "help":
             print(verbs.help_text())  # noqa: T201 - help is printed
             return None
-        return getattr(self, f"_verb_{asked.verb}")(asked)
+        return verbs.VERBS[asked.verb].answer(self, asked)
 
     async def run_awaiting(self, arguments: str, *, assigned: bool = False) -> Launch | None:
         """What `%nbflow run` at the top of a cell becomes: the same run, while the kernel goes on serving messages."""
@@ -143,7 +144,7 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
         if asked.verb == "help":
             print(verbs.help_text())  # noqa: T201 - help is printed
             return None
-        launch = self._launch(asked)
+        launch = Here(self).launch(asked)
         try:
             await launch.until_over()
         finally:
@@ -159,83 +160,12 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
         except Exception:  # noqa: BLE001 - an expression of the user; IPython itself leaves a line it cannot expand as it is
             return line
 
-    def _verb_run(self, asked: verbs.Asked) -> Launch:
-        launch = self._launch(asked)
-        if not asked["background"]:
-            self._block(launch)
-        return launch
-
-    def _block(self, launch: Launch) -> None:
+    def block(self, launch: Launch) -> None:
+        """Wait for the run to be over; what succeeded is known afterwards."""
         try:
             launch.block()
         finally:
             self._succeeded |= launch.succeeded()
-
-    def _launch(self, asked: verbs.Asked) -> Launch:
-        flow = self.session.draft()
-        known = [task.id for task in flow.tasks]
-        for task in asked["task"]:
-            if task not in known:
-                raise UserError(f'There is no task "{task}".{nearest(task, known)}')
-        tasks = tuple(TaskId(task) for task in asked["task"]) or self.session.tasks_above(flow)
-        return self.launcher.start(flow, tasks, self._parameters(flow, asked["param"]))
-
-    def _parameters(self, flow: Flow, given: list[list[str]]) -> Mapping[str, Any]:
-        """The parameters, bound in the notebook as well: plain cells and tasks see the same value."""
-        params = verbs.read_params(given)
-        known = [parameter.name for parameter in flow.parameters] or list(flow.captures)
-        for name in params:
-            if name not in known:
-                hint = nearest(name, known) or (
-                    f" It has: {', '.join(known)}." if known else " Tag the cell that sets it with `parameters`."
-                )
-                raise UserError(f'There is no parameter "{name}".{hint}')
-        self.shell.user_ns.update(params)
-        return params
-
-    def _verb_graph(self, asked: verbs.Asked) -> None:  # noqa: ARG002 - all verbs are called alike
-        self.channel.show(display.graph(self.session.draft()), display.next_graph_id())
-
-    def _verb_forget(self, asked: verbs.Asked) -> None:
-        self.session.forget(asked["task"])
-        print(f"Forgot {asked['task']}; executing its cell defines it again.")  # noqa: T201 - the answer of a command
-
-    def _verb_check(self, asked: verbs.Asked) -> None:  # noqa: ARG002 - as above
-        from nbflow.authoring.flow_builder import find_problems  # noqa: PLC0415 - as above
-
-        problems = list(find_problems(self.session.cells(), name=self.session.name, path=self.session.path))
-        # Whether a cell runs the flow is a question about a whole file; here the person is about to type it.
-        lines = [f"{problem.severity}: {problem}" for problem in problems if problem.code != "no-run"]
-        if not any(problem.severity == "error" for problem in problems):
-            flow = self.session.draft()
-            try:
-                self.launcher.kernel.hand_over(flow, [task.id for task in flow.tasks], self.launcher.host.artifacts)
-            except UserError as error:
-                lines.append(f"error: {error}")
-        count = len(self.session.task_names())
-        print("\n".join(lines) or f"Nothing is wrong with {count} task{'' if count == 1 else 's'}.")  # noqa: T201 - the answer of a command
-
-    # The verbs about history stand in history.py, where the workspace is.
-
-    def _verb_status(self, asked: verbs.Asked) -> None:
-        self._history().status(asked)
-
-    def _verb_logs(self, asked: verbs.Asked) -> None:
-        self._history().logs(asked)
-
-    def _verb_result(self, asked: verbs.Asked) -> Any:
-        return self._history().result(asked)
-
-    def _verb_runs(self, asked: verbs.Asked) -> None:
-        self._history().runs(asked)
-
-    def _verb_cancel(self, asked: verbs.Asked) -> None:
-        self._history().cancel(asked)
-
-    def _history(self) -> Any:
-        from nbflow.notebook.history import History  # noqa: PLC0415 - as above
-
-        return History(self.session, self.launcher, self.channel)
 
 
 def make_display(session: Session, channel: Channel, used: set[str]) -> Callable[[Flow, Host], Display]:

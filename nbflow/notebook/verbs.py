@@ -5,24 +5,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final, NoReturn
 
 from nbflow.core.errors import UserError, nearest
-
-#: Verb -> what it does, in the order of the help text.
-VERBS: Final[Mapping[str, str]] = {
-    "graph": "the graph, as understood now (also without a verb)",
-    "run": "run the tasks above this cell: [-p NAME VALUE] [--task T] [--background]",
-    "status": "the last run: every task's state and why",
-    "logs": "what a task showed in the last run: logs TASK [--attempt N]",
-    "result": "what a task gave in the last run: result TASK [NAME]",
-    "runs": "the newest runs of this flow: [-n N]",
-    "check": "everything that would go wrong, without running anything",
-    "cancel": "cancel the run that is going on, or tasks of it: cancel [TASK ...]",
-    "forget": "forget the definition of a task: forget TASK",
-}
 
 
 @dataclass(frozen=True)
@@ -37,6 +25,82 @@ class Asked:
         return self.options[name]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """All there is to say about one verb: a new one is an entry of `VERBS` and a method, named like it, of the class that answers it."""
+
+    #: What it does, and its options, as the help text says it.
+    meaning: str
+    #: `module:class` below `nbflow.notebook`, loaded when the verb is typed and made with the shell's `NbflowMagics`.
+    answered_by: str
+    #: Declares its options.
+    options: Callable[[argparse.ArgumentParser], object] = lambda _: None
+    #: Whether the words after it are names of tasks, for completion.
+    takes_tasks: bool = False
+
+    def answer(self, magics: Any, asked: Asked) -> Any:
+        """Do what was asked. Raises UserError."""
+        module, name = self.answered_by.split(":")
+        answers = getattr(import_module(f"nbflow.notebook.{module}"), name)(magics)
+        return getattr(answers, asked.verb)(asked)
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-p", "--param", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--task", action="append", default=[], metavar="TASK")
+    parser.add_argument("--background", action="store_true")
+
+
+def _logs_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK")
+    parser.add_argument("--attempt", type=int, default=None, metavar="N")
+
+
+def _result_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK")
+    parser.add_argument("name", metavar="NAME", nargs="?", default="")
+
+
+#: In the order of the help text.
+VERBS: Final[Mapping[str, Verb]] = {
+    "graph": Verb(meaning="the graph, as understood now (also without a verb)", answered_by="here:Here"),
+    "run": Verb(
+        meaning="run the tasks above this cell: [-p NAME VALUE] [--task T] [--background]", answered_by="here:Here", options=_run_options
+    ),
+    "status": Verb(meaning="the last run: every task's state and why", answered_by="history:History"),
+    "logs": Verb(
+        meaning="what a task showed in the last run: logs TASK [--attempt N]",
+        answered_by="history:History",
+        options=_logs_options,
+        takes_tasks=True,
+    ),
+    "result": Verb(
+        meaning="what a task gave in the last run: result TASK [NAME]",
+        answered_by="history:History",
+        options=_result_options,
+        takes_tasks=True,
+    ),
+    "runs": Verb(
+        meaning="the newest runs of this flow: [-n N]",
+        answered_by="history:History",
+        options=lambda parser: parser.add_argument("-n", "--limit", type=int, default=10, metavar="N"),
+    ),
+    "check": Verb(meaning="everything that would go wrong, without running anything", answered_by="here:Here"),
+    "cancel": Verb(
+        meaning="cancel the run that is going on, or tasks of it: cancel [TASK ...]",
+        answered_by="history:History",
+        options=lambda parser: parser.add_argument("task", metavar="TASK", nargs="*"),
+        takes_tasks=True,
+    ),
+    "forget": Verb(
+        meaning="forget the definition of a task: forget TASK",
+        answered_by="here:Here",
+        options=lambda parser: parser.add_argument("task", metavar="TASK"),
+        takes_tasks=True,
+    ),
+}
+
+
 class _Parser(argparse.ArgumentParser):
     """Says a mistake as a sentence instead of ending the kernel."""
 
@@ -47,7 +111,7 @@ class _Parser(argparse.ArgumentParser):
 def help_text() -> str:
     """What `%nbflow -h` shows."""
     width = max(map(len, VERBS))
-    lines = [f"  %nbflow {verb:<{width}}  {meaning}" for verb, meaning in VERBS.items()]
+    lines = [f"  %nbflow {verb:<{width}}  {known.meaning}" for verb, known in VERBS.items()]
     return "\n".join(["Run the tasks of this notebook, and see what happened.", "", *lines, "", "Options of a task: %%task -h"])
 
 
@@ -72,7 +136,7 @@ def option_words(verb: str) -> tuple[str, ...]:
 
 def takes_tasks(verb: str) -> bool:
     """Whether words after the verb are names of tasks."""
-    return verb in {"logs", "result", "cancel", "forget"}
+    return VERBS[verb].takes_tasks
 
 
 def read_params(given: list[list[str]]) -> dict[str, Any]:
@@ -93,20 +157,5 @@ def read_params(given: list[list[str]]) -> dict[str, Any]:
 
 def _parser(verb: str) -> argparse.ArgumentParser:
     parser = _Parser(prog=verb, add_help=False, allow_abbrev=False)
-    if verb == "run":
-        parser.add_argument("-p", "--param", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-        parser.add_argument("--task", action="append", default=[], metavar="TASK")
-        parser.add_argument("--background", action="store_true")
-    elif verb == "logs":
-        parser.add_argument("task", metavar="TASK")
-        parser.add_argument("--attempt", type=int, default=None, metavar="N")
-    elif verb == "result":
-        parser.add_argument("task", metavar="TASK")
-        parser.add_argument("name", metavar="NAME", nargs="?", default="")
-    elif verb == "runs":
-        parser.add_argument("-n", "--limit", type=int, default=10, metavar="N")
-    elif verb == "cancel":
-        parser.add_argument("task", metavar="TASK", nargs="*")
-    elif verb == "forget":
-        parser.add_argument("task", metavar="TASK")
+    VERBS[verb].options(parser)
     return parser

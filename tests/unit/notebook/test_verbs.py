@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 
 from nbflow.core.errors import UserError
@@ -46,3 +48,9 @@ def test_a_mistake_is_one_sentence(line, sentence):
 def test_help_names_every_verb():
     assert verbs.parse("run -h").verb == "help"
     assert all(f"%nbflow {verb} " in verbs.help_text() for verb in verbs.VERBS)
+
+
+@pytest.mark.parametrize("name", list(verbs.VERBS))
+def test_every_verb_is_answered_by_a_method_of_its_name(name):
+    module, answers = verbs.VERBS[name].answered_by.split(":")
+    assert callable(getattr(getattr(import_module(f"nbflow.notebook.{module}"), answers), name))

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The verbs about what stands in this notebook now: `%nbflow graph`, `run`, `check`, `forget`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nbflow.core.errors import UserError, nearest
+from nbflow.core.ids import TaskId
+from nbflow.core.model import Flow
+from nbflow.notebook import display, verbs
+from nbflow.notebook.launch import Launch
+
+if TYPE_CHECKING:
+    from nbflow.notebook.magics import NbflowMagics
+
+
+class Here:
+    """The flow as understood from the cells executed so far."""
+
+    def __init__(self, magics: NbflowMagics) -> None:
+        self._magics, self._session = magics, magics.session
+
+    def run(self, asked: verbs.Asked) -> Launch:
+        """Run it; blocks unless it is to run in the background."""
+        launch = self.launch(asked)
+        if not asked["background"]:
+            self._magics.block(launch)
+        return launch
+
+    def launch(self, asked: verbs.Asked) -> Launch:
+        """Begin to run it. Raises UserError when a task or parameter is not known."""
+        flow = self._session.draft()
+        known = [task.id for task in flow.tasks]
+        for task in asked["task"]:
+            if task not in known:
+                raise UserError(f'There is no task "{task}".{nearest(task, known)}')
+        tasks = tuple(TaskId(task) for task in asked["task"]) or self._session.tasks_above(flow)
+        return self._magics.launcher.start(flow, tasks, self._parameters(flow, asked["param"]))
+
+    def _parameters(self, flow: Flow, given: list[list[str]]) -> Mapping[str, Any]:
+        """The parameters, bound in the notebook as well: plain cells and tasks see the same value."""
+        params = verbs.read_params(given)
+        known = [parameter.name for parameter in flow.parameters] or list(flow.captures)
+        for name in params:
+            if name not in known:
+                hint = nearest(name, known) or (
+                    f" It has: {', '.join(known)}." if known else " Tag the cell that sets it with `parameters`."
+                )
+                raise UserError(f'There is no parameter "{name}".{hint}')
+        self._magics.shell.user_ns.update(params)
+        return params
+
+    def graph(self, asked: verbs.Asked) -> None:  # noqa: ARG002 - all verbs are called alike
+        """The graph, shown."""
+        self._magics.channel.show(display.graph(self._session.draft()), display.next_graph_id())
+
+    def forget(self, asked: verbs.Asked) -> None:
+        """Take back the definition of a task."""
+        self._session.forget(asked["task"])
+        print(f"Forgot {asked['task']}; executing its cell defines it again.")  # noqa: T201 - the answer of a command
+
+    def check(self, asked: verbs.Asked) -> None:  # noqa: ARG002 - as above
+        """Everything that would go wrong."""
+        from nbflow.authoring.flow_builder import find_problems  # noqa: PLC0415 - loading the extension stays quick
+
+        problems = list(find_problems(self._session.cells(), name=self._session.name, path=self._session.path))
+        # Whether a cell runs the flow is a question about a whole file; here the person is about to type it.
+        lines = [f"{problem.severity}: {problem}" for problem in problems if problem.code != "no-run"]
+        if not any(problem.severity == "error" for problem in problems):
+            flow, launcher = self._session.draft(), self._magics.launcher
+            try:
+                launcher.kernel.hand_over(flow, [task.id for task in flow.tasks], launcher.host.artifacts)
+            except UserError as error:
+                lines.append(f"error: {error}")
+        count = len(self._session.task_names())
+        print("\n".join(lines) or f"Nothing is wrong with {count} task{'' if count == 1 else 's'}.")  # noqa: T201 - the answer of a command
