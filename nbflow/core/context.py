@@ -100,8 +100,14 @@ class Context:
     @property
     def data_interval(self) -> DataInterval:
         """The span the run is about; for a run started by hand it is the logical date itself."""
-        instant = self.logical_date
-        return DataInterval(instant, instant)
+        instant, job = self.logical_date, self._job
+        start = job.interval_start if job else None
+        return DataInterval(start or instant, (job.interval_end if job else None) or start or instant)
+
+    @property
+    def run_type(self) -> str:
+        """Why there is this run: `manual`, `scheduled`, `backfill` or `asset`."""
+        return self._job.run_type if self._job else "manual"
 
     @property
     def params(self) -> Mapping[str, Any]:

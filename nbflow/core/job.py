@@ -105,6 +105,9 @@ class JobContext:
     key: TaskKey
     attempt: int
     logical_date: datetime | None = None
+    interval_start: datetime | None = None
+    interval_end: datetime | None = None
+    run_type: str = "manual"
     params: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -53,6 +53,15 @@ class RunRecord:
     ending: RunState | None = None
     reason: str = ""
     logical_date: datetime | None = None
+    #: The span of time the run is about, the end excluded; None: the logical date itself.
+    interval_start: datetime | None = None
+    interval_end: datetime | None = None
+    #: `manual`, `scheduled`, `backfill` or `asset`.
+    run_type: str = "manual"
+    #: Of a scheduled run: it is the latest one after the first instant, until the second one inclusive (semantics.md 8.5). These are the end of
+    #: the interval before its own and the end of the interval after its own; None: there is no such interval.
+    latest_after: datetime | None = None
+    latest_until: datetime | None = None
     created_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None

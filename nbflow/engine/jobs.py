@@ -71,7 +71,15 @@ class JobMaker:
         return Job(
             token=token,
             context=JobContext(
-                flow=self.flow.name, run_id=run.run_id, key=key, attempt=attempt, logical_date=run.logical_date, params=run.params
+                flow=self.flow.name,
+                run_id=run.run_id,
+                key=key,
+                attempt=attempt,
+                logical_date=run.logical_date,
+                interval_start=run.interval_start,
+                interval_end=run.interval_end,
+                run_type=run.run_type,
+                params=run.params,
             ),
             operator=task.operator,
             source=task.source,

@@ -2,6 +2,7 @@
 """`ctx` answers for the attempt inside a run, and for now outside."""
 
 import pickle
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from nbflow.core.context import FailTask, SkipTask, ctx
@@ -26,6 +27,15 @@ def test_inside_a_run_it_answers_for_the_attempt():
         assert (ctx.ds, ctx.ts) == ("2026-01-02", "2026-01-02T03:00:00+00:00")
         assert ctx.data_interval == (JOB.logical_date, JOB.logical_date)
     assert ctx.task == ""
+
+
+def test_a_scheduled_run_is_about_its_interval():
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    job = replace(JOB, interval_start=start, interval_end=start + timedelta(days=1), run_type="scheduled")
+    with ctx.during(job):
+        assert ctx.data_interval == (start, start + timedelta(days=1))
+        assert ctx.run_type == "scheduled"
+    assert ctx.run_type == "manual"
 
 
 def test_progress_stays_between_nothing_and_all():
