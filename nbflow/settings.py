@@ -44,6 +44,8 @@ class Settings:
     lease: float = 30.0
     #: A name that nobody demands is kept when it encodes within this many bytes.
     keep_limit: int = 64 * 1024 * 1024
+    #: The time zone of schedules that name none.
+    timezone: str = "UTC"
 
     @property
     def database(self) -> str:

@@ -157,9 +157,15 @@ class _Reader:
             self.wrong(f"{'.'.join(path)} {error}", line=self._line(*path))
 
     def _check_dates(self, schedule: Mapping[str, Any]) -> None:
-        start, end = schedule.get("start_date"), schedule.get("end_date")
-        if start and end and str(end) < str(start):
-            self.wrong(f"end_date ({end}) is before start_date ({start}).", line=self._line("end_date"))
+        if not schedule:
+            return
+        from nbflow.authoring.schedules import read_schedule  # noqa: PLC0415 - only headers with a schedule need croniter
+
+        try:
+            read_schedule(schedule)
+        except UserError as error:
+            key = str(error).partition(" ")[0]
+            self.wrong(str(error), line=self._line(key))
 
     def _table(self, key: str, table: Any, schedule: dict[str, Any]) -> None:
         if not isinstance(table, dict):

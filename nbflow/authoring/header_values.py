@@ -5,15 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from nbflow.core.durations import parse_duration
 from nbflow.core.errors import UserError, nearest
 
 Reader = Callable[[Any], Any]
-
-_SHORTHANDS: Final = frozenset({"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually", "@once", "@continuous"})
-_CRON: Final = 'a cron of 5 or 6 fields ("0 3 * * *"), @hourly .. @yearly, @once, @continuous or "every 15m"'
 
 
 def text(value: Any) -> str:
@@ -115,39 +112,9 @@ def instant(value: Any) -> str:
 
 def schedule(value: Any) -> str | tuple[str, ...]:
     """One schedule, or a list of crons."""
-    if isinstance(value, list):
-        if not value:
-            raise UserError("is an empty list: leave the key out for a flow without a schedule.")
-        return tuple(_cron(one, "must be a list of crons, and") for one in value)
-    if not isinstance(value, str):
-        raise UserError(f"must be {_CRON}, not {_shown(value)}.")
-    folded = value.strip()
-    if folded in _SHORTHANDS:
-        return folded
-    if folded.startswith("every "):
-        return _every(folded)
-    return _cron(folded, "must be " + _CRON + ";")
+    from nbflow.authoring.schedules import check_schedule  # noqa: PLC0415 - only headers with a schedule need croniter
 
-
-def _every(folded: str) -> str:
-    try:
-        is_good = parse_duration(folded.removeprefix("every ")) > timedelta()
-    except UserError:
-        is_good = False
-    if not is_good:
-        raise UserError(f'must be a duration after "every", such as "every 15m", not {_shown(folded)}.')
-    return folded
-
-
-def _cron(value: Any, must: str) -> str:
-    from croniter import croniter  # noqa: PLC0415 - only headers with a schedule need it
-
-    folded = value.strip() if isinstance(value, str) else ""
-    if folded in _SHORTHANDS:
-        return folded
-    if len(folded.split()) not in {5, 6} or not croniter.is_valid(folded):
-        raise UserError(f"{must} {_shown(value)} is none.{nearest(folded, _SHORTHANDS)}")
-    return folded
+    return check_schedule(value)
 
 
 def _or(words: tuple[str, ...]) -> str:

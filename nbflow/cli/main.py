@@ -15,6 +15,7 @@ from nbflow import __version__
 from nbflow.cli.looking import check, doctor, graph
 from nbflow.cli.running import demo, run
 from nbflow.cli.runs import runs
+from nbflow.cli.schedule import schedule
 from nbflow.core.errors import NbflowError
 
 
@@ -47,7 +48,7 @@ def cli() -> None:
 
 
 # In the order of what a person does first; click sorts the help.
-for _command in (run, demo, graph, check, runs, doctor):
+for _command in (run, demo, graph, check, runs, schedule, doctor):
     cli.add_command(_command)
 
 
