@@ -50,9 +50,9 @@ def preview(  # noqa: PLR0917 - click passes options by name
     from nbflow.views.schedule_words import say_schedule, say_ticks  # noqa: PLC0415
 
     zone_name = timezone or load_settings().timezone
+    begins = read_instant(start, read_zone(zone_name), "--start") if start else SystemClock().now()
     read = {"schedule": list(crons), "timezone": zone_name, "schedule_kind": kind, "start_date": start, "end_date": end}
     understood = read_schedule(read)
-    begins = read_instant(start, read_zone(zone_name), "--start") if start else SystemClock().now()
     runs = list(islice(understood.coming(begins), number))
     notes = say_ticks(understood, begins, [run.run_after for run in runs])
     if as_json:
