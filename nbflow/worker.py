@@ -7,6 +7,7 @@ The process starts as two: a supervisor, which ends everything when the parent i
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import importlib
 import os
 import signal
@@ -45,17 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m nbflow.worker")
     parser.add_argument("--data", type=int, required=True, help="socket the jobs come on")
     parser.add_argument("--control", type=int, required=True, help="socket the supervisor listens to")
+    parser.add_argument("--crash", type=int, required=True, help="socket faulthandler writes to")
     parser.add_argument("--runner", default="nbflow.operators.entry:run_job")
     parser.add_argument("--preload", default="")
     options = parser.parse_args(arguments)
     data, control = socket.socket(fileno=options.data), socket.socket(fileno=options.control)
     data.set_inheritable(False)
     control.set_inheritable(False)
+    os.set_inheritable(options.crash, False)  # noqa: FBT003 - the standard library's signature
     processes.become_subreaper()
     supervisor = os.getpid()
     child = os.fork()  # this process has one thread and has imported nothing that minds
     if child:
         data.close()
+        os.close(options.crash)
         supervise(child, control)
         os._exit(0)
     control.close()
@@ -63,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     processes.die_with_parent(supervisor)
     processes.become_subreaper()
     _prefer_for_oom_killer()
+    faulthandler.enable(options.crash, all_threads=False)
     ChildLoop(data, options.runner, tuple(filter(None, options.preload.split(",")))).serve()
     os._exit(0)  # threads that user code left behind must not hold the process
 

@@ -12,7 +12,7 @@ from typing import Any
 from nbflow.app.rooms import Opened
 from nbflow.core.errors import Problem, UserError, nearest
 from nbflow.core.ids import slug, task_key
-from nbflow.core.job import CaptureSet, OutputsRef, ValueRef
+from nbflow.core.job import CaptureSet, Outcome, OutputsRef, ValueRef
 from nbflow.core.mapping import copy_heading, summary
 from nbflow.core.model import Flow
 from nbflow.core.protocols import RunPage
@@ -97,11 +97,22 @@ class History(Opened):
             what = f"no attempt {attempt}" if attempt is not None else "no finished attempt"
             raise UserError(f"Task {task} of run {run_id} has {what}. {self._reason(run_id, task)}".rstrip())
         if len(chosen) == 1:
-            return self.outputs(next(iter(chosen.values())).outputs)
+            return self._told(next(iter(chosen.values())))
         outputs: list[dict[str, Any]] = []
         for key in sorted(chosen):
-            found = self.outputs(chosen[key].outputs)
+            found = self._told(chosen[key])
             outputs += [{"output_type": "display_data", "data": copy_heading(key), "metadata": {}}, *found] if found else []
+        return outputs
+
+    def _told(self, attempt: AttemptRecord) -> list[dict[str, Any]]:
+        """Its outputs, and how it ended where its own process could not say so."""
+        outputs = self.outputs(attempt.outputs)
+        if attempt.outcome == Outcome.LOST:
+            outputs.append({"output_type": "stream", "name": "stderr", "text": f"Attempt {attempt.attempt} was lost: {attempt.reason}\n"})
+        elif attempt.error is not None and not any(output["output_type"] == "error" for output in outputs):
+            error = attempt.error
+            lines = list(error.traceback) or [error.sentence]
+            outputs.append({"output_type": "error", "ename": error.ename, "evalue": error.evalue, "traceback": lines})
         return outputs
 
     def _reason(self, run_id: str, task: str) -> str:

@@ -176,7 +176,7 @@ def failed(*, attempts: int, name: str, error: ErrorInfo) -> str:
 
 
 def failed_lost(*, losses: int, reason: str) -> str:
-    """`Failed: it was lost 3 times: its process ended by SIGKILL (perhaps the system was out of memory).`"""
+    """`Failed: it was lost 3 times: its process was ended by SIGKILL, from outside.`"""
     times = "once" if losses == 1 else f"{losses} times"
     return sentence(f"Failed: it was lost {times}: {reason}" if reason else f"Failed: its worker disappeared {times}")
 

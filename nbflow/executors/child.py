@@ -22,7 +22,7 @@ from typing import Final
 
 from nbflow.core.ids import Token
 from nbflow.core.job import AttemptBegan, ExecutorEvent, Job, OutputMade, Report
-from nbflow.executors import endings, processes
+from nbflow.executors import deaths, endings, processes
 from nbflow.executors.frames import Begin, Done, FileStamp, FrameReader, Ready, Said, pack
 from nbflow.executors.supervisor import END, STATUS
 from nbflow.executors.user_modules import unchanged
@@ -35,6 +35,8 @@ START_LIMIT: Final = 60.0
 END_LIMIT: Final = 3.0
 #: Set by a nanny or by our own cluster for the worker; a cluster that user code makes itself must not inherit it.
 _OF_DASK: Final = frozenset({"DASK_INTERNAL_INHERIT_CONFIG", "DASK_LOGGING__DISTRIBUTED"})
+#: Bytes of faulthandler's traceback that are read.
+_LAST_WORDS: Final = 1 << 16
 #: Jobs after which a child is not used again.
 JOB_LIMIT: Final = 500
 
@@ -58,6 +60,8 @@ class _Attempt:
     report: Report | None = None
     ended_at: float = 0.0
     gone: threading.Event = field(default_factory=threading.Event)
+    #: Of the system, before it began.
+    oom_kills: int | None = field(default_factory=deaths.oom_kill_count)
 
     def facts(self) -> endings.Facts:
         return endings.Facts(token=self.job.token, worker=self.worker, started_at=self.started_at, outputs=self.outputs.ref())
@@ -83,17 +87,21 @@ class ChildProcess:
         self._lock = threading.Lock()
         self._attempt: _Attempt | None = None
         self._status: int | None = None
+        self._last_words = ""
         self._dead = threading.Event()
         self._burying = threading.Lock()
         self._data, data = socket.socketpair()
         self._control, control = socket.socketpair()
-        command = [sys.executable, "-P", "-m", "nbflow.worker", f"--data={data.fileno()}", f"--control={control.fileno()}"]
+        #: Where the child's faulthandler says what it was doing when it crashed.
+        self._crash, crash = socket.socketpair()
+        ends = {"data": data, "control": control, "crash": crash}
+        command = [sys.executable, "-P", "-m", "nbflow.worker", *(f"--{name}={end.fileno()}" for name, end in ends.items())]
         command += [f"--runner={runner}"] if runner else []
         command += [f"--preload={','.join(preload)}"] if preload else []
-        with data, control:
+        with data, control, crash:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 command,
-                pass_fds=(data.fileno(), control.fileno()),
+                pass_fds=tuple(end.fileno() for end in ends.values()),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 env=_environment(self.id),
@@ -113,7 +121,7 @@ class ChildProcess:
             ready = self._wait(left)
             if self._control.fileno() in ready or left <= 0:
                 self.end()
-                why = endings.say_death(self._status) if left > 0 else f"it was not ready within {limit:g} s"
+                why = deaths.say(self._status) if left > 0 else f"it was not ready within {limit:g} s"
                 raise ChildDied(f"a process for user code could not be started: {why}")
             for message in self._reader.read():
                 if isinstance(message, Ready):
@@ -231,8 +239,7 @@ class ChildProcess:
             return attempt.report
         if report is not None:
             return report
-        reason = endings.say_death(self._status)
-        return endings.lost(attempt.facts(), reason)
+        return deaths.of_attempt(attempt.facts(), self._status, oom_kills=attempt.oom_kills, trace=self._last_words)
 
     # --- limits ----------------------------------------------------------------------------------------------------------
 
@@ -294,7 +301,14 @@ class ChildProcess:
             self._process.wait()
             self._data.close()
             self._control.close()
+            self._last_words = self._read_last_words()
+            self._crash.close()
             self._dead.set()
+
+    def _read_last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            return self._crash.recv(_LAST_WORDS, socket.MSG_DONTWAIT).decode(errors="replace")
+        return ""
 
     def _sweep(self) -> None:
         """End what the supervisor should have ended: it hangs, or it was killed."""

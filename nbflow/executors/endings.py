@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,24 +30,24 @@ class Facts:
 
 def timed_out(facts: Facts, timeout: timedelta) -> Report:
     """FAILED: `TaskTimeout: did not end within 2 s`."""
-    return _failed(facts, ErrorInfo(ename="TaskTimeout", evalue=f"did not end within {say_limit(timeout)}", timed_out=True))
+    return failed(facts, ErrorInfo(ename="TaskTimeout", evalue=f"did not end within {say_limit(timeout)}", timed_out=True))
 
 
 def out_of_memory(facts: Facts, used: int, limit: int) -> Report:
     """FAILED: `MemoryLimitExceeded: killed: used 2.1 GB of 2 GB`."""
     error = ErrorInfo(ename="MemoryLimitExceeded", evalue=f"killed: used {say_bytes(used)} of {say_bytes(limit)}")
-    return _failed(facts, error, peak_bytes=used)
+    return failed(facts, error, peak_bytes=used)
 
 
 def unusable(facts: Facts, reason: str) -> Report:
     """FAILED for good: no worker can ever run this job, trying again would not help."""
-    return _failed(facts, ErrorInfo(ename="WorkerError", evalue=reason, may_retry=False))
+    return failed(facts, ErrorInfo(ename="WorkerError", evalue=reason, may_retry=False))
 
 
 def raised(facts: Facts, error: BaseException) -> Report:
     """FAILED: the attempt itself let an exception out."""
     lines = tuple(traceback.format_exception(error))
-    return _failed(facts, ErrorInfo(ename=type(error).__name__, evalue=str(error), traceback=lines))
+    return failed(facts, ErrorInfo(ename=type(error).__name__, evalue=str(error), traceback=lines))
 
 
 def lost(facts: Facts, reason: str) -> Report:
@@ -65,7 +63,8 @@ def lost(facts: Facts, reason: str) -> Report:
     )
 
 
-def _failed(facts: Facts, error: ErrorInfo, *, peak_bytes: int = 0) -> Report:
+def failed(facts: Facts, error: ErrorInfo, *, peak_bytes: int = 0) -> Report:
+    """FAILED, for this reason."""
     return Report(
         token=facts.token,
         outcome=Outcome.FAILED,
@@ -93,21 +92,6 @@ def say_bytes(count: int) -> str:
             return f"{size:.1f}".removesuffix(".0") + f" {unit}"
         size /= 1000
     return f"{size:.1f}".removesuffix(".0") + " TB"
-
-
-def say_death(status: int | None) -> str:
-    """Why a process is gone, from its wait status (None: nobody could tell)."""
-    if status is None:
-        return "its process disappeared"
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        hint = " (perhaps the system was out of memory)" if number == signal.SIGKILL else ""
-        return f"its process ended by {name}{hint}"
-    return f"its process ended by itself with exit code {os.WEXITSTATUS(status)}"
 
 
 class HeardOutputs:

@@ -203,6 +203,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
             warnings.filterwarnings("ignore", "To exit: use")  # IPython's advice to somebody at a prompt
             if error.code in (None, 0):
                 return
+            kwargs["exception_only"] = False  # nobody can type the %tb that IPython would advise instead of the traceback
         if isinstance(error, NameError) and error.name in self.unbound:
             error.args = (self.unbound[error.name],)
         _cut_own_frames(trace)

@@ -168,14 +168,24 @@ def test_a_job_over_its_memory_limit_fails_and_says_so(certain):
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("import os; os.kill(os.getpid(), 11)", "its process ended by SIGSEGV"),
-        ("import os; os._exit(7)", "its process ended by itself with exit code 7"),
+        ("import ctypes; ctypes.string_at(0)", "TaskCrashed: killed by SIGSEGV: compiled code it called crashed;"),
+        ("import os; os._exit(7)", "TaskCrashed: it ended its own process with exit code 7;"),
     ],
 )
-def test_a_child_that_dies_is_a_lost_attempt_that_had_begun(certain, source, reason):
-    certain.submit(reason, source)
+def test_user_code_that_takes_its_process_along_has_failed(certain, source, reason):
+    certain.submit(reason, f"print('said')\n{source}")
     report = certain.report(reason)
-    assert (report.outcome, report.reason, report.started_at is not None) == (Outcome.LOST, reason, True)
+    assert (report.outcome, report.started_at is not None) == (Outcome.FAILED, True)
+    assert report.reason.startswith(reason)
+    assert report.outputs.inline[0]["text"] == "said\n"
+    assert ("string_at" in "".join(report.error.traceback)) == ("ctypes" in source)
+
+
+def test_a_child_that_is_killed_is_a_lost_attempt_that_had_begun(certain):
+    certain.submit("killed", "import os; os.kill(os.getpid(), 9)")
+    report = certain.report("killed")
+    assert (report.outcome, report.started_at is not None) == (Outcome.LOST, True)
+    assert report.reason.startswith("its process was ended by SIGKILL")
 
 
 def test_what_an_attempt_left_running_is_ended_before_its_report(certain):

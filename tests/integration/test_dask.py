@@ -62,7 +62,7 @@ def test_a_killed_child_is_a_lost_attempt_and_the_next_one_runs(bench):
     os.kill(int(bench.line("killed")), signal.SIGKILL)
     report = bench.report("killed")
     assert (report.outcome, report.started_at is not None) == (Outcome.LOST, True)
-    assert report.reason.startswith("its process ended by SIGKILL")
+    assert report.reason.startswith("its process was ended by SIGKILL")
     bench.submit("next", "pass")
     assert bench.report("next").outcome is Outcome.SUCCESS
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 from datetime import timedelta
 
@@ -24,19 +22,6 @@ def test_bytes_are_said_in_decimal_units(count, text):
 @pytest.mark.parametrize(("seconds", "text"), [(2, "2 s"), (0.5, "0.5 s"), (108, "1 m 48 s")])
 def test_a_limit_is_said_as_it_was_written(seconds, text):
     assert endings.say_limit(timedelta(seconds=seconds)) == text
-
-
-@pytest.mark.parametrize(
-    ("status", "text"),
-    [
-        (None, "its process disappeared"),
-        (signal.SIGSEGV, "its process ended by SIGSEGV"),
-        (signal.SIGKILL, "its process ended by SIGKILL (perhaps the system was out of memory)"),
-        (os.W_EXITCODE(3, 0) if hasattr(os, "W_EXITCODE") else 3 << 8, "its process ended by itself with exit code 3"),
-    ],
-)
-def test_a_death_is_told_by_its_signal(status, text):
-    assert endings.say_death(status) == text
 
 
 def test_a_memory_report_says_used_and_allowed():

@@ -101,3 +101,11 @@ def test_outputs_close_while_their_thread_is_at_work():
         outputs = Outputs()
         outputs.stream("stdout", "a")
         assert outputs.close()[0]["text"] == "a"
+
+
+def test_leaving_with_a_code_shows_where_and_advises_nothing_that_cannot_be_typed(run):
+    report = run("import sys\nsys.exit('no data today')")
+    assert (report.outcome, report.error.sentence) == (Outcome.FAILED, "SystemExit: no data today")
+    shown = "".join(report.error.traceback)
+    assert "Traceback" in shown
+    assert "%tb" not in shown
