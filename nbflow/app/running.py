@@ -10,7 +10,7 @@ from nbflow.app.history import History
 from nbflow.app.rooms import RunHandle, person
 from nbflow.core.errors import Superseded, UserError, nearest
 from nbflow.core.graph import Graph
-from nbflow.core.ids import RunId, TaskId, TaskKey, manual_run_id
+from nbflow.core.ids import RunId, TaskId, TaskKey, manual_run_id, task_key
 from nbflow.core.job import CaptureKind, CaptureSet
 from nbflow.core.model import Flow
 from nbflow.core.protocols import Executor, RunObserver
@@ -22,7 +22,7 @@ from nbflow.engine.driver import Driver
 from nbflow.engine.inbox import Switchboard
 from nbflow.engine.jobs import parse_bytes
 from nbflow.engine.owner import is_dead, me, say_owner
-from nbflow.engine.resume import to_run_again
+from nbflow.engine.resume import GoingOn, to_run_again
 from nbflow.engine.surroundings import Surroundings
 from nbflow.engine.values import Values
 
@@ -98,6 +98,7 @@ class Running(History):
         run_id: str,
         captures: CaptureSet | None = None,
         *,
+        tasks: Sequence[str] = (),
         held: Collection[TaskId] = (),
         executor: Executor | None = None,
         observers: Sequence[RunObserver] = (),
@@ -105,11 +106,12 @@ class Running(History):
         """Go on with a run whose process died, or that ended failed or cancelled, in a thread of this process; `latest` is the newest run.
 
         What succeeded is loaded; what failed, and what depends on it, runs again, with the flow, the parameters and the captures of the first time.
+        `tasks` run again instead, with what depends on them, whatever became of them; then the run may also have succeeded.
         `captures` are for tasks that were never reached then; without any the run must not have such tasks.
         Raises UserError when it succeeded or is driven by a living process, SetupError when the database or the cluster is in the way.
         """
         run = self.run(run_id)
-        self.refuse_to_resume(run)
+        self.refuse_to_resume(run, tasks)
         flow = self.flow_of(run)
         handed = HandedOver.decode(self.store.captures(run.run_id))
         chosen = run.tasks or tuple(task.id for task in flow.tasks)
@@ -141,15 +143,17 @@ class Running(History):
             values=values,
             held=held,
             observers=observers,
-            goes_on=person(),
+            goes_on=GoingOn(by=person(), tasks=self.keys_of(run, tasks)),
         )
         return self._begin(handle)
 
-    def refuse_to_resume(self, run: RunRecord) -> None:
+    def refuse_to_resume(self, run: RunRecord, tasks: Sequence[str] = ()) -> None:
         """Raises UserError, with the reason, when there is nothing to go on with, or a living process drives the run."""
         holder = self.store.holder(run.run_id)
         if holder and not is_dead(holder):
             raise self._held_by(run.run_id)
+        if self.keys_of(run, tasks):
+            return
         if run.state is RunState.SUCCESS:
             raise UserError(f"Run {run.run_id} succeeded: there is nothing to go on with.")
         if not run.state.is_finished:
@@ -157,6 +161,17 @@ class Running(History):
         records = {record.key: record for record in self.store.task_records(run.run_id)}
         if not to_run_again(Graph.of(self.flow_of(run), run.tasks), records):
             raise UserError(f"Run {run.run_id} has no task left to run: there is nothing to go on with.")
+
+    def keys_of(self, run: RunRecord, tasks: Sequence[str]) -> tuple[TaskKey, ...]:
+        """The instances a person means by these names. Raises UserError for one the run does not have."""
+        if not tasks:
+            return ()
+        keys = {record.key for record in self.store.task_records(run.run_id)}
+        known = {str(key) for key in keys} | {key.task_id for key in keys}
+        for task in tasks:
+            if task not in known:
+                raise UserError(f'Run {run.run_id} has no task "{task}".{nearest(task, known)}')
+        return tuple(task_key(task) for task in tasks)
 
     def _dead_holder(self, run_id: RunId) -> str:
         """The process that holds the run's lease, when it is known to have died."""

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
+from nbflow.app.retrying import Retrying
 from nbflow.app.rooms import person
-from nbflow.app.running import Running
 from nbflow.core.errors import UserError
 from nbflow.core.ids import RunId, task_key
 from nbflow.core.records import Request
@@ -16,7 +16,7 @@ from nbflow.engine.reaping import abandon
 from nbflow.settings import Settings, load_settings
 
 
-class Workspace(Running):
+class Workspace(Retrying):
     """One home: its database, its artifacts and its cluster."""
 
     @classmethod

@@ -30,18 +30,22 @@ def run_with_progress(
     path: Path | None,
     *,
     resume: str = "",
+    again: Sequence[str] = (),
     params: Mapping[str, Any],
     output: Path | None = None,
     kernel: str | None = None,
     cwd: Path | None = None,
     quiet: bool = False,
 ) -> NotebookOutcome:
-    """Run a notebook headlessly, or go on with the run `resume`, and show it; ends with the table of tasks and where the executed notebook is."""
+    """Run a notebook headlessly, or go on with the run `resume` (its tasks `again` run again), and show it.
+
+    Ends with the table of tasks and where the executed notebook is.
+    """
     out = console(stderr=quiet)
     watcher = _Silent() if quiet else _Table(workspace, out) if out.is_terminal else _Lines(workspace, out)
     with watcher:
         if resume or path is None:
-            outcome = resume_notebook(workspace, resume, kernel=kernel, cwd=cwd, observers=[watcher])
+            outcome = resume_notebook(workspace, resume, tasks=again, kernel=kernel, cwd=cwd, observers=[watcher])
         else:
             outcome = run_notebook(workspace, path, params=params, output=output, kernel=kernel, cwd=cwd, observers=[watcher])
     if not quiet:

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from nbflow.cli.common import as_json, closing, open_workspace, print_json, run_json
-from nbflow.core.errors import UserError
+from nbflow.core.errors import RunFailed, UserError
 
 
 @click.group()
 def runs() -> None:
-    """What happened: list, show, logs, result, open, cancel."""
+    """What happened: list, show, logs, result, open, cancel, retry."""
 
 
 @runs.command("list")
@@ -120,3 +120,27 @@ def runs_cancel(run_id: str, tasks: tuple[str, ...]) -> None:
     with closing(open_workspace()) as workspace:
         workspace.cancel(workspace.run(run_id).run_id, tasks)
     click.echo(f"Asked the driver of {run_id} to cancel {', '.join(tasks) or 'it'}.")
+
+
+@runs.command("retry")
+@click.argument("run_id")
+@click.option("--task", "tasks", multiple=True, metavar="TASK", help="Run this task again, and what depends on it (default: what failed).")
+@as_json
+def runs_retry(run_id: str, tasks: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Run tasks of a run again, with what depends on them; all else is kept. A run that goes on is asked, one that has ended goes on here."""
+    from nbflow.cli.progress import run_with_progress  # noqa: PLC0415 - it brings all the rooms
+    from nbflow.cli.render import failure_sentence  # noqa: PLC0415 - as above
+
+    with closing(open_workspace()) as workspace:
+        run = workspace.run(run_id)
+        if workspace.ask_to_clear(run.run_id, tasks):
+            if as_json:
+                print_json(run_json(workspace, run.run_id))
+            else:
+                click.echo(f"Asked the driver of {run.run_id} to run {', '.join(tasks) or 'what failed'} again.")
+            return
+        outcome = run_with_progress(workspace, None, resume=run.run_id, again=tasks, params={}, quiet=as_json)
+        if as_json:
+            print_json(run_json(workspace, outcome.run_id))
+        if not outcome.succeeded:
+            raise RunFailed(failure_sentence(workspace.snapshot(outcome.run_id), workspace.clock.now()))

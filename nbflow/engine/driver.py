@@ -48,7 +48,7 @@ from nbflow.engine.inbox import Inbox, monotonic
 from nbflow.engine.lease import LeaseKeeper
 from nbflow.engine.news import Batch, News
 from nbflow.engine.reaping import abandon
-from nbflow.engine.resume import settle, to_run_again
+from nbflow.engine.resume import GoingOn, settle
 from nbflow.engine.surroundings import Surroundings
 from nbflow.engine.values import Values, namespace_after
 from nbflow.engine.watchers import Watchers
@@ -73,9 +73,9 @@ class Driver:
         values: Values | None = None,
         held: Collection[TaskId] = (),
         observers: Sequence[RunObserver] = (),
-        goes_on: str | None = None,
+        goes_on: GoingOn | None = None,
     ) -> None:
-        """`goes_on`: the run had a driver before, and this person asks to go on with it: its last attempts are settled first."""
+        """`goes_on`: the run had a driver before, and somebody asks to go on with it: its last attempts are settled first."""
         self._flow, self._lease, self._at = flow, lease, surroundings
         self._goes_on = goes_on
         records = tuple(records)
@@ -92,6 +92,9 @@ class Driver:
         self._keeper = LeaseKeeper(surroundings.store, lease, self._inbox.put)
         self._over = False
         self._begun = False
+        #: Wishes to run tasks again that came while the run may have been ending; None when it is too late for them.
+        self._to_clear: list[ClearRequested] | None = []
+        self._clearing = threading.Lock()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._drive, name=f"nbflow-driver-{run.run_id}", daemon=True)
 
@@ -121,6 +124,15 @@ class Driver:
     def cancel(self, keys: Iterable[TaskKey] = (), by: str = "") -> None:
         """Cancel these task instances, or the run."""
         self.post(CancelRequested(keys=tuple(keys), by=by))
+
+    def clear(self, keys: Iterable[TaskKey], by: str = "") -> bool:
+        """Run these task instances again. False when the run has ended here: then somebody must drive it anew."""
+        with self._clearing:
+            if self._to_clear is None:
+                return False
+            self._to_clear.append(ClearRequested(keys=tuple(keys), by=by))
+        self.post(Woke())
+        return True
 
     def release(self, tasks: Iterable[TaskId], captures: CaptureSet) -> None:
         """The cells above `tasks` have run: they may be scheduled, with these captures."""
@@ -180,8 +192,8 @@ class Driver:
             self._begun = True
             self._watchers.look_again()
             asked = monotonic()
-            while not self._machine.run.state.is_finished:
-                items = self._inbox.take(self._patience())
+            while not self._is_done():
+                items = self._inbox.take(self._patience()) + self._take_clears()
                 now = monotonic()
                 if now - asked >= _REQUEST_PERIOD:
                     asked = now
@@ -194,7 +206,21 @@ class Driver:
         finally:
             self._let_go()
 
-    def _take_up(self, by: str) -> None:
+    def _is_done(self) -> bool:
+        """The run has ended, and nobody has asked for more of it meanwhile: from now on it is too late for that."""
+        if not self._machine.run.state.is_finished:
+            return False
+        with self._clearing:
+            if not self._to_clear:
+                self._to_clear = None
+            return self._to_clear is None
+
+    def _take_clears(self) -> list[ClearRequested]:
+        with self._clearing:
+            asked, self._to_clear = self._to_clear or [], []
+        return asked
+
+    def _take_up(self, asked: GoingOn) -> None:
         """Settle the last attempts of the driver before, clear what failed and what depends on it; one commit records it all."""
         at = self._at
         reports = settle(self._machine.records.values(), at.executor, at.artifacts)
@@ -204,12 +230,12 @@ class Driver:
             assert record.token is not None
             self._attempts.adopt(record.key, record.token, record.attempt)
             self._handle(self._news.events_of_report(reports[record.token], batch), batch, now)
-        again = to_run_again(Graph.of(self._flow, self._machine.run.tasks), self._machine.records)
+        again = asked.again(Graph.of(self._flow, self._machine.run.tasks), self._machine.records)
         if again:
             for key in again:
                 self._values.forget(key)
                 self._news.errors.pop(key, None)
-            self._handle([ClearRequested(keys=again, by=by)], batch, now)
+            self._handle([ClearRequested(keys=again, by=asked.by)], batch, now)
         self._expand(batch, now)
         # Whoever wanted it to end before did not want what is asked for now.
         batch.requests = [request.id for request in at.store.requests(self.run_id) if request.kind == "cancel"]
@@ -285,6 +311,8 @@ class Driver:
                     self._wakes.add(at)
 
     def _let_go(self) -> None:
+        with self._clearing:
+            self._to_clear = None
         self._attempts.let_go(cancel=self._failure is not None)
         self._keeper.stop()
         try:

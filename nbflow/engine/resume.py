@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,6 +19,19 @@ from nbflow.core.states import FAILED_LIKE, TaskState
 #: Why an attempt is lost that had begun, and one that had not.
 DRIVER_GONE: Final = "the process that drove this run ended"
 NEVER_BEGAN: Final = "the process that drove this run ended before it began"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoingOn:
+    """A person asks to go on with a run that had a driver before."""
+
+    by: str = ""
+    #: Run these again, and what depends on them, instead of what failed.
+    tasks: tuple[TaskKey, ...] = ()
+
+    def again(self, graph: Graph, records: Mapping[TaskKey, TaskRecord]) -> tuple[TaskKey, ...]:
+        """The instances to clear."""
+        return with_downstream(graph, self.tasks) if self.tasks else to_run_again(graph, records)
 
 
 def settle(records: Iterable[TaskRecord], executor: Executor, artifacts: ArtifactStore) -> dict[Token, Report]:
@@ -57,6 +71,14 @@ def _lost(record: TaskRecord, reason: str, *, began: bool) -> Report:
     now = datetime.now(UTC)
     started_at = (record.started_at or now) if began else None
     return Report(token=record.token, outcome=Outcome.LOST, worker=record.worker, started_at=started_at, ended_at=now, reason=reason)
+
+
+def with_downstream(graph: Graph, keys: Iterable[TaskKey]) -> tuple[TaskKey, ...]:
+    """These instances, then every task below them, with all its copies, in the order written."""
+    asked = tuple(dict.fromkeys(keys))
+    below = graph.descendants(*(key.task_id for key in asked))
+    whole = {key.task_id for key in asked if key.map_index < 0}
+    return (*asked, *(TaskKey(id) for id in graph.ids if id in below and id not in whole))
 
 
 def to_run_again(graph: Graph, records: Mapping[TaskKey, TaskRecord]) -> tuple[TaskKey, ...]:

@@ -37,10 +37,11 @@ class WorkspaceHost:
         trigger: str,
         run_id: RunId | None = None,
         resume: RunId | None = None,
+        again: Sequence[str] = (),
         observers: Sequence[Any] = (),
     ) -> None:
-        """With `resume`, the notebook goes on with that run; else it makes one, `run_id` if given."""
-        self._workspace, self._trigger, self._observers = workspace, trigger, tuple(observers)
+        """With `resume`, the notebook goes on with that run (the tasks `again`, if any, run again); else it makes one, `run_id` if given."""
+        self._workspace, self._trigger, self._observers, self._again = workspace, trigger, tuple(observers), tuple(again)
         self._run_id, self._resumes = resume or run_id, resume is not None
 
     def begin(self, info: NotebookInfo, stop: Callable[[str], None]) -> HostedRun:
@@ -49,7 +50,14 @@ class WorkspaceHost:
         if errors:
             raise FlowError(errors, info.path)
         return HostedRun(
-            self._workspace, info, stop, trigger=self._trigger, run_id=self._run_id, resumes=self._resumes, observers=self._observers
+            self._workspace,
+            info,
+            stop,
+            trigger=self._trigger,
+            run_id=self._run_id,
+            resumes=self._resumes,
+            again=self._again,
+            observers=self._observers,
         )
 
     def _problems(self, info: NotebookInfo) -> Sequence[Any]:
@@ -68,11 +76,12 @@ class HostedRun:
         trigger: str,
         run_id: RunId | None,
         resumes: bool,
+        again: Sequence[str],
         observers: Sequence[Any],
     ) -> None:
         self.artifacts_url = workspace.settings.artifacts
         self._workspace, self._info, self._stop = workspace, info, stop
-        self._trigger, self._run_id, self._resumes, self._observers = trigger, run_id, resumes, observers
+        self._trigger, self._run_id, self._resumes, self._again, self._observers = trigger, run_id, resumes, again, observers
         #: The tasks whose cells have been executed.
         self._asked: set[TaskId] = set()
         self._handle: RunHandle | None = None
@@ -168,7 +177,9 @@ class HostedRun:
         observers = [self._view, self, *self._observers]
         if self._resumes:
             assert self._run_id is not None
-            self._handle = self._workspace.resume_run(self._run_id, captures, held=held, executor=executor, observers=observers)
+            self._handle = self._workspace.resume_run(
+                self._run_id, captures, tasks=self._again, held=held, executor=executor, observers=observers
+            )
             self._view.handle = self._handle
             return self._handle
         self._handle = self._workspace.start_run(

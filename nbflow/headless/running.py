@@ -68,18 +68,26 @@ def run_notebook(
 
 
 def resume_notebook(
-    workspace: Workspace, run_id: str, *, kernel: str | None = None, cwd: Path | str | None = None, observers: Sequence[Any] = ()
+    workspace: Workspace,
+    run_id: str,
+    *,
+    tasks: Sequence[str] = (),
+    kernel: str | None = None,
+    cwd: Path | str | None = None,
+    observers: Sequence[Any] = (),
 ) -> NotebookOutcome:
     """Go on with a run, in this process: what succeeded is loaded, the rest runs. `latest` is the newest run.
+
+    With `tasks`, these and what depends on them run again, whatever became of them; all else stays as it is.
 
     The notebook of a headless run is executed again, into the same file; a live run is driven without its kernel.
     Raises UserError when there is nothing to go on with, a living process drives it, or the notebook was changed since; SetupError.
     """
     run = workspace.run(run_id)
-    workspace.refuse_to_resume(run)
+    workspace.refuse_to_resume(run, tasks)
     workspace.warm()
     if run.trigger not in _EXECUTED or not run.path:
-        return _drive_directly(workspace, run, observers)
+        return _drive_directly(workspace, run, tasks, observers)
     from nbflow.operators.notebook_run import execute_notebook  # noqa: PLC0415 - as above
 
     source = Path(run.path)
@@ -89,7 +97,7 @@ def resume_notebook(
     flow = workspace.flow_of(run)
     known = {parameter.name for parameter in flow.parameters}
     params = {name: value for name, value in run.params.items() if name in known or not flow.parameters}
-    host = WorkspaceHost(workspace, resume=run.run_id, trigger=run.trigger, observers=observers)
+    host = WorkspaceHost(workspace, resume=run.run_id, again=tasks, trigger=run.trigger, observers=observers)
     return _outcome(execute_notebook(source, target, parameters=params, host=host, kernel_name=kernel, cwd=cwd))
 
 
@@ -105,8 +113,8 @@ def _refuse_changed(workspace: Workspace, run: RunRecord) -> None:
         )
 
 
-def _drive_directly(workspace: Workspace, run: RunRecord, observers: Sequence[Any]) -> NotebookOutcome:
-    handle = workspace.resume_run(run.run_id, observers=observers)
+def _drive_directly(workspace: Workspace, run: RunRecord, tasks: Sequence[str], observers: Sequence[Any]) -> NotebookOutcome:
+    handle = workspace.resume_run(run.run_id, tasks=tasks, observers=observers)
     try:
         while not handle.wait(_TICK):
             pass

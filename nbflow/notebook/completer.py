@@ -31,7 +31,7 @@ class Completer:
         verb = done[0]
         if verb not in verbs.VERBS:
             return []
-        if done[-1] == "--task" or (verbs.takes_tasks(verb) and not typed.startswith("-")):
+        if done[-1] in {"--task", "--from"} or (verbs.takes_tasks(verb) and not typed.startswith("-")):
             return list(self._tasks())
         return list(verbs.option_words(verb))
 

@@ -127,7 +127,8 @@ class LiveDisplay:
         self._running = running
         snapshot = running.snapshot()
         self._channel.show(graph(self._flow, snapshot), self._graph_id)
-        for task in dict.fromkeys(key.task_id for key in snapshot.tasks):
+        again = (key.task_id for key, record in snapshot.tasks.items() if not record.state.is_finished)
+        for task in dict.fromkeys(again):  # of a run that goes on, what has ended stays as it is shown
             if task in self._areas:
                 self._areas[task].reset(self._card(task))
         self._thread.start()

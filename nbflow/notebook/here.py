@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The verbs about what stands in this notebook now: `%nbflow graph`, `run`, `check`, `forget`."""
+"""The verbs about what stands in this notebook now: `%nbflow graph`, `run`, `retry`, `check`, `forget`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbflow.core.errors import UserError, nearest
@@ -22,15 +22,29 @@ class Here:
     def __init__(self, magics: NbflowMagics) -> None:
         self._magics, self._session = magics, magics.session
 
-    def run(self, asked: verbs.Asked) -> Launch:
+    def run(self, asked: verbs.Asked) -> Launch | None:
         """Run it; blocks unless it is to run in the background."""
         launch = self.launch(asked)
-        if not asked["background"]:
+        if launch is not None and not asked["background"]:
             self._magics.block(launch)
         return launch
 
-    def launch(self, asked: verbs.Asked) -> Launch:
-        """Begin to run it. Raises UserError when a task or parameter is not known."""
+    def retry(self, asked: verbs.Asked) -> Launch | None:
+        """Run tasks of the last run again; blocks unless whoever drives that run was asked to."""
+        launch = self.launch(asked)
+        if launch is not None:
+            self._magics.block(launch)
+        return launch
+
+    def launch(self, asked: verbs.Asked) -> Launch | None:
+        """Begin what `run` or `retry` asks for; None when a driver was asked to. Raises UserError when a task or parameter is not known."""
+        if asked.verb == "retry":
+            return self._again(asked["task"])
+        if asked["from_task"]:
+            for option, given in {"-p": asked["param"], "--task": asked["task"]}.items():
+                if given:
+                    raise UserError(f"--from runs tasks of the last run again, with its parameters: leave out {option}.")
+            return self._again([asked["from_task"]])
         flow = self._session.draft()
         known = [task.id for task in flow.tasks]
         for task in asked["task"]:
@@ -38,6 +52,15 @@ class Here:
                 raise UserError(f'There is no task "{task}".{nearest(task, known)}')
         tasks = tuple(TaskId(task) for task in asked["task"]) or self._session.tasks_above(flow)
         return self._magics.launcher.start(flow, tasks, self._parameters(flow, asked["param"]))
+
+    def _again(self, tasks: Sequence[str]) -> Launch | None:
+        from nbflow.notebook.history import History  # noqa: PLC0415 - the workspace is opened when it is needed
+
+        run_id = History(self._magics).last(tasks[0] if tasks else "").run_id
+        launch = self._magics.launcher.retry(run_id, tasks)
+        if launch is None:
+            self._magics.channel.write(f"Run {run_id} goes on, and runs {', '.join(tasks) or 'what failed'} again.\n")
+        return launch
 
     def _parameters(self, flow: Flow, given: list[list[str]]) -> Mapping[str, Any]:
         """The parameters, bound in the notebook as well: plain cells and tasks see the same value."""

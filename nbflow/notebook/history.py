@@ -33,7 +33,7 @@ class History:
 
     def status(self, asked: Asked) -> None:  # noqa: ARG002 - all verbs are called alike
         """The last run: its graph, and a line for each task."""
-        run = self._last()
+        run = self.last()
         snapshot = self._workspace.snapshot(run.run_id)
         self._channel.show(display.graph(self._workspace.flow_of(run), snapshot), display.next_graph_id())
         now = self._workspace.clock.now()
@@ -47,7 +47,7 @@ class History:
 
     def logs(self, asked: Asked) -> None:
         """What a task showed, shown again here."""
-        run = self._last(asked["task"])
+        run = self.last(asked["task"])
         outputs = self._workspace.logs(run.run_id, asked["task"], asked["attempt"])
         if not outputs:
             self._channel.write(f"Task {asked['task']} of run {run.run_id} showed nothing.\n")
@@ -62,7 +62,7 @@ class History:
 
     def result(self, asked: Asked) -> Any:
         """What a task gave: the value when it is one, else a dict by name. Raises UserError."""
-        run, task, name = self._last(asked["task"]), asked["task"], asked["name"]
+        run, task, name = self.last(asked["task"]), asked["task"], asked["name"]
         given = self._workspace.given(run.run_id, task)
         if name and name not in given:
             raise UserError(f'Task {task} gave no "{name}" in run {run.run_id}; it gave: {", ".join(given) or "nothing"}.')
@@ -86,13 +86,13 @@ class History:
 
     def cancel(self, asked: Asked) -> None:
         """Cancel the newest run, or tasks of it."""
-        run = self._last()
+        run = self.last()
         self._workspace.cancel(run.run_id, tuple(asked["task"]))
         what = f"{', '.join(asked['task'])} of run" if asked["task"] else "run"
         self._channel.write(f"Cancelling {what} {run.run_id}.\n")
 
-    def _last(self, task: str = "") -> RunRecord:
-        """The newest run; with `task`, the newest that has it (a run of one other task does not hide it)."""
+    def last(self, task: str = "") -> RunRecord:
+        """The newest run; with `task`, the newest that has it (a run of one other task does not hide it). Raises UserError."""
         name = self._flow_name()
         runs: Sequence[RunRecord] = self._workspace.find_runs(flow=name, path=self._session.path, limit=_LOOK_BACK if task else 1).runs
         if not runs:

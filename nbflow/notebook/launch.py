@@ -17,7 +17,7 @@ from nbflow.core.protocols import RunObserver
 from nbflow.core.states import TaskState
 from nbflow.notebook.failures import Interrupted, raise_unless_well
 from nbflow.notebook.kernel import Kernel
-from nbflow.notebook.runs import Host, Running
+from nbflow.notebook.runs import Host, LiveHost, Running
 
 #: Seconds between two looks at whether the kernel was interrupted.
 TICK: Final = 0.1
@@ -153,11 +153,32 @@ class Launcher:
         """Start the run and show it. Raises UserError or SetupError when there is nothing to run or it cannot start."""
         if not tasks:
             raise UserError("There is no task above this cell: put %%task NAME on the first line of a cell and execute it.")
-        if self.last is not None and not self.last.is_over():
-            raise UserError(f"Run {self.last.run_id} is still going on: wait for it, or type %nbflow cancel.")
+        self._refuse_a_second()
         captures = self.kernel.hand_over(flow, tasks, self.host.artifacts)
         display = self._show(flow, self.host)
-        running = self.host.start(flow, captures, tasks, params, (display,))
+        return self._follow(flow, self.host.start(flow, captures, tasks, params, (display,)), display)
+
+    def retry(self, run_id: str, tasks: Sequence[str]) -> Launch | None:
+        """Run these tasks of that run again, with what depends on them (none: what failed); None when whoever drives it was asked to.
+
+        Raises UserError or SetupError, then nothing has changed.
+        """
+        host = self.host
+        if not isinstance(host, LiveHost):
+            raise UserError("In a headless run nothing can be retried from a cell: type nbflow runs retry RUN when it has ended.")
+        if host.workspace.ask_to_clear(run_id, tasks):
+            return None
+        self._refuse_a_second()
+        flow = host.workspace.flow_of(host.workspace.run(run_id))
+        display = self._show(flow, host)
+        running = host.workspace.retry_run(run_id, tasks, observers=(display,))
+        return self._follow(flow, running, display) if running is not None else None
+
+    def _refuse_a_second(self) -> None:
+        if self.last is not None and not self.last.is_over():
+            raise UserError(f"Run {self.last.run_id} is still going on: wait for it, or type %nbflow cancel.")
+
+    def _follow(self, flow: Flow, running: Running, display: Display) -> Launch:
         display.follow(running)
         self.last = Launch(flow, running, display, lambda values: self.kernel.take_back(values, self.host.artifacts), self._say)
         return self.last

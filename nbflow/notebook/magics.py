@@ -138,13 +138,15 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
             return None
         return verbs.VERBS[asked.verb].answer(self, asked)
 
-    async def run_awaiting(self, arguments: str, *, assigned: bool = False) -> Launch | None:
-        """What `%nbflow run` at the top of a cell becomes: the same run, while the kernel goes on serving messages."""
-        asked = verbs.parse(f"run {self._expand(arguments)}")
+    async def run_awaiting(self, line: str, *, assigned: bool = False) -> Launch | None:
+        """What `%nbflow run` (or `retry`) at the top of a cell becomes: the same run, while the kernel goes on serving messages."""
+        asked = verbs.parse(self._expand(line))
         if asked.verb == "help":
             print(verbs.help_text())  # noqa: T201 - help is printed
             return None
         launch = Here(self).launch(asked)
+        if launch is None:
+            return None
         try:
             await launch.until_over()
         finally:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What nbflow changes in a cell's text before it runs.
 
-Above all, a blocking `%nbflow run` becomes an `await`, so that the kernel goes on serving messages (a panel's buttons) while the run lasts.
+Above all, a blocking `%nbflow run` (or `retry`) becomes an `await`, so that the kernel goes on serving messages (a panel's buttons) while the run lasts.
 Only a statement at the top level of a cell is rewritten: inside a function, an indented block or a string it is left as it is and blocks.
 Tokens tell these apart, as in IPython's own transformers.
 """
@@ -15,13 +15,13 @@ from typing import Any
 from IPython.core.inputtransformer2 import TokenTransformBase, assemble_continued_line, find_end_of_continued_line
 
 #: What the rewritten line awaits. `assigned` says whether its value has a name, since a bare one shows nothing.
-CALL = "await get_ipython().magics_manager.registry['NbflowMagics'].run_awaiting({arguments!r}, assigned={assigned!r})"
+CALL = "await get_ipython().magics_manager.registry['NbflowMagics'].run_awaiting({line!r}, assigned={assigned!r})"
 
 Token = tokenize.TokenInfo
 
 
 class AwaitRun(TokenTransformBase):  # type: ignore[misc] # IPython is untyped
-    """Rewrites `%nbflow run ...` and `x = %nbflow run ...`."""
+    """Rewrites `%nbflow run ...`, `%nbflow retry ...` and `x = %nbflow run ...`."""
 
     #: Before IPython's own transformers at the same place, which would make an ordinary call of it.
     priority = 4
@@ -41,8 +41,8 @@ class AwaitRun(TokenTransformBase):  # type: ignore[misc] # IPython is untyped
         target = lines[row][:column]
         end = find_end_of_continued_line(lines, row)
         words = assemble_continued_line(lines, (row, column), end)
-        arguments = words.lstrip("%").split("run", 1)[1].strip()
-        call = CALL.format(arguments=arguments, assigned=bool(target.strip()))
+        asked = words.lstrip("%").split("nbflow", 1)[1].strip()
+        call = CALL.format(line=asked, assigned=bool(target.strip()))
         return [*lines[:row], target + call + "\n", *lines[end + 1 :]]
 
 
@@ -63,7 +63,7 @@ def _percent(line: Sequence[Token]) -> int | None:
 
 
 def _is_run(tokens: Sequence[Token]) -> bool:
-    return len(tokens) > 2 and tokens[1].string == "nbflow" and tokens[2].string == "run"
+    return len(tokens) > 2 and tokens[1].string == "nbflow" and tokens[2].string in {"run", "retry"}
 
 
 def allow_empty_body(lines: list[str]) -> list[str]:

@@ -48,6 +48,7 @@ class Verb:
 def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-p", "--param", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     parser.add_argument("--task", action="append", default=[], metavar="TASK")
+    parser.add_argument("--from", dest="from_task", metavar="TASK", default="")
     parser.add_argument("--background", action="store_true")
 
 
@@ -65,7 +66,15 @@ def _result_options(parser: argparse.ArgumentParser) -> None:
 VERBS: Final[Mapping[str, Verb]] = {
     "graph": Verb(meaning="the graph, as understood now (also without a verb)", answered_by="here:Here"),
     "run": Verb(
-        meaning="run the tasks above this cell: [-p NAME VALUE] [--task T] [--background]", answered_by="here:Here", options=_run_options
+        meaning="run the tasks above this cell: [-p NAME VALUE] [--task T] [--from T] [--background]",
+        answered_by="here:Here",
+        options=_run_options,
+    ),
+    "retry": Verb(
+        meaning="run tasks of the last run again, and what depends on them: retry [TASK ...]; without any, what failed",
+        answered_by="here:Here",
+        options=lambda parser: parser.add_argument("task", metavar="TASK", nargs="*"),
+        takes_tasks=True,
     ),
     "status": Verb(meaning="the last run: every task's state and why", answered_by="history:History"),
     "logs": Verb(

@@ -253,3 +253,22 @@ def test_completion_knows_options_choices_tasks_and_verbs(notebook):
 def test_loading_the_extension_loads_nothing_heavy(notebook):
     heavy = ("sqlalchemy", "distributed", "papermill", "pandas", "cloudpickle")
     assert notebook.run("after", f"import sys; [name for name in {heavy} if name in sys.modules]") == ["[]"]
+
+
+def test_what_failed_runs_again_in_place_and_what_succeeded_is_kept(notebook):
+    notebook.run("a", "%%task extract\nimport uuid\nmark = uuid.uuid4().hex\nprint('extracted')")
+    notebook.run(
+        "b", "%%task load\nimport os\nif not os.path.exists('ready'): raise ValueError('not ready')\nloaded = mark\nprint('loaded')"
+    )
+    notebook.run("run", "%nbflow run")
+    assert "ValueError: not ready" in notebook.texts("b")[-1]
+    notebook.run("mend", "open('ready', 'w').close(); before = mark")
+    again = notebook.run("again", "%nbflow retry")
+    assert "2 succeeded" in again[-1]
+    assert notebook.texts("a")[1:] == ["extracted\n"]
+    assert notebook.texts("b")[1:] == ["loaded\n"]
+    assert notebook.run("after", "loaded == mark == before") == ["True"]
+    assert "2 succeeded" in notebook.run("from", "%nbflow run --from extract")[-1]
+    assert notebook.run("later", "loaded == mark, mark == before") == ["(True, False)"]
+    assert notebook.run("wrong", "%nbflow retry laod")[-1].endswith('has no task "laod". Did you mean "load"?')
+    assert "No task of run" in notebook.run("well", "%nbflow retry")[-1]

@@ -172,3 +172,22 @@ def test_a_live_run_whose_kernel_was_killed_is_ended_with_the_way_on_and_goes_on
     assert handle.wait(120)
     again = {str(key): record.attempt for key, record in workspace.snapshot(run_id).tasks.items()}
     assert again == {"a": 1, "b": 2}
+
+
+def test_a_task_of_an_executed_notebook_and_what_depends_on_it_run_again(workspace: Workspace, tmp_path: Path) -> None:
+    path = notebook(
+        tmp_path / "in.ipynb",
+        f"%%task one\n{wrote('one')}\nx = 1",
+        f"%%task two\n{wrote('two')}\ny = x + 1",
+        f"%%task three\n{wrote('three')}\nz = y + 1",
+        f"%%task four\n{wrote('four')}\nw = x + 1",
+        "%nbflow run",
+    )
+    first = run_notebook(workspace, path)
+    assert first.succeeded
+    again = resume_notebook(workspace, first.run_id, tasks=["two"])
+    assert (again.succeeded, again.run_id) == (True, first.run_id)
+    assert sorted(journal(path)[:4]) == ["four", "one", "three", "two"]
+    assert journal(path)[4:] == ["two", "three"]
+    with pytest.raises(UserError, match='has no task "tow"'):
+        resume_notebook(workspace, first.run_id, tasks=["tow"])

@@ -22,12 +22,14 @@ AWAITED = "await get_ipython().magics_manager.registry['NbflowMagics'].run_await
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
-        ("%nbflow run", f"{AWAITED}('', assigned=False)\n"),
-        ("%nbflow run -p day 2026-01-01", f"{AWAITED}('-p day 2026-01-01', assigned=False)\n"),
-        ("run = %nbflow run --task run", f"run = {AWAITED}('--task run', assigned=True)\n"),
-        ("x = 1\n%nbflow run\nprint(x)", f"x = 1\n{AWAITED}('', assigned=False)\nprint(x)\n"),
-        ("%nbflow run -p a 1 \\\n  -p b 2", f"{AWAITED}('-p a 1    -p b 2', assigned=False)\n"),
-        ("a.b['c'] = %nbflow run", f"a.b['c'] = {AWAITED}('', assigned=True)\n"),
+        ("%nbflow run", f"{AWAITED}('run', assigned=False)\n"),
+        ("%nbflow run -p day 2026-01-01", f"{AWAITED}('run -p day 2026-01-01', assigned=False)\n"),
+        ("run = %nbflow run --task run", f"run = {AWAITED}('run --task run', assigned=True)\n"),
+        ("x = 1\n%nbflow run\nprint(x)", f"x = 1\n{AWAITED}('run', assigned=False)\nprint(x)\n"),
+        ("%nbflow run -p a 1 \\\n  -p b 2", f"{AWAITED}('run -p a 1    -p b 2', assigned=False)\n"),
+        ("a.b['c'] = %nbflow run", f"a.b['c'] = {AWAITED}('run', assigned=True)\n"),
+        ("%nbflow retry", f"{AWAITED}('retry', assigned=False)\n"),
+        ("again = %nbflow retry load  # only that", f"again = {AWAITED}('retry load  # only that', assigned=True)\n"),
     ],
 )
 def test_a_blocking_run_at_the_top_of_a_cell_is_awaited(transform, cell, expected):
