@@ -43,13 +43,15 @@ class Running(History):
         trigger: str = "live",
         output: str = "",
         run_id: RunId | None = None,
+        fresh: bool = False,
         executor: Executor | None = None,
         observers: Sequence[RunObserver] = (),
     ) -> RunHandle:
         """Create a run and start driving it in a thread of this process.
 
         `tasks` restricts the run to these; what they read of others comes from the last run of the flow. `held` tasks wait until they are
-        released. Raises UserError for a name that cannot travel, SetupError when the database or the cluster is in the way: then no run exists.
+        released. A `fresh` run uses no results of earlier ones. Raises UserError for a name that cannot travel, SetupError when the database
+        or the cluster is in the way: then no run exists.
         """
         chosen = self._chosen(flow, tasks)
         _refuse_unsendable(flow, captures, chosen)
@@ -67,6 +69,7 @@ class Running(History):
             trigger=trigger,
             path=flow.path,
             output=output,
+            fresh=fresh,
             tasks=chosen if tasks is not None else (),
         )
         records = tuple(TaskRecord(key=TaskKey(task)) for task in chosen)
@@ -198,6 +201,7 @@ class Running(History):
             artifacts_url=self.settings.artifacts,
             keep_limit=self.settings.keep_limit,
             parallelism=self.settings.parallelism or 16 * (executor.slots() or 4),
+            as_python=_as_python,
         )
 
     @staticmethod
@@ -225,6 +229,16 @@ class Running(History):
             if not needed:
                 break
         return values
+
+
+def _as_python(cell: str) -> str:
+    from nbflow.authoring.magics import plain_cell  # noqa: PLC0415 - IPython's transformer is loaded for cells with magics only
+
+    found = plain_cell(cell)
+    if found.magics and not found.source.strip():
+        return repr(cell)  # another language: every letter counts
+    lines = [line.strip() for line in cell.splitlines() if line.lstrip().startswith("%%")]
+    return "\n".join([*map(repr, lines[: len(found.magics)]), found.source])
 
 
 def _refuse_unsendable(flow: Flow, captures: CaptureSet, chosen: Collection[TaskId]) -> None:

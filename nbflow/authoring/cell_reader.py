@@ -7,7 +7,7 @@ import ast
 import inspect
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from nbflow.authoring.cell_kinds import CellKind, classify
@@ -19,6 +19,7 @@ from nbflow.authoring.notebook_file import CellSource
 from nbflow.authoring.parameters_cell import read_parameters
 from nbflow.authoring.templates import template_names
 from nbflow.authoring.units import Unit
+from nbflow.core.cache_key import why_not_cached
 from nbflow.core.errors import Problem, nearest
 from nbflow.core.ids import TaskId
 from nbflow.core.model import CellRef, Parameter
@@ -94,6 +95,8 @@ class CellReader:
         names = self._task_names(cell, body, at, options, operator)
         self._check_names(cell, at, options, operator)
         self._check_rule(cell, at, options)
+        if why := why_not_cached(options):
+            self._wrong(cell, at, why, code="option")
         self.units.append(
             Unit(
                 cell=CellRef(number=cell.number, id=cell.id, offset=at),
@@ -114,9 +117,12 @@ class CellReader:
         return operator or "cell"
 
     def _task_names(self, cell: CellSource, body: str, offset: int, options: TaskOptions, operator: str) -> CellNames:
+        asked = template_names(options.unless_exists)
         if operator == "cell":
-            return self._names(cell, body, offset)
-        read = template_names(body)
+            found = self._names(cell, body, offset)
+            more = tuple(name for name in asked if name not in found.reads)
+            return replace(found, reads=found.reads | set(more), order=(*more, *found.order)) if more else found
+        read = tuple(dict.fromkeys([*asked, *template_names(body)]))
         return CellNames(reads=frozenset(read), order=read, writes=(options.out,) if options.out else ())
 
     def _check_rule(self, cell: CellSource, line: int, options: TaskOptions) -> None:

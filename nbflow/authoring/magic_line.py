@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from nbflow.authoring.options_reader import LATER_OPTIONS, default_of, field_of, read_value
+from nbflow.authoring.options_reader import LATER_OPTIONS, default_of, field_of, read_value, spread
 from nbflow.core.errors import UserError, nearest
 from nbflow.core.ids import TaskId, task_id
 from nbflow.core.options import OptionSpec, Takes, option_specs
@@ -73,6 +73,7 @@ def read_task_line(line: str) -> TaskLine:
     _read_name(names, read)
     for flag, values in groups:
         _read_flag(flag, values, read)
+    read.overrides = spread(read.overrides)
     return read
 
 

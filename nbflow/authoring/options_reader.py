@@ -35,9 +35,6 @@ LATER_OPTIONS: Final = {
         _later("depends_on_past", Takes.CHOICE, "wait", "skip", "true", "false"),
         _later("wait_for_downstream", Takes.FLAG),
         _later("on_failure", Takes.CHOICE, "fail", "skip", "last-good"),
-        _later("unless_exists", Takes.TEXT),
-        _later("cache", Takes.FLAG),
-        _later("cache_for", Takes.DURATION),
         _later("conn", Takes.TEXT),
         _later("outlets", Takes.NAMES),
         _later("inlets", Takes.NAMES),
@@ -82,6 +79,11 @@ def field_of(spec: OptionSpec) -> str:
 def default_of(spec: OptionSpec) -> Any:
     """What the option is when nobody says anything."""
     return _fields()[spec.name][1]
+
+
+def spread(chosen: dict[str, Any]) -> dict[str, Any]:
+    """What one option says of another: without a cache there is none for a day either."""
+    return {"cache_for": None, **chosen} if chosen.get("cache") is False else chosen
 
 
 @cache
@@ -233,7 +235,7 @@ def read_defaults(table: Mapping[str, Any], *, where: str) -> tuple[dict[str, An
             chosen[field_of(spec)] = read
         else:
             wrong.append((key, f'"{key}" has no effect in this version of nbflow.', True))
-    return chosen, wrong
+    return spread(chosen), wrong
 
 
 def default_names() -> Iterable[str]:

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Final, TypedDict
 
 from nbflow.authoring.header import Header, read_table
-from nbflow.authoring.options_reader import LATER_OPTIONS, default_of, field_of, read_value, specs_by_name
+from nbflow.authoring.options_reader import LATER_OPTIONS, default_of, field_of, read_value, specs_by_name, spread
 from nbflow.core.errors import UserError, nearest
 
 Duration = str | float | timedelta
@@ -42,6 +42,9 @@ class TaskKeywords(TypedDict, total=False):
     trigger_rule: str
     as_: str
     priority: int
+    cache: bool
+    cache_for: Duration | None
+    unless_exists: str
     resources: Mapping[str, Any] | str
     operator: str
     owner: str
@@ -72,7 +75,7 @@ def read_task_options(given: Mapping[str, Any], called: str) -> dict[str, Any]:
             chosen[field_of(spec)] = read_value(spec, _plain(value), called=keyword)
         except UserError as error:
             raise UserError(f"{called}: {error}") from None
-    return chosen
+    return spread(chosen)
 
 
 def task_keywords() -> tuple[str, ...]:

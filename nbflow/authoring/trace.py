@@ -16,6 +16,7 @@ from nbflow.authoring.arguments import check_call, elements_of, filled, referenc
 from nbflow.authoring.branches import read_returned
 from nbflow.authoring.header import Header
 from nbflow.authoring.references import Group, Reference
+from nbflow.core.cache_key import why_not_cached
 from nbflow.core.calls import CALL, Call, Placeholder, element_name, item_name, result_name
 from nbflow.core.errors import UserError, nearest
 from nbflow.core.graph import Graph
@@ -255,7 +256,10 @@ class Trace:
         if node.mapped:
             names = [source.written if isinstance(source, Reference) else name for name, source in node.mapped.items()]
             chosen["map"] = tuple(zip(node.mapped, names, strict=True))
-        return TaskOptions(**chosen)
+        options = TaskOptions(**chosen)
+        if why := why_not_cached(options):
+            raise UserError(f"Task {node.id}: {why}")
+        return options
 
     def _edges(self, tasks: Sequence[Task]) -> tuple[Edge, ...]:
         names: dict[tuple[TaskId, TaskId], dict[str, None]] = {}

@@ -26,6 +26,8 @@ FORMAT: Final = 1
 _PYTHON: Final = frozenset({"cell", "python"})
 #: Options that decide what a task gives; the others decide when, where and how often it is tried.
 _MEANING: Final = ("as_", "operator", "out", "conn", "env")
+#: Kinds of tasks whose result says all they do.
+_CACHED_KINDS: Final = frozenset({"task", "branch", "short-circuit"})
 #: What `ctx` answers with the same words in every run of a task.
 _SAME: Final = frozenset({"log", "progress", "flow", "task", "during"})
 
@@ -33,6 +35,13 @@ _SAME: Final = frozenset({"log", "progress", "flow", "task", "during"})
 def is_cached(options: TaskOptions) -> bool:
     """Whether the task's result may be taken from an earlier run."""
     return options.cache or options.cache_for is not None
+
+
+def why_not_cached(options: TaskOptions) -> str:
+    """Why a task with these options cannot take the result of an earlier run; "" when it can."""
+    if is_cached(options) and options.as_ not in _CACHED_KINDS:
+        return f"--cache is for tasks that give something, not for --as {options.as_}: leave one of both out."
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +64,7 @@ class Reading:
 def read_sources(job: Job, as_python: AsPython | None = None) -> Reading:
     """Understand the sources of an attempt."""
     body = read_python(job.source, as_python) if job.operator in _PYTHON else read_template(job.source)
-    definitions = {
-        name: read_python(capture.source, as_python) for name, capture in job.captures.items() if capture.kind is CaptureKind.DEFINITION
-    }
+    definitions = {name: read_python(capture.source, as_python) for name, capture in job.captures.items() if capture.source}
     return Reading(body=body, definitions=definitions)
 
 
@@ -112,7 +119,7 @@ def _capture(capture: Capture, reading: Reading) -> list[str]:
         case CaptureKind.DEFINITION:
             return ["definition", reading.definitions[capture.name].normal]
         case CaptureKind.VALUE if capture.name == CALL:
-            return ["call", capture.hash]
+            return ["call", capture.hash, *([reading.definitions[CALL].normal] if CALL in reading.definitions else [])]
         case CaptureKind.VALUE if capture.value is not None:
             return _value(capture.value)
         case _:

@@ -98,6 +98,11 @@ class Context:
         return datetime.now(UTC)
 
     @property
+    def execution_date(self) -> datetime:
+        """The logical date, as older flows call it."""
+        return self.logical_date
+
+    @property
     def data_interval(self) -> DataInterval:
         """The span the run is about; for a run started by hand it is the logical date itself."""
         instant, job = self.logical_date, self._job

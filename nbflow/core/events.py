@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from nbflow.core.ids import TaskId, TaskKey, Token
+from nbflow.core.ids import RunId, TaskId, TaskKey, Token
 from nbflow.core.job import ErrorInfo
 from nbflow.core.records import Change
 from nbflow.core.states import RunState, TaskState
@@ -61,6 +61,17 @@ class AttemptSucceeded:
     key: TaskKey
     token: Token
     at: datetime
+    decision: Any = None
+    #: The URL of `--unless-exists`, where something was found: the body did not run.
+    already: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFound:
+    """An instance that may run need not: `run_id` made the same before, and what it gave is here (scheduled -> success)."""
+
+    key: TaskKey
+    run_id: RunId
     decision: Any = None
 
 
@@ -139,6 +150,7 @@ Event = (
     | MapExpanded
     | AttemptStarted
     | AttemptSucceeded
+    | ResultFound
     | AttemptFailed
     | AttemptSkipped
     | AttemptLost

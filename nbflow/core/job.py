@@ -139,6 +139,8 @@ class Job:
     wants_decision: bool = False
     #: An operator's result is bound to this name.
     out: str = ""
+    #: The body does not run when this exists (a path or an fsspec URL, as a template).
+    unless_exists: str = ""
     timeout: timedelta | None = None
     #: Resident bytes the attempt's process group may use.
     memory_limit: int | None = None
@@ -248,6 +250,8 @@ class Report:
     outputs: OutputsRef = field(default_factory=OutputsRef)
     #: What the last expression was, as JSON, when the job wanted it.
     decision: Any = None
+    #: What existed already (`unless_exists`): the body did not run.
+    already: str = ""
     #: E.g. an input changed in place that nbflow had not seen.
     warnings: tuple[str, ...] = ()
     peak_bytes: int = 0

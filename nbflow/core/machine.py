@@ -25,6 +25,7 @@ from nbflow.core.events import (
     FinishRun,
     MapExpanded,
     MarkRequested,
+    ResultFound,
     RunAbandoned,
     RunStarted,
     SlotGranted,
@@ -66,6 +67,7 @@ class RunMachine:
             MapExpanded: self._map_expanded,
             AttemptStarted: self._attempt_started,
             AttemptSucceeded: self._attempt_succeeded,
+            ResultFound: self._result_found,
             AttemptFailed: self._attempt_failed,
             AttemptSkipped: self._attempt_skipped,
             AttemptLost: self._attempt_lost,
@@ -286,17 +288,35 @@ class RunMachine:
         if record is None:
             return
         record = self._begin(record, event.at, now)
-        task = self._ledger.tasks[event.key.task_id]
-        note: dict[str, Any] = {}
-        if rules.is_branch(task):
-            try:
-                followed = branching.read_choice(event.decision, branch=self._ledger.key_name(event.key), graph=self._ledger.whole)
-            except UserError as problem:
-                # The same code would choose the same again, so no retry.
-                self._fail(record, ErrorInfo(ename="UserError", evalue=str(problem), may_retry=False), event.at, now)
-                return
-            note = {"followed": list(followed)}
+        if event.already:
+            why, note = messages.already_there(event.already), {"already": event.already}
+            self._ledger.move(record, S.SUCCESS, now, why, token=None, ended_at=event.at, note=note)
+            return
+        try:
+            note = self._decided(event.key, event.decision)
+        except UserError as problem:
+            # The same code would choose the same again, so no retry.
+            self._fail(record, ErrorInfo(ename="UserError", evalue=str(problem), may_retry=False), event.at, now)
+            return
         self._ledger.move(record, S.SUCCESS, now, messages.SUCCEEDED, token=None, ended_at=event.at, note=note)
+
+    def _decided(self, key: TaskKey, decision: Any) -> dict[str, Any]:
+        """What is noted of a decision. Raises UserError for one that cannot be followed."""
+        if not rules.is_branch(self._ledger.tasks[key.task_id]):
+            return {}
+        return {"followed": list(branching.read_choice(decision, branch=self._ledger.key_name(key), graph=self._ledger.whole))}
+
+    def _result_found(self, event: ResultFound, now: datetime) -> None:
+        """It takes no slot. A decision that cannot be followed any more is no result: the body decides anew."""
+        record = self.records.get(event.key)
+        if record is None or record.state is not S.SCHEDULED:
+            return
+        try:
+            note = self._decided(event.key, event.decision)
+        except UserError:
+            return
+        fields = {"attempt": record.attempt + 1, "started_at": None, "ended_at": now, "worker": ""}
+        self._ledger.move(record, S.SUCCESS, now, messages.from_cache(event.run_id), note={**note, "from_cache": event.run_id}, **fields)
 
     def _attempt_failed(self, event: AttemptFailed, now: datetime) -> None:
         record = self._in_force(event.key, event.token)

@@ -162,6 +162,17 @@ def running(*, attempt: int, attempts: int, worker: str) -> str:
     return f"Running{where}." if attempts <= 1 else f"Running{where}, attempt {attempt} of {attempts}."
 
 
+# --- ends of a task that did not run ---------------------------------------------------------------------------------
+
+
+def from_cache(run_id: str) -> str:
+    return f"From cache: code, inputs and parameters are those of run {run_id}, and so is the result."
+
+
+def already_there(url: str) -> str:
+    return f"Already there: {url} exists, so it did not run."
+
+
 # --- ends of a task ---------------------------------------------------------------------------------------------------
 
 

@@ -88,13 +88,20 @@ class TaskOptions:
     resources: Mapping[str, str] = _option((), Takes.RESOURCES, "MEM=4GB is enforced; others are Dask worker resources", metavar="NAME=N")
     operator: str = _option("", Takes.TEXT, "what runs the body: python (default) or bash", metavar="OP", short="o")
     out: str = _option("", Takes.TEXT, "the variable an operator's result is bound to", metavar="NAME")
+    cache: bool = _option(
+        default=False, takes=Takes.FLAG, help="take the result of an earlier run when code, inputs and parameters are the same"
+    )
+    cache_for: timedelta | None = _option(None, Takes.DURATION, "as --cache, with results that are no older", metavar="D")
+    unless_exists: str = _option(
+        "", Takes.TEXT, "success, without running, when this file or URL exists ({{ ds }}, {{ name }})", metavar="URL"
+    )
     owner: str = _option("", Takes.TEXT, "who is responsible", metavar="NAME")
     doc: str = _option("", Takes.TEXT, "what the task is for", metavar="TEXT")
     run: bool = _option(default=False, takes=Takes.FLAG, help="run the task as soon as its cell is executed (not headlessly)")
 
 
 #: Options of one cell, which therefore cannot be a default for many tasks.
-NOT_DEFAULTS: Final = frozenset({"after", "reads", "writes", "map", "as_", "out", "doc", "run"})
+NOT_DEFAULTS: Final = frozenset({"after", "reads", "writes", "map", "as_", "out", "doc", "run", "unless_exists"})
 
 
 @dataclass(frozen=True, kw_only=True)

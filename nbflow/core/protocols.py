@@ -169,9 +169,13 @@ class Store(Protocol):
         changes: Sequence[Change],
         attempts: Sequence[AttemptRecord] = (),
         done_requests: Sequence[int] = (),
+        *,
         run: RunRecord | None = None,
+        entries: Mapping[str, Token] | None = None,
     ) -> int:
         """Record everything of one Step, or of several, in one transaction under the lease's epoch.
+
+        `entries` are cache keys with the attempts (by token) that are their results from now on.
 
         Appends `changes` to the log in order, upserts their records and the attempts (by token), deletes the requests and, when given, updates
         the run's record without a change of state (its output). Returns the newest cursor. Raises Superseded, then nothing was written.
@@ -179,6 +183,10 @@ class Store(Protocol):
         ...
 
     # everyone else
+    def cached(self, keys: Sequence[str]) -> Mapping[str, tuple[RunId, AttemptRecord]]:
+        """The attempts that are the results of these cache keys, each with its run. An entry lives as long as the run that made it."""
+        ...
+
     def leave_request(self, run_id: str, request: Request) -> int:
         """Ask the run's driver for something; returns the request's id."""
         ...

@@ -36,6 +36,7 @@ class TaskRecord:
     ended_at: datetime | None = None
     worker: str = ""
     #: A branch's recorded decision: {"followed": [ids]}; other facts about how the state came to be. JSON.
+    #: `from_cache` is the run that made the result, `already` the URL that existed: it succeeded without running.
     #: `cause` says who ended it where that was not its own outcome: "run" (the run's end), "mark" (a person), "itself" (it skipped itself).
     note: Mapping[str, Any] = field(default_factory=dict)
 
@@ -72,6 +73,8 @@ class RunRecord:
     path: str = ""
     #: The executed notebook; "" until there is one.
     output: str = ""
+    #: Results of earlier runs are not used.
+    fresh: bool = False
     #: The state was set by a person and is not recomputed until cleared.
     by_hand: bool = False
     #: Ids of the tasks of the run; others of the version are not part of it.
@@ -98,6 +101,10 @@ class AttemptRecord:
     #: Inputs it was given, by name.
     inputs: Mapping[str, ValueRef] = field(default_factory=dict)
     outputs: OutputsRef = field(default_factory=OutputsRef)
+    #: What its last expression was, as JSON, where that decides something: whoever takes its result again decides the same.
+    decision: Any = None
+    #: What existed already, so that the body did not run.
+    already: str = ""
     #: Names it bound that were not kept, and why.
     left_out: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

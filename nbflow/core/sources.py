@@ -54,10 +54,20 @@ def read_template(text: str) -> Source:
 
 
 def _parsed(text: str) -> ast.Module | None:
+    """Without the decorators that make a task of a function: what they say is an option of the task."""
     try:
-        return ast.parse(text)
+        tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.decorator_list:
+            node.decorator_list = [one for one in node.decorator_list if not _makes_a_task(one)]
+    return tree
+
+
+def _makes_a_task(decorator: ast.expr) -> bool:
+    named = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return (named.id if isinstance(named, ast.Name) else named.attr if isinstance(named, ast.Attribute) else "") == "task"
 
 
 def _transformed(text: str, as_python: AsPython) -> ast.Module | None:

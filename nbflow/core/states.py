@@ -77,7 +77,7 @@ def _moves() -> dict[tuple[TaskState, TaskState], str]:
     }
     # What a person (or the run's end) may do to any instance; the reports of a running attempt share three of these edges.
     anywhere = {
-        S.SUCCESS: "an empty task, the worker's report, or a person's mark",
+        S.SUCCESS: "an empty task, the worker's report, a result found in the cache, or a person's mark",
         S.FAILED: "the worker's report, a loss with no restarts left, fail_fast, or a person's mark",
         S.SKIPPED: "a trigger rule, a branch, the body's SkipTask, the end of the run, or a person's mark",
         S.PENDING: "cleared by a person; a running attempt is cancelled first",

@@ -49,6 +49,8 @@ def recorded(key: TaskKey, number: int, report: Report, inputs: Mapping[str, Val
         elements=report.elements,
         inputs=without_items(inputs or {}),
         outputs=report.outputs,
+        decision=report.decision,
+        already=report.already,
         left_out=report.left_out,
         warnings=report.warnings,
         peak_bytes=report.peak_bytes,
@@ -66,7 +68,7 @@ def events_of(key: TaskKey, report: Report) -> list[Event]:
         events.append(AttemptStarted(key=key, token=token, at=report.started_at, worker=report.worker))
     match report.outcome:
         case Outcome.SUCCESS:
-            events.append(AttemptSucceeded(key=key, token=token, at=at, decision=report.decision))
+            events.append(AttemptSucceeded(key=key, token=token, at=at, decision=report.decision, already=report.already))
         case Outcome.SKIPPED:
             events.append(AttemptSkipped(key=key, token=token, at=at, reason=report.reason))
         case _:

@@ -13,6 +13,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,7 @@ from nbflow.core.events import (
     Command,
     Event,
     Expand,
+    ResultFound,
     RunAbandoned,
     RunStarted,
     SlotGranted,
@@ -49,6 +51,7 @@ from nbflow.engine.lease import LeaseKeeper
 from nbflow.engine.news import Batch, News
 from nbflow.engine.reaping import abandon
 from nbflow.engine.resume import GoingOn, settle
+from nbflow.engine.reuse import Reuse
 from nbflow.engine.surroundings import Surroundings
 from nbflow.engine.values import Values, namespace_after
 from nbflow.engine.watchers import Watchers
@@ -88,6 +91,7 @@ class Driver:
         parts: dict[str, Any] = {"machine": self._machine, "surroundings": surroundings, "captures": captures, "values": self._values}
         self._attempts = InFlight(flow=flow, inbox=self._inbox, watchers=self._watchers, **parts)
         self._news = News(lease=lease, attempts=self._attempts, watchers=self._watchers, **parts)
+        self._reuse = Reuse(flow=flow, surroundings=surroundings, attempts=self._attempts, fresh=run.fresh)
         self._wakes: set[datetime] = set()
         self._keeper = LeaseKeeper(surroundings.store, lease, self._inbox.put)
         self._over = False
@@ -261,6 +265,7 @@ class Driver:
             self._wakes = {at for at in self._wakes if at > now}
             self._handle([Woke()], batch, now)
         self._expand(batch, now)
+        self._take_results(batch, now)
         self._dispatch(batch, now)
         self._record(batch)
         self._perform(batch)
@@ -269,14 +274,26 @@ class Driver:
     def _handle(self, events: Iterable[Event], batch: Batch, now: datetime) -> None:
         batch.steps += [self._machine.handle(event, now) for event in events]
 
-    def _expand(self, batch: Batch, now: datetime) -> None:
+    def _expand(self, batch: Batch, now: datetime, since: int = 0) -> None:
         """Count the elements that mapped tasks wait for: their copies are recorded with what made them possible."""
-        asked = [command.task for step in batch.steps for command in step.commands if isinstance(command, Expand)]
+        asked = [command.task for step in batch.steps[since:] for command in step.commands if isinstance(command, Expand)]
         while asked:
             id = asked.pop(0)
             answer = self._machine.handle(self._attempts.jobs.count(self._tasks[id], self._values, self._captures.of(id)), now)
             batch.steps.append(answer)
             asked += [command.task for command in answer.commands if isinstance(command, Expand)]
+
+    def _take_results(self, batch: Batch, now: datetime) -> None:
+        """Instances whose result is in the cache succeed here and now, and so may those below them: all in one commit."""
+        while found := self._reuse.find(self._machine.waiting(), self._machine.records, now):
+            since = len(batch.steps)
+            for reused in found:
+                attempt = reused.attempt
+                self._handle([ResultFound(key=attempt.key, run_id=reused.run_id, decision=attempt.decision)], batch, now)
+                record = self._machine.records[attempt.key]
+                if record.state is TaskState.SUCCESS:
+                    self._news.reused(replace(attempt, attempt=record.attempt), batch)
+            self._expand(batch, now, since)
 
     def _dispatch(self, batch: Batch, now: datetime) -> None:
         waiting = self._machine.waiting()
@@ -290,12 +307,13 @@ class Driver:
         attempts = self._news.refused(changes, batch.attempts)
         attempts += self._attempts.ended_from_outside(changes, {attempt.token for attempt in attempts})
         if changes or attempts or batch.requests:
-            cursor = self._at.store.commit(self._lease, changes, attempts, batch.requests)
+            cursor = self._at.store.commit(self._lease, changes, attempts, batch.requests, entries=self._reuse.entries(attempts))
             self._keeper.noted()
             self._watchers.recorded(changes, cursor)
         for change in changes:  # what does not stand as succeeded any more gives nothing to those below
             if change.key is not None and change.before == TaskState.SUCCESS:
                 self._values.forget(change.key)
+        self._reuse.forget(change.key for change in changes if change.key is not None and change.after == TaskState.PENDING)
 
     def _perform(self, batch: Batch) -> None:
         self._perform_all(command for step in batch.steps for command in step.commands)

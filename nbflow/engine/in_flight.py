@@ -61,7 +61,7 @@ class InFlight:
 
     def adopt(self, key: TaskKey, token: Token, number: int) -> None:
         """An attempt that an earlier driver had handed over is this one's now."""
-        self._attempts[token] = Attempt(key, number, self._job(key, token, number))
+        self._attempts[token] = Attempt(key, number, self.job(key, token, number))
 
     def order(self, command: Submit) -> None:
         """Hand this over with the next `submit`."""
@@ -79,7 +79,7 @@ class InFlight:
             if ending is not None and not ending.done():
                 waiting.append(command)
                 continue
-            job = self._job(command.key, command.token, command.attempt)
+            job = self.job(command.key, command.token, command.attempt)
             self._attempts[command.token] = Attempt(command.key, command.attempt, job)
             jobs.append(job)
         self._to_submit = waiting
@@ -113,7 +113,8 @@ class InFlight:
                     archived.append(ended_from_outside(attempt, change))
         return archived
 
-    def _job(self, key: TaskKey, token: Token, attempt: int) -> Job:
+    def job(self, key: TaskKey, token: Token, attempt: int) -> Job:
+        """What this attempt is given."""
         return self.jobs.make(
             self._tasks[key.task_id],
             key=key,

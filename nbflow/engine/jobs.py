@@ -94,6 +94,7 @@ class JobMaker:
             mutates=tuple(read.name for read in task.reads if read.mutates and not read.element),
             wants_decision=task.options.as_ is TaskKind.BRANCH,
             out=task.options.out,
+            unless_exists=task.options.unless_exists,
             timeout=task.options.timeout,
             memory_limit=None if memory is None else parse_bytes(memory),
             resources={name: _amount(task, name, text) for name, text in resources.items()},

@@ -111,6 +111,16 @@ class News:
             self.errors[key] = error_of(report)
         return events_of(key, report)
 
+    def reused(self, attempt: AttemptRecord, batch: Batch) -> None:
+        """An instance succeeded with what an earlier attempt gave: it is told as if it had ended now."""
+        batch.attempts.append(attempt)
+        self._values.keep(attempt.key, attempt.values, attempt.left_out, attempt.elements)
+        assert attempt.ended_at is not None
+        told = Report(
+            token=attempt.token, outcome=Outcome.SUCCESS, ended_at=attempt.ended_at, values=attempt.values, outputs=attempt.outputs
+        )
+        self._watchers.said(attempt.key, attempt.attempt, told)
+
     def refused(self, changes: Sequence[Change], attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
         """Attempts whose body ran well but whose decision the machine could not follow failed; what they gave does not count."""
         why = {change.key: change.reason for change in changes if change.key is not None and change.after == TaskState.FAILED}

@@ -61,7 +61,7 @@ class Reuse:
 
     def entries(self, attempts: Iterable[AttemptRecord]) -> dict[str, Token]:
         """Of attempts that ran and succeeded: key -> attempt."""
-        ran = (one for one in attempts if one.outcome == Outcome.SUCCESS.value and one.started_at is not None)
+        ran = (one for one in attempts if one.outcome == Outcome.SUCCESS.value and one.started_at is not None and not one.already)
         return {self._keys[one.key]: one.token for one in ran if one.key in self._keys}
 
     def forget(self, keys: Iterable[TaskKey]) -> None:
@@ -107,5 +107,3 @@ def _are_there(attempt: AttemptRecord, artifacts: ArtifactStore) -> bool:
     refs: list[ValueRef] = [*attempt.values.values(), *(ref for refs in attempt.elements.values() for ref in refs)]
     hashes = {ref.hash for ref in refs if ref.inline is None} | ({attempt.outputs.hash} if attempt.outputs.hash else set())
     return all(artifacts.has(hash) for hash in hashes)
-
-

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nbflow.core.protocols import ArtifactStore, Clock, Executor, Store
+from nbflow.core.sources import AsPython
 from nbflow.engine.inbox import Switchboard
 
 
@@ -21,3 +22,5 @@ class Surroundings:
     artifacts_url: str
     keep_limit: int
     parallelism: int
+    #: Turns a cell with magics into plain Python; None: such cells count letter by letter.
+    as_python: AsPython | None = None

@@ -32,7 +32,7 @@ def versions_of(modules: Iterable[str], path: Sequence[str] = ()) -> dict[str, s
 
 @lru_cache(maxsize=1024)
 def _installed_version(module: str) -> str:
-    """"" for the standard library and for what is not installed."""
+    """ "" for the standard library and for what is not installed."""
     if module in sys.stdlib_module_names or module == "__main__":
         return ""
     try:

@@ -34,6 +34,8 @@ class Ending:
     reason: str = ""
     error: ErrorInfo | None = None
     decision: Any = None
+    #: What existed already, so that the body did not run.
+    already: str = ""
 
 
 #: Runs one attempt's body. A body that fails is an Ending; only nbflow's own mistakes are raised.

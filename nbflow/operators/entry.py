@@ -16,6 +16,7 @@ from nbflow.core.context import ctx
 from nbflow.core.errors import NbflowError
 from nbflow.core.job import AttemptBegan, ErrorInfo, ExecutorEvent, Job, Outcome, OutputMade, OutputsRef, ProgressMade, Report
 from nbflow.core.protocols import ArtifactStore
+from nbflow.operators.already import found_already
 from nbflow.operators.attempt import Attempt, Ending
 from nbflow.operators.errors import ending_of, error_info
 from nbflow.operators.giving import Given, Inputs, give
@@ -57,6 +58,7 @@ def run_job(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = "")
         elements=given.elements,
         outputs=outputs,
         decision=ending.decision,
+        already=ending.already,
         warnings=tuple(dict.fromkeys(given.warnings)),
         peak_bytes=usage.peak_bytes,
         cpu_seconds=usage.cpu_seconds,
@@ -132,6 +134,15 @@ def _run(job: Job, artifacts: ArtifactStore, tell: Tell, outputs: Outputs, given
             return _refused(error)
         except Exception as error:  # noqa: BLE001  definitions and decoding run user code
             return ending_of(error)
+        if job.unless_exists:
+            try:
+                found = found_already(job.unless_exists, main.__dict__)
+            except NbflowError as error:
+                return _refused(error)
+            if found:
+                names = (*job.demands, *job.offers)
+                given.left_out.update(dict.fromkeys(names, f"did not run, because {found} exists already"))
+                return Ending(already=found)
         ending = operator(Attempt(job=job, main=main, outputs=outputs))
         given.warnings += problems
         if ending.outcome is Outcome.SUCCESS:

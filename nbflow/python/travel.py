@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow.authoring.python_file import place_of
 from nbflow.authoring.trace import Body, Traced
+from nbflow.core.cache_key import is_cached
 from nbflow.core.calls import CALL, Call, Defined, Imported
 from nbflow.core.errors import UserError
 from nbflow.core.ids import TaskId
 from nbflow.core.job import Capture, CaptureKind, CaptureSet, ProcessState, ValueRef
 from nbflow.core.model import CellRef, Flow
+from nbflow.core.sources import part_of
 from nbflow.python.ambient import Kernel, current_kernel
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ def captures_of(traced: Traced, artifacts: ArtifactStore, *, cwd: str = "") -> C
     """Everything the tasks are given besides each other's values. Raises UserError naming the task and what cannot travel."""
     kernel = current_kernel()
     encoder = _Encoder(artifacts, kernel)
-    early: dict[str, dict[str, Capture]] = {id: encoder.captures(id, body) for id, body in traced.bodies.items()}
+    cached = {task.id for task in traced.flow.tasks if is_cached(task.options)}
+    early: dict[str, dict[str, Capture]] = {id: encoder.captures(id, body, with_source=id in cached) for id, body in traced.bodies.items()}
     if kernel is None:
         return CaptureSet(early=early, process=ProcessState(cwd=cwd or os.getcwd(), sys_path=_user_path()))  # noqa: PTH109
     names = kernel.capture(encoder.needed, artifacts) if encoder.needed else {}
@@ -67,14 +70,19 @@ class _Encoder:
         #: Definitions of the notebook that the calls need.
         self.needed: set[str] = set()
 
-    def captures(self, id: TaskId, body: Body) -> dict[str, Capture]:
-        """What this task takes: its call, and the literals it is mapped over."""
+    def captures(self, id: TaskId, body: Body, *, with_source: bool = False) -> dict[str, Capture]:
+        """What this task takes: its call, and the literals it is mapped over.
+
+        `with_source`: the call also says what its function is made of, and its hash is that of the arguments alone.
+        """
         call = replace(body.call, function=self._route(body.call.function))
         ref = self._call(id, call)
         needs = set(ref.needs)
         if isinstance(call.function, Defined):
             needs.add(call.function.name)
-        found = {CALL: Capture(name=CALL, kind=CaptureKind.VALUE, value=ref, needs=tuple(sorted(needs)), hash=ref.hash)}
+        source = _source_of(call.function) if with_source else ""
+        hash = self._call(id, replace(call, function=_nothing)).hash if source or isinstance(call.function, Defined) else ref.hash
+        found = {CALL: Capture(name=CALL, kind=CaptureKind.VALUE, source=source, value=ref, needs=tuple(sorted(needs)), hash=hash)}
         for name, elements in body.elements.items():
             refs = tuple(self._store(id, f"{name}[{place}]", element) for place, element in enumerate(elements))
             needs |= {need for one in refs for need in one.needs}
@@ -127,6 +135,21 @@ def _route(function: Callable[..., Any], kernel: Kernel | None) -> Imported | De
     if found is None or getattr(_attribute(found, qualname), "function", _attribute(found, qualname)) is not function:
         return function
     return Imported(module=module, qualname=qualname, file=os.path.realpath(file) if file else "")
+
+
+def _nothing() -> None:
+    """Stands for the function where only the arguments count."""
+
+
+def _source_of(function: Imported | Defined | Callable[..., Any]) -> str:
+    """Of a function of a file, the statements of the file that it is made of; "" where it travels with its source, or by value."""
+    if not isinstance(function, Imported) or not function.file:
+        return ""
+    try:
+        text = Path(function.file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return part_of(text, frozenset({function.qualname.partition(".")[0]}))
 
 
 def _attribute(module: types.ModuleType, qualname: str) -> Any:

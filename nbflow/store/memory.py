@@ -52,6 +52,7 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._flows: dict[str, Flow] = {}
         self._runs: dict[str, _Run] = {}
+        self._entries: dict[str, tuple[RunId, Token]] = {}
         self._last_request = 0
 
     # flows
@@ -120,6 +121,7 @@ class MemoryStore:
             if not each.record.state.is_finished:
                 raise unfinished(each.record)
             del self._runs[run_id]
+            self._entries = {key: entry for key, entry in self._entries.items() if entry[0] != run_id}
             return tuple(sorted(each.hashes.difference(*(other.hashes for other in self._runs.values()))))
 
     # leases
@@ -165,7 +167,9 @@ class MemoryStore:
         changes: Sequence[Change],
         attempts: Sequence[AttemptRecord] = (),
         done_requests: Sequence[int] = (),
+        *,
         run: RunRecord | None = None,
+        entries: Mapping[str, Token] | None = None,
     ) -> int:
         changes = [_kept(change) for change in changes]
         attempts = [_kept(attempt) for attempt in attempts]
@@ -178,6 +182,7 @@ class MemoryStore:
             self._keep(each, changes, run)
             each.attempts.update({attempt.token: attempt for attempt in attempts})
             each.hashes |= artifact_hashes(attempts)
+            self._entries.update({key: (lease.run_id, token) for key, token in (entries or {}).items()})
             for id in done_requests:
                 each.requests.pop(id, None)
             return len(each.changes)
@@ -193,6 +198,12 @@ class MemoryStore:
             each.record = run
 
     # everyone else
+
+    def cached(self, keys: Sequence[str]) -> Mapping[str, tuple[RunId, AttemptRecord]]:
+        with self._lock:
+            found = {key: self._entries[key] for key in keys if key in self._entries}
+            attempts = {key: self._runs[run_id].attempts.get(token) for key, (run_id, token) in found.items()}
+        return {key: (found[key][0], attempt) for key, attempt in attempts.items() if attempt is not None}
 
     def leave_request(self, run_id: str, request: Request) -> int:
         with self._lock:

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 #: The newest migration, so that opening an up-to-date database needs no Alembic.
-HEAD: Final = "0001"
+HEAD: Final = "0004"
 #: Where the database says which migration it is at. A name of our own, since a PostgreSQL database may be shared with another Alembic.
 VERSION_TABLE: Final = "nbflow_version"
 
@@ -141,4 +141,14 @@ artifact_reference: Final = Table(
     Column("run_id", Name, primary_key=True),
     Column("hash", Hash, primary_key=True),
     Index(None, "hash"),
+)
+
+#: Whose result answers a cache key.
+cache_entry: Final = Table(
+    "cache_entry",
+    metadata,
+    Column("key", Hash, primary_key=True),
+    Column("run_id", Name, nullable=False),
+    Column("token", Name, nullable=False),
+    Index(None, "run_id"),
 )

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nbflow.core.ids import RunId
+from nbflow.core.ids import RunId, Token
 from nbflow.core.model import Flow
 from nbflow.core.protocols import RunPage
 from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
 from nbflow.store.attempts import Attempts
+from nbflow.store.cache import Cache
 from nbflow.store.change_log import ChangeLog
 from nbflow.store.codec import encode
 from nbflow.store.database import Database
@@ -36,6 +37,7 @@ class SqlStore:
         self._log = ChangeLog(database)
         self._attempts = Attempts(database)
         self._requests = Requests(database)
+        self._cache = Cache(database)
 
     # flows
 
@@ -83,6 +85,7 @@ class SqlStore:
             if not run.state.is_finished:
                 raise unfinished(run)
             hashes = self._attempts.delete(connection, run_id)
+            self._cache.delete(connection, run_id)
             self._log.delete(connection, run_id)
             self._requests.delete(connection, run_id)
             self._runs.delete(connection, run_id)
@@ -116,7 +119,9 @@ class SqlStore:
         changes: Sequence[Change],
         attempts: Sequence[AttemptRecord] = (),
         done_requests: Sequence[int] = (),
+        *,
         run: RunRecord | None = None,
+        entries: Mapping[str, Token] | None = None,
     ) -> int:
         # Everything is encoded before the transaction begins: nobody waits for that.
         batch = _Batch(lease.run_id, changes, run)
@@ -128,11 +133,16 @@ class SqlStore:
                 self._runs.put(connection, *batch.run)
             if attempts:
                 self._attempts.record(connection, lease.run_id, attempts)
+            if entries:
+                self._cache.record(connection, lease.run_id, entries)
             if done_requests:
                 self._requests.done(connection, lease.run_id, done_requests)
         return cursor
 
     # everyone else
+
+    def cached(self, keys: Sequence[str]) -> Mapping[str, tuple[RunId, AttemptRecord]]:
+        return self._cache.find(keys)
 
     def leave_request(self, run_id: str, request: Request) -> int:
         with self._database.writing() as connection:
