@@ -35,6 +35,7 @@ def run_with_progress(
     output: Path | None = None,
     kernel: str | None = None,
     cwd: Path | None = None,
+    fresh: bool = False,
     quiet: bool = False,
 ) -> NotebookOutcome:
     """Run a notebook headlessly, or go on with the run `resume` (its tasks `again` run again), and show it.
@@ -47,7 +48,7 @@ def run_with_progress(
         if resume or path is None:
             outcome = resume_notebook(workspace, resume, tasks=again, kernel=kernel, cwd=cwd, observers=[watcher])
         else:
-            outcome = run_notebook(workspace, path, params=params, output=output, kernel=kernel, cwd=cwd, observers=[watcher])
+            outcome = run_notebook(workspace, path, params=params, output=output, kernel=kernel, cwd=cwd, fresh=fresh, observers=[watcher])
     if not quiet:
         _show_end(workspace, outcome, out)
     return outcome
@@ -60,13 +61,14 @@ def run_python_with_progress(
     params: Mapping[str, Any],
     texts: Mapping[str, str],
     cwd: Path | None = None,
+    fresh: bool = False,
     quiet: bool = False,
 ) -> NotebookOutcome:
     """Run a flow of a `.py` file and show it; ends with the table of tasks."""
     out = console(stderr=quiet)
     watcher = _Silent() if quiet else _Table(workspace, out) if out.is_terminal else _Lines(workspace, out)
     with watcher:
-        outcome = run_file(workspace, target, params=params, texts=texts, cwd=cwd, observers=[watcher])
+        outcome = run_file(workspace, target, params=params, texts=texts, cwd=cwd, fresh=fresh, observers=[watcher])
     if not quiet:
         _show_end(workspace, outcome, out)
     return outcome

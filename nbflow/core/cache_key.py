@@ -26,6 +26,8 @@ FORMAT: Final = 1
 _PYTHON: Final = frozenset({"cell", "python"})
 #: Options that decide what a task gives; the others decide when, where and how often it is tried.
 _MEANING: Final = ("as_", "operator", "out", "conn", "env")
+#: Variables that say where a kernel runs, not what its cells do.
+_SURROUNDING: Final = ("NBFLOW_", "JUPYTER_", "JPY_", "PYDEVD_", "PYTEST_")
 #: Kinds of tasks whose result says all they do.
 _CACHED_KINDS: Final = frozenset({"task", "branch", "short-circuit"})
 #: What `ctx` answers with the same words in every run of a task.
@@ -156,4 +158,5 @@ def _instants(value: Any) -> Iterator[str]:
 
 def _process(state: ProcessState) -> dict[str, Any]:
     settings = {library: {name: repr(value) for name, value in chosen.items()} for library, chosen in state.settings.items()}
-    return {"cwd": state.cwd, "environment": dict(state.environment), "settings": settings}
+    environment = {name: value for name, value in state.environment.items() if not name.startswith(_SURROUNDING)}
+    return {"cwd": state.cwd, "environment": environment, "settings": settings}

@@ -25,6 +25,8 @@ class Advance:
     #: The tasks to run (those above the cell); headless, the tasks below stay held until a later Advance releases them.
     tasks: tuple[TaskId, ...]
     params: Mapping[str, Any] = field(default_factory=dict)
+    #: Results of earlier runs are not used.
+    fresh: bool = False
     #: Nothing follows: the run ends when these tasks have ended.
     final: bool = False
 

@@ -285,6 +285,9 @@ class Driver:
 
     def _take_results(self, batch: Batch, now: datetime) -> None:
         """Instances whose result is in the cache succeed here and now, and so may those below them: all in one commit."""
+        if not self._reuse.is_wanted:
+            return
+        self._reuse.forget(change.key for change in batch.changes() if change.key is not None and change.after == TaskState.PENDING)
         while found := self._reuse.find(self._machine.waiting(), self._machine.records, now):
             since = len(batch.steps)
             for reused in found:
@@ -313,7 +316,6 @@ class Driver:
         for change in changes:  # what does not stand as succeeded any more gives nothing to those below
             if change.key is not None and change.before == TaskState.SUCCESS:
                 self._values.forget(change.key)
-        self._reuse.forget(change.key for change in changes if change.key is not None and change.after == TaskState.PENDING)
 
     def _perform(self, batch: Batch) -> None:
         self._perform_all(command for step in batch.steps for command in step.commands)

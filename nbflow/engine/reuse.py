@@ -41,10 +41,13 @@ class Reuse:
         self._keys: dict[TaskKey, str] = {}
         self._versions: dict[tuple[frozenset[str], tuple[str, ...]], Mapping[str, str]] = {}
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether any task takes results of earlier runs."""
+        return bool(self._cached)
+
     def find(self, waiting: Sequence[TaskKey], records: Mapping[TaskKey, TaskRecord], now: datetime) -> list[Reused]:
         """Those among the waiting instances that an earlier attempt answers for."""
-        if not self._cached:
-            return []
         asked = [key for key in waiting if key.task_id in self._cached and key not in self._keys]
         if not asked:
             return []

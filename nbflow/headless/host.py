@@ -38,11 +38,15 @@ class WorkspaceHost:
         run_id: RunId | None = None,
         resume: RunId | None = None,
         again: Sequence[str] = (),
+        fresh: bool = False,
         observers: Sequence[Any] = (),
     ) -> None:
-        """With `resume`, the notebook goes on with that run (the tasks `again`, if any, run again); else it makes one, `run_id` if given."""
+        """With `resume`, the notebook goes on with that run (the tasks `again`, if any, run again); else it makes one, `run_id` if given.
+
+        A `fresh` run uses no results of earlier ones.
+        """
         self._workspace, self._trigger, self._observers, self._again = workspace, trigger, tuple(observers), tuple(again)
-        self._run_id, self._resumes = resume or run_id, resume is not None
+        self._run_id, self._resumes, self._fresh = resume or run_id, resume is not None, fresh
 
     def begin(self, info: NotebookInfo, stop: Callable[[str], None]) -> HostedRun:
         """Raises FlowError when the notebook has errors: then no cell is executed."""
@@ -57,6 +61,7 @@ class WorkspaceHost:
             run_id=self._run_id,
             resumes=self._resumes,
             again=self._again,
+            fresh=self._fresh,
             observers=self._observers,
         )
 
@@ -77,11 +82,13 @@ class HostedRun:
         run_id: RunId | None,
         resumes: bool,
         again: Sequence[str],
+        fresh: bool,
         observers: Sequence[Any],
     ) -> None:
         self.artifacts_url = workspace.settings.artifacts
         self._workspace, self._info, self._stop = workspace, info, stop
         self._trigger, self._run_id, self._resumes, self._again, self._observers = trigger, run_id, resumes, again, observers
+        self._fresh = fresh
         #: The tasks whose cells have been executed.
         self._asked: set[TaskId] = set()
         self._handle: RunHandle | None = None
@@ -97,6 +104,7 @@ class HostedRun:
             self._view.show = show
             handle = self._handle
             if handle is None:
+                self._fresh |= request.fresh
                 held = () if request.final else tuple(task.id for task in request.flow.tasks if task.id not in set(request.tasks))
                 handle = self._start(request.flow, request.captures, held=held, params=request.params)
             else:
@@ -190,6 +198,7 @@ class HostedRun:
             trigger=self._trigger,
             output=self._info.output,
             run_id=self._run_id,
+            fresh=self._fresh,
             executor=executor,
             observers=observers,
         )

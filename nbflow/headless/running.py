@@ -47,9 +47,10 @@ def run_notebook(
     output: Path | str | None = None,
     kernel: str | None = None,
     cwd: Path | str | None = None,
+    fresh: bool = False,
     observers: Sequence[Any] = (),
 ) -> NotebookOutcome:
-    """Run a notebook now and return how it went. Raises UserError, SetupError when it cannot be run at all.
+    """Run a notebook now and return how it went; `fresh`: without results of earlier runs. Raises UserError, SetupError when it cannot be run at all.
 
     Without `output` the executed notebook goes to the home, in a folder named after the run.
     """
@@ -63,7 +64,7 @@ def run_notebook(
     except OSError as error:
         raise UserError(f"The executed notebook cannot be written to {target}: {error.strerror}.") from None
     workspace.warm()
-    host = WorkspaceHost(workspace, run_id=run_id, trigger="cli", observers=observers)
+    host = WorkspaceHost(workspace, run_id=run_id, trigger="cli", fresh=fresh, observers=observers)
     return _outcome(execute_notebook(source, target, parameters=dict(params or {}), host=host, kernel_name=kernel, cwd=cwd))
 
 

@@ -51,7 +51,7 @@ class Here:
             if task not in known:
                 raise UserError(f'There is no task "{task}".{nearest(task, known)}')
         tasks = tuple(TaskId(task) for task in asked["task"]) or self._session.tasks_above(flow)
-        return self._magics.launcher.start(flow, tasks, self._parameters(flow, asked["param"]))
+        return self._magics.launcher.start(flow, tasks, self._parameters(flow, asked["param"]), fresh=asked["fresh"])
 
     def _again(self, tasks: Sequence[str]) -> Launch | None:
         from nbflow.notebook.history import History  # noqa: PLC0415 - the workspace is opened when it is needed

@@ -149,14 +149,17 @@ class Launcher:
         self.kernel, self.host, self._show, self._say = kernel, host, show, say
         self.last: Launch | None = None
 
-    def start(self, flow: Flow, tasks: Sequence[TaskId], params: Mapping[str, Any]) -> Launch:
-        """Start the run and show it. Raises UserError or SetupError when there is nothing to run or it cannot start."""
+    def start(self, flow: Flow, tasks: Sequence[TaskId], params: Mapping[str, Any], *, fresh: bool = False) -> Launch:
+        """Start the run and show it; `fresh`: without results of earlier runs.
+
+        Raises UserError or SetupError when there is nothing to run or it cannot start.
+        """
         if not tasks:
             raise UserError("There is no task above this cell: put %%task NAME on the first line of a cell and execute it.")
         self._refuse_a_second()
         captures = self.kernel.hand_over(flow, tasks, self.host.artifacts)
         display = self._show(flow, self.host)
-        return self._follow(flow, self.host.start(flow, captures, tasks, params, (display,)), display)
+        return self._follow(flow, self.host.start(flow, captures, tasks, params, (display,), fresh=fresh), display)
 
     def retry(self, run_id: str, tasks: Sequence[str]) -> Launch | None:
         """Run these tasks of that run again, with what depends on them (none: what failed); None when whoever drives it was asked to.

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from nbflow.core.cache_key import is_cached
 from nbflow.core.errors import UserError
 from nbflow.core.ids import TaskId
 from nbflow.core.job import Capture, CaptureKind, CaptureSet, ProcessState, ValueRef
@@ -260,6 +261,7 @@ def capture_set(flow: Flow, capturer: Capturer, early: Early, process: ProcessSt
     names = with_elements(capturer.capture(flow.captures), _elements_of(flow, capturer, taken, chosen))
     captures = CaptureSet(names=names, early={task: kept for task, kept in taken.items() if kept}, process=process)
     refuse_unsendable(flow, captures, chosen)
+    refuse_unstable(flow, captures, capturer, chosen)
     return captures
 
 
@@ -304,3 +306,34 @@ def refuse_unsendable(flow: Flow, captures: CaptureSet, tasks: Iterable[TaskId])
             capture = early.get(read.name) or captures.names.get(read.name)
             if read.plain and not read.writers and capture is not None and capture.kind is CaptureKind.UNSENDABLE:
                 raise UserError(f"Task {task.id} uses `{read.name}`, which cannot be sent to a worker: {capture.reason}")
+
+
+def refuse_unstable(flow: Flow, captures: CaptureSet, capturer: Capturer, tasks: Iterable[TaskId]) -> None:
+    """Raises UserError for a value of a task with --cache whose bytes say nothing: it is stored as other bytes each time."""
+    chosen = set(tasks)
+    for task in flow.tasks:
+        if task.id not in chosen or not is_cached(task.options):
+            continue
+        for name in _values_behind(captures.names, (read.name for read in task.reads if read.plain)):
+            first, again = captures.names[name].value, capturer.encode({name: capturer.namespace[name]})[name]
+            if first is not None and first.format == "pickle" and isinstance(again, ValueRef) and again.hash != first.hash:
+                raise UserError(
+                    f"Task {task.id} has --cache, but nobody can tell whether `{name}` ({first.shown}) is the same as before, since it is "
+                    "stored as other bytes each time: use the plain data in it, or leave --cache out."
+                )
+
+
+def _values_behind(captures: Mapping[str, Capture], names: Iterable[str]) -> list[str]:
+    """The pickled values among these captures and all they refer to."""
+    found: dict[str, None] = {}
+    waiting, seen = list(names), set[str]()
+    while waiting:
+        name = waiting.pop()
+        capture = captures.get(name)
+        if name in seen or capture is None:
+            continue
+        seen.add(name)
+        waiting += capture.needs
+        if capture.value is not None and capture.value.format == "pickle":
+            found[name] = None
+    return list(found)

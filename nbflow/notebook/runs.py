@@ -58,8 +58,10 @@ class Host(Protocol):
         tasks: Sequence[TaskId],
         params: Mapping[str, Any],
         observers: Sequence[RunObserver],
+        *,
+        fresh: bool = False,
     ) -> Running:
-        """Run these tasks. Raises UserError or SetupError when no run could be made."""
+        """Run these tasks; `fresh`: without results of earlier runs. Raises UserError or SetupError when no run could be made."""
         ...
 
 
@@ -111,10 +113,14 @@ class LiveHost:
         tasks: Sequence[TaskId],
         params: Mapping[str, Any],
         observers: Sequence[RunObserver],
+        *,
+        fresh: bool = False,
     ) -> WatchedRun:
         everything = len(tasks) == len(flow.tasks)
         chosen = None if everything else tuple(tasks)
-        running: WatchedRun = self.workspace.start_run(flow, captures, tasks=chosen, params=params, trigger="live", observers=observers)
+        running: WatchedRun = self.workspace.start_run(
+            flow, captures, tasks=chosen, params=params, trigger="live", fresh=fresh, observers=observers
+        )
         return running
 
     def close(self) -> None:
@@ -148,8 +154,10 @@ class HostedRuns:
         tasks: Sequence[TaskId],
         params: Mapping[str, Any],
         observers: Sequence[RunObserver],  # noqa: ARG002 - the host shows the run
+        *,
+        fresh: bool = False,
     ) -> Running:
-        return _Asking(self._host, Advance(flow=flow, captures=captures, tasks=tuple(tasks), params=params))
+        return _Asking(self._host, Advance(flow=flow, captures=captures, tasks=tuple(tasks), params=params, fresh=fresh))
 
     def finish(self, flow: Flow, captures: CaptureSet, tasks: Sequence[TaskId]) -> Advanced:
         """Nothing follows: run what is left and end the run."""

@@ -49,6 +49,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-p", "--param", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     parser.add_argument("--task", action="append", default=[], metavar="TASK")
     parser.add_argument("--from", dest="from_task", metavar="TASK", default="")
+    parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--background", action="store_true")
 
 
@@ -66,7 +67,7 @@ def _result_options(parser: argparse.ArgumentParser) -> None:
 VERBS: Final[Mapping[str, Verb]] = {
     "graph": Verb(meaning="the graph, as understood now (also without a verb)", answered_by="here:Here"),
     "run": Verb(
-        meaning="run the tasks above this cell: [-p NAME VALUE] [--task T] [--from T] [--background]",
+        meaning="run the tasks above this cell: [-p NAME VALUE] [--task T] [--from T] [--fresh] [--background]",
         answered_by="here:Here",
         options=_run_options,
     ),

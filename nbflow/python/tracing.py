@@ -91,6 +91,7 @@ def run_file(
     params: Mapping[str, Any],
     texts: Mapping[str, str],
     cwd: Path | None = None,
+    fresh: bool = False,
     observers: Sequence[RunObserver] = (),
 ) -> NotebookOutcome:
     """Run a flow of a file now and return how it went; an interrupt cancels it. Raises UserError, SetupError when it cannot be run at all."""
@@ -99,7 +100,7 @@ def run_file(
     workspace.warm()
     traced = trace_for_run(target, params=params, texts=texts, artifacts_url=workspace.settings.artifacts, cwd=cwd)
     assert traced.flow is not None
-    handle = workspace.start_run(traced.flow, traced.captures, params=traced.params, trigger="python", observers=observers)
+    handle = workspace.start_run(traced.flow, traced.captures, params=traced.params, trigger="python", fresh=fresh, observers=observers)
     try:
         while not handle.wait(_TICK):
             pass

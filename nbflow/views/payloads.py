@@ -105,4 +105,5 @@ def _record(record: TaskRecord) -> dict[str, Any]:
         "reason": record.reason,
         "worker": record.worker,
         "from_cache": is_cached(record),
+        "cached_from": record.note.get("from_cache"),
     }

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import dask_rows, notebook_rows, start_rows
+from tests.benchmarks import cache_rows, dask_rows, notebook_rows, start_rows
 from tests.benchmarks.measure import Row
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Row]]] = {
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Row]]] = {
     "notebook": notebook_rows.notebook,
     "cold": notebook_rows.cold,
     "twenty": notebook_rows.twenty,
+    "cache": cache_rows.cache,
     "memory": dask_rows.memory,
     "start": start_rows.start,
     "frame": dask_rows.frame,

@@ -227,6 +227,51 @@ class TestFindingRuns:
             store.find_runs(cursor=cursor)
 
 
+class TestCache:
+    def test_an_entry_is_an_attempt_and_its_run(self, store):
+        attempt = an_attempt(outcome="success", values={"x": artifact("a")}, decision=["b"])
+        store.commit(driven(store), [], [attempt], entries={"k" * 64: "t1"})
+        assert store.cached(["k" * 64, "other"]) == {"k" * 64: ("run-1", attempt)}
+
+    def test_there_is_nothing_under_a_key_that_was_never_recorded(self, store):
+        assert store.cached([]) == store.cached(["k"]) == {}
+
+    def test_the_newest_attempt_of_a_key_counts(self, store):
+        for number in (1, 2):
+            lease = driven(store, a_run(f"run-{number}"))
+            store.commit(lease, [], [an_attempt(f"t{number}", outcome="success")], entries={"k": f"t{number}"})
+        run_id, attempt = store.cached(["k"])["k"]
+        assert (run_id, attempt.token) == ("run-2", "t2")
+
+    def test_many_keys_are_found_at_once(self, store):
+        attempts = [an_attempt(f"t{number}", outcome="success") for number in range(600)]
+        entries = {f"k{number}": f"t{number}" for number in range(600)}
+        store.commit(driven(store), [], attempts, entries=entries)
+        found = store.cached([*entries, "another"])
+        assert {key: attempt.token for key, (_, attempt) in found.items()} == entries
+
+    def test_an_entry_goes_with_its_run(self, store):
+        run = a_run()
+        store.commit(driven(store, run), [ended(run)], [an_attempt(outcome="success")], entries={"k": "t1"})
+        store.commit(driven(store, a_run("run-2")), [], [an_attempt("t2", outcome="success")], entries={"l": "t2"})
+        store.delete_run("run-1")
+        assert store.cached(["k", "l"]).keys() == {"l"}
+
+    def test_values_that_another_run_took_stay_when_the_first_goes(self, store):
+        run = a_run()
+        store.commit(driven(store, run), [ended(run)], [an_attempt(values={"x": artifact("a")})], entries={"k": "t1"})
+        store.commit(driven(store, a_run("run-2")), [], [an_attempt("t2", values={"x": artifact("a")})])
+        assert store.delete_run("run-1") == ()
+
+    def test_a_driver_that_was_superseded_records_no_entry(self, store):
+        old = driven(store)
+        store.release(old)
+        store.claim("run-1", "other", 60)
+        with pytest.raises(Superseded):
+            store.commit(old, [], [an_attempt(outcome="success")], entries={"k": "t1"})
+        assert store.cached(["k"]) == {}
+
+
 class TestLeases:
     def test_a_free_run_is_claimed_with_epoch_one(self, store):
         store.create_run(a_run(), [])
@@ -360,7 +405,7 @@ class TestCommit:
         request = store.leave_request("run-1", Request(kind="cancel", at=NOW))
         new = store.claim("run-1", "other", 60)
         with pytest.raises(Superseded, match=r"Run run-1 is no longer driven by driver.*nothing was written"):
-            store.commit(old, [moved(), ended(a_run())], [an_attempt()], [request], a_run(output="/lost"))
+            store.commit(old, [moved(), ended(a_run())], [an_attempt()], [request], run=a_run(output="/lost"))
         assert store.changes("run-1") == store.attempts("run-1") == ()
         assert store.run("run-1") == a_run()
         assert store.task_records("run-1") == (TaskRecord(key=A), TaskRecord(key=B))

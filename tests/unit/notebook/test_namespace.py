@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os.path
 import sqlite3
@@ -15,6 +16,7 @@ import pytest
 from nbflow.core.errors import UserError
 from nbflow.core.job import CaptureKind, CaptureSet, ProcessState, ValueRef
 from nbflow.core.model import CellRef, Flow, Read, Task
+from nbflow.core.options import TaskOptions
 from nbflow.notebook.namespace import Capturer, Statements, capture_set, refuse_unsendable, statements_of
 
 
@@ -184,6 +186,26 @@ def test_a_run_that_maps_over_no_list_is_refused(kernel):
 def test_a_task_that_is_not_to_run_refuses_nothing(kernel):
     kernel.run("xs = 3")
     assert capture_set(mapped("xs"), kernel.capturer, {}, ProcessState(), []).names == {}
+
+
+def test_a_cached_task_refuses_a_value_that_is_stored_as_other_bytes_each_time(kernel):
+    kernel.run("model = 3")
+    counter = itertools.count()
+    capturer = kernel.capturer
+    capturer.encode = lambda values: {name: ValueRef(hash=str(next(counter)), format="pickle", size=1, shown="Model") for name in values}
+
+    def flow(**options):
+        return Flow(
+            name="f", tasks=(Task(id="fit", options=TaskOptions(**options), reads=(Read(name="model", plain=True),)),), captures=("model",)
+        )
+
+    assert capture_set(flow(), capturer, {}, ProcessState(), ["fit"]).names["model"].value.shown == "Model"
+    with pytest.raises(UserError) as refused:
+        capture_set(flow(cache=True), capturer, {}, ProcessState(), ["fit"])
+    assert str(refused.value) == (
+        "Task fit has --cache, but nobody can tell whether `model` (Model) is the same as before, since it is stored as other bytes each time: "
+        "use the plain data in it, or leave --cache out."
+    )
 
 
 def test_a_name_that_is_not_bound_is_left_to_its_reader(kernel):
