@@ -162,3 +162,13 @@ export class Camera {
     this.zoom(Math.exp(-event.deltaY * lines * 0.0035), event.clientX - box.left, event.clientY - box.top);
   }
 }
+
+/** Whether part of `place`, or of the `around` pixels around it, is seen. */
+export function touches(place: IRect, view: IRect, around: number): boolean {
+  return (
+    place.x + place.width > view.x - around &&
+    place.x < view.x + view.width + around &&
+    place.y + place.height > view.y - around &&
+    place.y < view.y + view.height + around
+  );
+}

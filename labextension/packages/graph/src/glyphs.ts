@@ -117,6 +117,21 @@ export const LOOKS: Readonly<Record<LookName, ILook>> = {
   }
 };
 
+/** What is cut into the block a task is from far away, so that its state shows without colour; around the middle, 18 px high. */
+export const MARKS: Readonly<Partial<Record<LookName, string>>> = {
+  failed: 'M-9-9l18 18m0-18l-18 18',
+  cancelled: 'M-10 0h20',
+  running: 'M-5-9l14 9-14 9z',
+  upstream_failed: 'M7-9l-14 9 14 9z',
+  cached: 'M-9 0l6 7 12-13',
+  up_for_retry: 'M8 3a9 9 0 1 1-1-8',
+  queued: 'M-10-7h20m-20 7h20m-20 7h12',
+  awaiting_input: 'M-5-5a5 5 0 1 1 6 5v3m0 6v.1',
+  deferred: 'M9 4a9 9 0 1 1-7-13 8 8 0 0 0 7 13',
+  up_for_reschedule: 'M0-8v8l6 4',
+  removed: 'M-8 0h16'
+};
+
 /** How a task that stands so is drawn; before any run it is pending. */
 export function lookOf(status: Pick<ITaskStatus, 'state' | 'from_cache'>): LookName {
   return status.state === 'success' && status.from_cache ? 'cached' : (status.state ?? 'pending');

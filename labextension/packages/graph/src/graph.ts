@@ -1,44 +1,52 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The interactive graph of a flow. It knows nothing of Jupyter: a model in, an element out, and what a person chose told by callbacks. */
 
-import { Camera, detailAt, MARGIN, type IRect } from './camera.js';
+import { Announcer } from './announcer.js';
+import { Camera, detailAt, MARGIN, touches } from './camera.js';
+import { Controls } from './controls.js';
+import { CopiesList } from './copies.js';
+import { criticalPath } from './critical.js';
+import { Crowd } from './crowd.js';
 import { html, svg, write, writeText } from './dom.js';
 import { EdgeLayer } from './edges.js';
-import { FarLayer } from './far.js';
 import { FrameView } from './frame.js';
-import { lookOf } from './glyphs.js';
-import { groupsToFold, layout, type ILayout, type INode } from './layout.js';
-import { isFinished, type FlowModel, type IModelChange } from './model.js';
-import { NodeView } from './node.js';
+import { keyHandler } from './keys.js';
+import type { INode } from './layout.js';
+import type { FlowModel, IModelChange } from './model.js';
+import { NodeLayer } from './nodes.js';
+import type { Verb } from './now.js';
+import { Folds, Outline } from './outline.js';
 import { Pace } from './pace.js';
-import { nodeId, Walk, type Direction } from './walk.js';
+import { standing, type Shares } from './standing.js';
+import type { Direction } from './walk.js';
 import { Why } from './why.js';
-import { finished } from './words.js';
+
+/** What of a task is opened: all of it, its log, its outputs; of a mapped task one copy. */
+export interface IOpening {
+  readonly part?: 'log' | 'outputs';
+  readonly copy?: number;
+}
 
 export interface IGraphOptions {
   /** A person chose a task; null: none. */
   readonly onSelect?: (id: string | null) => void;
-  /** A person asked for a task's details (Enter, double click). */
-  readonly onOpen?: (id: string) => void;
+  /** A person asked for a task's details (Enter, double click, `l`, `o`, a copy of a mapped task). */
+  readonly onOpen?: (id: string, what: IOpening) => void;
+  /** A person asked to do something (`r`, `x`); absent: these keys mean nothing. */
+  readonly onAct?: (verb: Verb, id: string) => void;
   /** Pixels; a larger drawing is scaled down, then scrolled. */
   readonly maxHeight?: number;
 }
 
-/** Drawings of more nodes have elements only for those that are seen. */
-const CROWD = 400;
+/** Drawings of more nodes are painted on a canvas; only what is seen at rest has elements, for keys and screen readers. */
+const CROWD = 200;
 /** A graph of few nodes begins at a scale where their names are shown, though its end may lie outside. */
 const FEW = 60;
 const LEGIBLE = 0.5;
 /** More running tasks than this stand still. */
 const TURNING = 30;
-/** Polite messages come at most this often. */
-const SPEAK_EVERY = 5000;
-const ARROWS: Readonly<Record<string, Direction>> = {
-  ArrowLeft: 'left',
-  ArrowRight: 'right',
-  ArrowUp: 'up',
-  ArrowDown: 'down'
-};
+/** A view that has not moved for so many milliseconds is at rest. */
+const REST = 120;
 
 export class GraphView {
   readonly element = html('div', 'nbflow-graph');
@@ -46,48 +54,60 @@ export class GraphView {
   readonly #surface = svg('svg', { class: 'nbflow-canvas', role: 'application' });
   readonly #world = svg('g', { class: 'nbflow-world' });
   readonly #frameLayer = svg('g', { class: 'nbflow-frames' });
-  readonly #nodeLayer = svg('g', { class: 'nbflow-nodes' });
+  readonly #nodes: NodeLayer;
   readonly #edges = new EdgeLayer();
-  readonly #far = new FarLayer();
-  readonly #live = html('div', 'nbflow-sr');
-  readonly #level = html('span', 'nbflow-zoom-level');
+  readonly #crowd: Crowd;
+  readonly #announcer: Announcer;
+  readonly #controls: Controls;
   readonly #away = html('button', 'nbflow-button nbflow-away');
   readonly #why: Why;
+  readonly #copies: CopiesList;
   readonly #camera: Camera;
   readonly #pace = new Pace(() => this.#drawStates());
   readonly #stop: () => void;
   readonly #resize: ResizeObserver | undefined;
 
-  #layout: ILayout = layout([], []);
-  #walk = new Walk(this.#layout);
-  #folded = new Set<string>();
-  #unfolded = new Set<string>();
-  readonly #nodes = new Map<string, NodeView>();
-  #places = new Map<string, INode>();
-  #homes = new Map<string, string>();
+  readonly #folds = new Folds();
+  #outline!: Outline; // set by the first #draw
   #frames: FrameView[] = [];
   #changed = new Set<string>();
   #selected: string | null = null;
-  #focused: string | null = null;
   #hovered: string | null = null;
-  #spoken = -Infinity;
-  #ends: string[] = [];
-  readonly #states = new Map<string, boolean>();
+  #critical = false;
+  #shares: Shares = new Map();
+  #lineKey: string | null = null;
+  #rest: number | undefined;
 
   constructor(
     private readonly model: FlowModel,
     private readonly options: IGraphOptions = {}
   ) {
+    this.#nodes = new NodeLayer(model, () => this.#shares);
     this.#why = new Why(model);
-    this.#world.append(this.#frameLayer, this.#edges.element, this.#far.element, this.#edges.hot, this.#nodeLayer);
+    this.#copies = new CopiesList((id, copy) => this.options.onOpen?.(id, { copy }));
+    this.#announcer = new Announcer(model);
+    this.#controls = new Controls({
+      zoom: factor => this.#camera.zoom(factor),
+      fit: () => this.#camera.fit(),
+      foldAll: folded => this.foldAll(folded),
+      critical: shown => this.showCritical(shown)
+    });
+    this.#world.append(
+      this.#frameLayer,
+      this.#edges.element,
+      this.#edges.critical,
+      this.#edges.hot,
+      this.#nodes.element
+    );
     this.#surface.append(this.#world);
-    this.#live.setAttribute('aria-live', 'polite');
     // While the graph has the focus its keys are its own; Escape gives them back to the page around it.
     this.element.dataset['lmSuppressShortcuts'] = 'true';
-    this.element.append(this.#surface, this.#controls(), this.#away, this.#live, this.#why.element);
     this.#away.hidden = true;
     this.#away.addEventListener('click', () => this.#goToFailed());
     this.#camera = new Camera(this.#surface, () => this.#drawCamera());
+    this.#crowd = new Crowd(this.#camera, place => standing(place, model, this.#shares));
+    this.element.append(this.#crowd.element, this.#surface, this.#controls.element, this.#away);
+    this.element.append(this.#announcer.element, this.#why.element, this.#copies.element);
     this.#listenTo(this.#surface);
     this.#stop = model.listen(change => this.#take(change));
     if (typeof ResizeObserver !== 'undefined') {
@@ -100,9 +120,13 @@ export class GraphView {
   dispose(): void {
     this.#stop();
     this.#pace.stop();
+    window.clearTimeout(this.#rest);
+    this.#announcer.dispose();
     this.#resize?.disconnect();
     this.#camera.dispose();
+    this.#crowd.dispose();
     this.#why.hide();
+    this.#copies.hide();
     this.element.remove();
   }
 
@@ -122,37 +146,50 @@ export class GraphView {
   /** Choose a task from outside; nothing is told back. */
   select(id: string | null): void {
     this.#selected = id;
-    for (const [key, view] of this.#nodes) {
-      write(view.element, 'aria-pressed', key === this.#homeOf(id) ? 'true' : null);
-    }
+    this.#nodes.setPressed(this.#outline.homeOf(id));
+    this.#drawNodes();
     this.#light();
+  }
+
+  /** Show the chain of tasks that took the longest, and what part of it each took. */
+  showCritical(shown: boolean): void {
+    this.#critical = shown;
+    this.#drawStates();
   }
 
   /** Fold or unfold a group. Everything before it keeps its place, and the group itself stays where it is seen. */
   fold(group: string, folded: boolean): void {
-    const before = this.#corner(group);
-    (folded ? this.#folded : this.#unfolded).add(group);
-    (folded ? this.#unfolded : this.#folded).delete(group);
+    const before = this.#outline.cornerOf(group);
+    this.#folds.set(group, folded);
     this.#why.hide();
     const { x, y, scale, moved } = this.#camera;
     this.#draw();
-    const after = this.#corner(group);
+    const after = this.#outline.cornerOf(group);
     if (moved && before && after) {
       Object.assign(this.#camera, { x, y, scale, moved });
       this.#camera.pan((before.x - after.x) * scale, (before.y - after.y) * scale);
     }
     this.#focusOn(
-      this.#places.has(group) ? group : (this.#layout.nodes.find(node => node.id.startsWith(`${group}.`))?.id ?? null)
+      this.#outline.places.has(group)
+        ? group
+        : (this.#outline.layout.nodes.find(node => node.id.startsWith(`${group}.`))?.id ?? null)
     );
+  }
+
+  foldAll(folded: boolean): void {
+    this.#outline.groups.forEach(group => this.#folds.set(group, folded));
+    this.#draw();
   }
 
   // --- structure ----------------------------------------------------------------------------------------------------
 
   #take(change: IModelChange): void {
-    this.#speak(change.tasks);
+    if (change.structure) {
+      this.#announcer.forget();
+    }
+    this.#announcer.hear(change.tasks);
     change.tasks.forEach(id => this.#changed.add(id));
     if (change.structure) {
-      this.#states.clear();
       this.#draw();
     } else {
       this.#pace.ask();
@@ -160,29 +197,21 @@ export class GraphView {
   }
 
   #draw(): void {
-    const { ids } = this.model;
-    const folded = new Set([...groupsToFold(ids), ...this.#folded].filter(group => !this.#unfolded.has(group)));
-    this.#layout = layout(ids, this.model.edges, folded);
-    this.#walk = new Walk(this.#layout);
-    this.#places = new Map(this.#layout.nodes.map(node => [node.id, node]));
-    this.#homes = new Map(this.#layout.nodes.flatMap(node => node.members.map(id => [id, node.id] as const)));
-    this.#nodes.clear();
-    this.#nodeLayer.replaceChildren();
+    this.#outline = new Outline(this.model, this.#folds);
+    const { layout, groups, isFolded } = this.#outline;
+    this.#nodes.reset(this.#isCrowd);
     this.#changed.clear();
-    this.#frames = this.#layout.frames.map(frame => new FrameView(frame, this.model, group => this.fold(group, true)));
+    this.#frames = layout.frames.map(frame => new FrameView(frame, this.model, group => this.fold(group, true)));
     this.#frameLayer.replaceChildren(...this.#frames.map(frame => frame.element));
-    this.#edges.draw(this.#layout, this.#notTaken());
-    this.#far.draw(this.#isCrowd ? this.#layout.nodes : []);
+    write(this.element, 'data-crowd', this.#isCrowd ? 'true' : null);
+    this.#lineKey = null;
+    this.#drawEdges();
     write(this.#surface, 'aria-label', `Graph of ${this.model.flow}`);
-    if (!this.#focused || !this.#places.has(this.#focused)) {
-      this.#focused = this.#layout.nodes[0]?.id ?? null;
+    this.#controls.setGroups(groups.size, isFolded);
+    if (!this.#outline.places.has(this.#nodes.focused ?? '')) {
+      this.#nodes.setFocused(layout.nodes[0]?.id ?? null);
     }
-    this.#camera.setContent({
-      x: 0,
-      y: 0,
-      width: Math.max(1, this.#layout.width),
-      height: Math.max(1, this.#layout.height)
-    });
+    this.#camera.setContent({ x: 0, y: 0, width: Math.max(1, layout.width), height: Math.max(1, layout.height) });
     this.#hovered = null;
     this.#measure();
     this.#drawStates();
@@ -190,7 +219,7 @@ export class GraphView {
   }
 
   get #isCrowd(): boolean {
-    return this.#layout.nodes.length > CROWD;
+    return this.#outline.layout.nodes.length > CROWD;
   }
 
   /** Take the width the page gives, and the height that needs. */
@@ -205,13 +234,13 @@ export class GraphView {
     const scale = this.#camera.fitScale(width, limit);
     const height = this.element.dataset['fill']
       ? this.element.clientHeight
-      : Math.min(limit, Math.ceil(this.#layout.height * scale + 2 * MARGIN));
+      : Math.min(limit, Math.ceil(this.#outline.layout.height * scale + 2 * MARGIN));
     this.#surface.style.height = `${height}px`;
     this.#camera.setSize(width, height);
     if (this.#camera.moved) {
       this.#drawCamera();
     } else {
-      this.#camera.fit(this.#layout.nodes.length > FEW ? undefined : LEGIBLE);
+      this.#camera.fit(this.#outline.layout.nodes.length > FEW ? undefined : LEGIBLE);
     }
   }
 
@@ -221,84 +250,74 @@ export class GraphView {
     const { x, y, scale } = this.#camera;
     this.#world.setAttribute('transform', `translate(${x.toFixed(2)} ${y.toFixed(2)}) scale(${scale.toFixed(4)})`);
     write(this.element, 'data-detail', detailAt(scale));
-    writeText(this.#level, `${Math.round(scale * 100)} %`);
+    this.#controls.setScale(scale);
+    window.clearTimeout(this.#rest);
+    if (this.#isCrowd) {
+      this.#crowd.move();
+      this.#rest = window.setTimeout(() => this.#atRest(), REST);
+    } else {
+      this.#atRest();
+    }
+  }
+
+  #atRest(): void {
     this.#drawNodes();
     this.#drawAway();
   }
 
-  /** Elements for the nodes that are seen (all of them, when there are few); the far view of a crowd has none. */
+  /** Far away nobody could tell the elements of a crowd apart. */
   #drawNodes(): void {
-    const far = this.#isCrowd && detailAt(this.#camera.scale) === 'far';
-    write(this.#far.element, 'display', far ? null : 'none');
-    write(this.element, 'data-crowd', this.#isCrowd ? 'true' : null);
-    const { view } = this.#camera;
-    const around = 200;
-    for (const place of this.#layout.nodes) {
-      const seen = !this.#isCrowd || place.id === this.#focused || (!far && touches(place, view, around));
-      const known = this.#nodes.get(place.id);
-      if (seen && !known) {
-        this.#addNode(place);
-      } else if (!seen && known) {
-        known.element.remove();
-        this.#nodes.delete(place.id);
-      }
-    }
-  }
-
-  #addNode(place: INode): void {
-    const node = new NodeView(place, this.model);
-    this.#nodes.set(place.id, node);
-    write(node.element, 'tabindex', place.id === this.#focused ? '0' : '-1');
-    write(node.element, 'aria-pressed', this.#homeOf(this.#selected) === place.id ? 'true' : null);
-    this.#nodeLayer.append(node.element);
+    const { scale, view } = this.#camera;
+    this.#nodes.show(this.#outline.layout.nodes, detailAt(scale) === 'far' ? null : view);
   }
 
   #drawStates(): void {
-    const homes = new Set([...this.#changed].map(id => this.#homeOf(id)));
-    this.#edges.setDim(this.#notTaken());
-    for (const id of homes) {
-      if (id) {
-        this.#nodes.get(id)?.update();
-      }
-    }
+    this.#drawCritical();
+    const homes = new Set([...this.#changed].flatMap(id => this.#outline.homeOf(id) ?? []));
+    this.#drawEdges();
+    this.#nodes.update(homes);
+    this.#crowd.update(homes);
     this.#frames.forEach(frame => frame.update());
     // Each turning arc is a layer of its own: dozens of them cost more than they say.
     write(this.element, 'data-calm', (this.model.looks().get('running') ?? 0) > TURNING ? 'true' : null);
-    if (this.#isCrowd) {
-      this.#far.colour(this.model);
-    }
     this.#why.refresh(this.#changed);
+    if (this.#changed.has(this.#copies.shownTask)) {
+      this.#copies.refresh(this.model.task(this.#copies.shownTask));
+    }
     this.#changed.clear();
     this.#drawAway();
+  }
+
+  /** Lines, when which of them lead to tasks that were skipped has changed. */
+  #drawEdges(): void {
+    const { key, kindOf } = this.#outline.kinds();
+    if (key === this.#lineKey) {
+      return;
+    }
+    this.#lineKey = key;
+    this.#edges.draw(this.#outline.layout, kindOf, this.#isCrowd);
+    this.#crowd.draw(this.#isCrowd ? this.#outline.layout : undefined, kindOf);
+    this.#light();
+  }
+
+  /** Its tasks say their share of it, its lines are drawn over the others. */
+  #drawCritical(): void {
+    const path = criticalPath(this.model);
+    this.#controls.setCritical(path.size > 0, this.#critical);
+    if (!this.#critical && !this.#shares.size) {
+      return;
+    }
+    [...this.#shares.keys(), ...path.keys()].forEach(id => this.#changed.add(id));
+    this.#shares = this.#critical ? path : new Map<string, number>();
+    this.#edges.setCritical(this.#outline.edgesAlong([...this.#shares.keys()]));
   }
 
   /** Failures that are out of sight are said at the border, and one click away. Nothing moves by itself. */
   #drawAway(): void {
     const { view } = this.#camera;
-    const hidden = this.#failed().filter(place => view.width > 0 && !touches(place, view, 0)).length;
+    const hidden = this.#outline.failed().filter(place => view.width > 0 && !touches(place, view, 0)).length;
     this.#away.hidden = hidden === 0;
     writeText(this.#away, `${hidden} failed`);
-  }
-
-  #failed(): INode[] {
-    return this.#layout.nodes.filter(place =>
-      (place.members.length ? place.members : [place.id]).some(id => this.model.task(id)?.state === 'failed')
-    );
-  }
-
-  /** The edges between nodes that lead to tasks that were skipped only. */
-  #notTaken(): Set<number> {
-    const skipped = (leaf: string): boolean => this.model.task(leaf)?.state === 'skipped';
-    return new Set(this.#layout.edges.filter(edge => skipped(edge.to)).map(edge => edge.number));
-  }
-
-  /** The node that stands for a task: its own, or the folded group it is in. */
-  #homeOf(id: string | null): string | null {
-    return id === null ? null : this.#places.has(id) ? id : (this.#homes.get(id) ?? null);
-  }
-
-  #corner(group: string): { x: number; y: number } | undefined {
-    return this.#layout.frames.find(frame => frame.group === group) ?? this.#places.get(group);
   }
 
   // --- what a person does -------------------------------------------------------------------------------------------
@@ -308,7 +327,7 @@ export class GraphView {
     surface.addEventListener('dblclick', event => {
       const place = this.#at(event);
       if (place && !place.members.length) {
-        this.options.onOpen?.(place.id);
+        this.options.onOpen?.(place.id, {});
       }
     });
     surface.addEventListener('pointermove', event =>
@@ -317,16 +336,30 @@ export class GraphView {
     surface.addEventListener('pointerleave', () => this.#hover(null, false));
     surface.addEventListener('focusin', event => this.#focusIn(event));
     surface.addEventListener('focusout', () => this.#why.hide());
-    surface.addEventListener('keydown', event => this.#key(event));
+    const actions = {
+      walk: (id: string, direction: Direction) => this.#focusOn(this.#outline.walk.next(id, direction) ?? id),
+      first: () => this.#focusOn(this.#outline.layout.nodes[0]?.id ?? null),
+      last: () => this.#focusOn(this.#outline.layout.nodes.at(-1)?.id ?? null),
+      enter: (id: string) => this.#enter(id),
+      fold: (id: string) => this.#toggle(id),
+      nextFailed: (id: string, step: number) => this.#nextFailed(id, step),
+      explain: (id: string) => this.#explain(id, true),
+      zoom: (factor: number) => this.#camera.zoom(factor),
+      fit: () => this.#camera.fit(),
+      escape: () => this.#escape(),
+      task: (key: string, id: string) => this.#onTask(key, id)
+    };
+    surface.addEventListener(
+      'keydown',
+      keyHandler(actions, () => this.#nodes.focused)
+    );
   }
 
   #at(event: MouseEvent): INode | undefined {
     const box = this.#surface.getBoundingClientRect();
     const x = (event.clientX - box.left - this.#camera.x) / this.#camera.scale;
     const y = (event.clientY - box.top - this.#camera.y) / this.#camera.scale;
-    return this.#layout.nodes.find(
-      node => node.x <= x && x <= node.x + node.width && node.y <= y && y <= node.y + node.height
-    );
+    return this.#outline.layout.nodes.find(node => touches(node, { x, y, width: 0, height: 0 }, 0));
   }
 
   #click(event: MouseEvent): void {
@@ -359,7 +392,7 @@ export class GraphView {
     this.#hovered = id;
     write(this.#surface, 'data-over', id ? 'node' : null);
     this.#light(far);
-    if (id) {
+    if (id && !this.#copies.isShown) {
       this.#explain(id);
     } else {
       this.#why.hide();
@@ -368,122 +401,90 @@ export class GraphView {
 
   /** Light the edges of what is pointed at, else of what is selected. */
   #light(far = false): void {
-    const id = this.#hovered ?? this.#homeOf(this.#selected);
-    this.#edges.light(id === null ? new Set() : far ? this.#walk.edgesThrough(id) : this.#walk.edgesAt(id));
+    const id = this.#hovered ?? this.#outline.homeOf(this.#selected);
+    const edges =
+      id === null ? new Set<number>() : far ? this.#outline.walk.edgesThrough(id) : this.#outline.walk.edgesAt(id);
+    this.#edges.light(edges, edge => (far ? [] : this.#outline.namesOn(edge)));
   }
 
   #explain(id: string, now = false): void {
-    const place = this.#places.get(id)!;
-    this.#why.show(
-      id,
-      place.members,
-      () =>
-        this.#nodes.get(id)?.element.querySelector('.nbflow-box')?.getBoundingClientRect() ??
-        this.#surface.getBoundingClientRect(),
-      now
-    );
+    this.#why.show(id, this.#outline.places.get(id)!.members, () => this.#boxOf(id), now);
+  }
+
+  #boxOf(id: string): DOMRect {
+    const { x, y, width, height } = this.#outline.places.get(id)!;
+    const { scale, x: left, y: top } = this.#camera;
+    const box = this.#surface.getBoundingClientRect();
+    return new DOMRect(box.left + left + x * scale, box.top + top + y * scale, width * scale, height * scale);
   }
 
   #focusIn(event: FocusEvent): void {
     const id = (event.target as SVGElement).closest<SVGElement>('.nbflow-node')?.dataset['id'];
     if (id) {
-      this.#setFocused(id);
+      this.#nodes.setFocused(id);
       this.#explain(id);
     }
   }
 
-  #setFocused(id: string): void {
-    if (this.#focused !== id) {
-      const before = this.#focused;
-      this.#focused = id;
-      if (before) {
-        const view = this.#nodes.get(before);
-        if (view) {
-          write(view.element, 'tabindex', '-1');
-        }
-      }
-    }
-    const view = this.#nodes.get(id);
-    if (view) {
-      write(view.element, 'tabindex', '0');
-    }
-  }
-
   #focusOn(id: string | null): void {
-    const place = id === null ? undefined : this.#places.get(id);
+    const place = id === null ? undefined : this.#outline.places.get(id);
     if (!place) {
       return;
     }
-    this.#setFocused(place.id);
-    if (!this.#nodes.has(place.id)) {
-      this.#addNode(place);
-    }
     this.#camera.reveal(place);
-    this.#nodes.get(place.id)!.element.focus({ preventScroll: true });
+    this.#nodes.focus(place);
   }
 
-  #key(event: KeyboardEvent): void {
-    const id = this.#focused;
-    if (!id || event.ctrlKey || event.metaKey || event.altKey) {
+  /** A group unfolds, a mapped task shows its copies, any other task opens. */
+  #enter(id: string): void {
+    const task = this.model.task(id);
+    if (!task) {
+      this.fold(id, false);
       return;
     }
-    if (this.#press(event.key, id, event.shiftKey)) {
-      event.preventDefault();
-      event.stopPropagation();
-    }
-  }
-
-  /** Does what a key means; false when it means nothing here. */
-  #press(key: string, id: string, shift: boolean): boolean {
-    const direction = ARROWS[key];
-    const group = this.#places.get(id)?.members.length;
-    if (direction) {
-      this.#focusOn(this.#walk.next(id, direction) ?? id);
-      return true;
-    }
-    const actions: Readonly<Record<string, () => void>> = {
-      Home: () => this.#focusOn(this.#layout.nodes[0]?.id ?? null),
-      End: () => this.#focusOn(this.#layout.nodes.at(-1)?.id ?? null),
-      Enter: () => (group ? this.fold(id, false) : this.#open(id)),
-      ' ': () => this.#toggle(id),
-      '.': () => this.#nextFailed(id, shift ? -1 : 1),
-      w: () => this.#explain(id, true),
-      '+': () => this.#camera.zoom(1.25),
-      '=': () => this.#camera.zoom(1.25),
-      '-': () => this.#camera.zoom(0.8),
-      '0': () => this.#camera.fit(),
-      Escape: () => this.#escape()
-    };
-    actions[key]?.();
-    return key in actions;
-  }
-
-  #open(id: string): void {
     this.#choose(id);
-    this.options.onOpen?.(id);
+    if (task.instances?.length) {
+      this.#why.hide();
+      this.#copies.show(task, this.#boxOf(id), () => this.#focusOn(id));
+    } else {
+      this.options.onOpen?.(id, {});
+    }
+  }
+
+  #onTask(key: string, id: string): boolean {
+    const { onOpen, onAct } = this.options;
+    if ((key === 'l' || key === 'o') && onOpen && this.model.task(id)) {
+      this.#choose(id);
+      onOpen(id, { part: key === 'l' ? 'log' : 'outputs' });
+    } else if ((key === 'r' || key === 'x') && onAct && this.model.task(id)) {
+      onAct(key === 'r' ? 'retry' : 'cancel', id);
+    } else {
+      return false;
+    }
+    return true;
   }
 
   /** Unfold the group, or fold the one this task is in; a task without a group is chosen. */
   #toggle(id: string): void {
-    const around = this.#layout.frames.filter(frame => id.startsWith(`${frame.group}.`)).at(-1);
-    if (this.#places.get(id)?.members.length) {
+    const around = this.#outline.groupAround(id);
+    if (this.#outline.places.get(id)?.members.length) {
       this.fold(id, false);
     } else if (around) {
-      this.fold(around.group, true);
+      this.fold(around, true);
     } else {
       this.#choose(id);
     }
   }
 
   #nextFailed(id: string, step: number): void {
-    const failed = this.#failed().map(place => place.id);
+    const failed = this.#outline.failed().map(place => place.id);
     const place = failed.indexOf(id);
     this.#focusOn(failed.at((place + step) % failed.length) ?? null);
   }
 
   #goToFailed(): void {
     const { view } = this.#camera;
-    this.#focusOn(this.#failed().find(place => !touches(place, view, 0))?.id ?? null);
+    this.#focusOn(this.#outline.failed().find(place => !touches(place, view, 0))?.id ?? null);
   }
 
   #escape(): void {
@@ -495,50 +496,4 @@ export class GraphView {
       (document.activeElement as HTMLElement | SVGElement | null)?.blur();
     }
   }
-
-  #controls(): HTMLElement {
-    const button = (label: string, text: string, act: () => void): HTMLElement => {
-      const one = html('button', 'nbflow-button', text);
-      one.setAttribute('aria-label', label);
-      one.title = label;
-      one.addEventListener('click', act);
-      return one;
-    };
-    const group = html('div', 'nbflow-controls');
-    group.append(
-      button('Zoom out', '−', () => this.#camera.zoom(0.8)),
-      this.#level,
-      button('Zoom in', '+', () => this.#camera.zoom(1.25)),
-      button('Fit the whole graph', 'Fit', () => this.#camera.fit())
-    );
-    return group;
-  }
-
-  /** Says ends of tasks, `tokenApp failed, 9 of 16 finished`, at most one message in five seconds. */
-  #speak(changed: ReadonlySet<string>): void {
-    for (const id of changed) {
-      const task = this.model.task(id);
-      const ended = task ? isFinished(task.state) : false;
-      if (task && ended && this.#states.get(id) === false) {
-        this.#ends.push(`${id} ${lookOf(task) === 'cached' ? 'succeeded' : (task.state ?? '').replace('_', ' ')}`);
-      }
-      this.#states.set(id, ended);
-    }
-    if (this.#ends.length && performance.now() - this.#spoken > SPEAK_EVERY) {
-      this.#spoken = performance.now();
-      this.#live.textContent = `${this.#ends.slice(-2).join(', ')}, ${finished(this.model.looks())} of ${this.model.ids.length} finished`;
-      this.#ends = [];
-    }
-  }
 }
-
-function touches(place: INode, view: IRect, around: number): boolean {
-  return (
-    place.x + place.width > view.x - around &&
-    place.x < view.x + view.width + around &&
-    place.y + place.height > view.y - around &&
-    place.y < view.y + view.height + around
-  );
-}
-
-export { nodeId };

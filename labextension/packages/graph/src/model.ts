@@ -182,6 +182,7 @@ function sameStatus(a: ITask, b: ITask): boolean {
     a.progress === b.progress &&
     a.note === b.note &&
     a.attempts === b.attempts &&
+    (a.instances === b.instances || JSON.stringify(a.instances) === JSON.stringify(b.instances)) &&
     (a.copies === b.copies || JSON.stringify(a.copies) === JSON.stringify(b.copies))
   );
 }

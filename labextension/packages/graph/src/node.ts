@@ -2,13 +2,17 @@
 /** One node: a task, a mapped task with its copies, or a folded group. Its box never changes; what is in it does. */
 
 import { svg, write, writeText } from './dom.js';
-import { glyphShapes, lookOf, LOOKS, type LookName } from './glyphs.js';
+import { glyphShapes, LOOKS, MARKS, type LookName } from './glyphs.js';
 import { NAME_LEFT, NAME_RIGHT, type INode } from './layout.js';
 import { isMapped, type FlowModel } from './model.js';
-import { barParts, wholeLook } from './split.js';
-import { fit } from './text.js';
-import type { ITask, TaskState } from './types.js';
-import { finished, groupCounts, nodeLine, spoken, tally } from './words.js';
+import { standing, type IBarPart, type IStanding, type Shares } from './standing.js';
+import { fit, textWidth } from './text.js';
+
+/** What an element of a node is to the graph. */
+export interface INodeElement {
+  readonly element: SVGElement;
+  update(): void;
+}
 
 /** Marks at the right of the second line, on a 12 px grid. */
 const KINDS: Readonly<Record<string, string>> = {
@@ -21,8 +25,10 @@ const KINDS: Readonly<Record<string, string>> = {
 };
 const CARET = 'M0 0l4 4-4 4';
 const BAR_HEIGHT = 3;
+/** Size of the second line. */
+const META = 11;
 
-export class NodeView {
+export class NodeView implements INodeElement {
   readonly element: SVGElement;
   /** How it is drawn now. */
   look: LookName = 'pending';
@@ -31,13 +37,15 @@ export class NodeView {
   readonly #box: SVGElement;
   readonly #meta = svg('text', { class: 'nbflow-meta', x: NAME_LEFT, y: 34 });
   readonly #bars = svg('g', { class: 'nbflow-bars' });
-  readonly #copies = svg('text', { class: 'nbflow-meta nbflow-copies', y: 19, 'text-anchor': 'end' });
+  readonly #beside = svg('text', { class: 'nbflow-meta nbflow-copies', y: 19, 'text-anchor': 'end' });
+  readonly #mark = svg('path', { class: 'nbflow-far-mark' });
   #drawn: LookName | '' = '';
   #barKey = '';
 
   constructor(
     readonly place: INode,
-    private readonly model: FlowModel
+    private readonly model: FlowModel,
+    private readonly shares: () => Shares
   ) {
     const { width, height, id, label } = place;
     this.element = svg('g', {
@@ -58,11 +66,11 @@ export class NodeView {
         ...[6, 3].map(by => svg('rect', { ...inner, class: 'nbflow-paper', x: by + 0.5, y: by + 0.5 }))
       );
     }
-    const ring = svg('rect', { class: 'nbflow-ring', x: -3, y: -3, width: width + 6, height: height + 6, rx: 6 });
-    this.element.append(this.#box, this.#bars, this.#glyph, name, this.#meta, this.#far(), ring);
-    this.#copies.setAttribute('x', String(width - NAME_RIGHT));
+    const critical = svg('rect', { class: 'nbflow-critical-mark', width: 2, height });
+    this.element.append(this.#box, critical, this.#bars, this.#glyph, name, this.#meta, this.#far(), ring(place));
+    this.#beside.setAttribute('x', String(width - NAME_RIGHT));
     if (mapped) {
-      this.element.append(this.#copies);
+      this.element.append(this.#beside);
     }
     const mark = place.members.length ? '' : (KINDS[task?.kind ?? ''] ?? '');
     if (mark) {
@@ -77,49 +85,21 @@ export class NodeView {
 
   /** Draws how it stands now. */
   update(): void {
-    const { members, id } = this.place;
-    const task = this.model.task(id);
-    if (members.length) {
-      this.#group(members);
-    } else if (task) {
-      this.#task(task);
-    }
-  }
-
-  #task(task: ITask): void {
-    this.#show(lookOf(task), nodeLine(task, this.model), spoken(task, this.model));
-    if (task.copies) {
-      this.#mapped(task.copies, task.id);
+    const stands = standing(this.place, this.model, this.shares());
+    this.#show(stands);
+    writeText(this.#beside, stands.beside);
+    if (stands.bars.length) {
+      this.#split(stands.bars);
     } else {
-      const known = task.state === 'running' && typeof task.progress === 'number';
-      this.#progress(known ? Math.min(1, Math.max(0, task.progress ?? 0)) : null);
+      this.#progress(stands.progress);
     }
   }
 
-  #group(members: readonly string[]): void {
-    const looks = this.model.looks(members);
-    const started = members.some(id => this.model.task(id)?.state);
-    const line = groupCounts(looks, started);
-    this.#show(wholeLook(looks), line, `Group ${this.place.id}, ${line}${started ? `, ${tally(looks)}` : ''}, folded`);
-    this.#split(looks, members.length);
-  }
-
-  #mapped(copies: Readonly<Partial<Record<TaskState, number>>>, id: string): void {
-    const looks = new Map(Object.entries(copies) as [LookName, number][]);
-    const total = [...looks.values()].reduce((sum, many) => sum + many, 0);
-    const failed = looks.get('failed') ?? 0;
-    const line = `${finished(looks)} of ${total}${failed ? `, ${failed} failed` : ''}`;
-    writeText(this.#copies, `x ${total}`);
-    writeText(this.#meta, `${line} `);
-    write(this.element, 'aria-label', `${id}, ${line}, x ${total}, ${tally(looks)}`);
-    this.#split(looks, total);
-  }
-
-  #show(look: LookName, line: string, label: string): void {
-    const task = this.model.task(this.place.id);
+  #show({ look, line, spoken, critical }: IStanding): void {
     this.look = look;
     if (this.#drawn !== look) {
       this.#glyph.replaceChildren(...glyphShapes(look));
+      this.#mark.setAttribute('d', MARKS[look] ?? '');
       this.element.dataset['state'] = look;
       const { tinted, dashed } = LOOKS[look];
       this.element.classList.toggle('nbflow-mod-tinted', Boolean(tinted));
@@ -127,9 +107,10 @@ export class NodeView {
       this.element.classList.toggle('nbflow-mod-fresh', Boolean(this.#drawn));
       this.#drawn = look;
     }
-    const room = this.place.width - NAME_LEFT - (KINDS[task?.kind ?? ''] ? 24 : 6);
-    writeText(this.#meta, fit(line, room, 11));
-    write(this.element, 'aria-label', label);
+    this.element.classList.toggle('nbflow-mod-critical', critical);
+    const mark = KINDS[this.model.task(this.place.id)?.kind ?? ''];
+    writeLine(this.#meta, line, this.place.width - NAME_LEFT - (mark ? 24 : 6));
+    write(this.element, 'aria-label', spoken);
   }
 
   /** 2 px along the lower edge; an unknown progress draws none. */
@@ -154,8 +135,7 @@ export class NodeView {
     (bar as SVGElement).style.width = `${(wide * part).toFixed(1)}px`;
   }
 
-  #split(looks: ReadonlyMap<LookName, number>, total: number): void {
-    const parts = barParts(looks, total, this.place.width - 4);
+  #split(parts: readonly IBarPart[]): void {
     const key = JSON.stringify(parts);
     if (key !== this.#barKey) {
       this.#barKey = key;
@@ -168,15 +148,57 @@ export class NodeView {
     }
   }
 
-  /** The block of ink it is when it is far away: a cross or a bar is cut into what failed or was cancelled. */
+  /** The block of ink it is when it is far away. */
   #far(): SVGElement {
     const { width, height } = this.place;
-    const mark = svg('path', {
-      class: 'nbflow-far-mark',
-      d: `M${width / 2 - 9} ${height / 2 - 9}l18 18m0-18l-18 18`
-    });
+    this.#mark.setAttribute('transform', `translate(${width / 2} ${height / 2})`);
     const group = svg('g', { class: 'nbflow-far' });
-    group.append(svg('rect', { class: 'nbflow-far-box', width, height, rx: 4 }), mark);
+    group.append(svg('rect', { class: 'nbflow-far-box', width, height, rx: 4 }), this.#mark);
     return group;
   }
+}
+
+/** A node of a crowd, which is painted on a canvas: what can be focused, pressed and heard of it. */
+export class NodeButton implements INodeElement {
+  readonly element: SVGElement;
+
+  constructor(
+    private readonly place: INode,
+    private readonly model: FlowModel,
+    private readonly shares: () => Shares
+  ) {
+    const { x, y, width, height, id, members } = place;
+    this.element = svg('g', {
+      class: 'nbflow-node',
+      transform: `translate(${x} ${y})`,
+      role: 'button',
+      tabindex: -1
+    });
+    this.element.dataset['id'] = id;
+    if (members.length) {
+      this.element.setAttribute('aria-expanded', 'false');
+    }
+    this.element.append(svg('rect', { class: 'nbflow-hit', width, height }), ring(place));
+    this.update();
+  }
+
+  update(): void {
+    const { look, spoken } = standing(this.place, this.model, this.shares());
+    this.element.dataset['state'] = look;
+    write(this.element, 'aria-label', spoken);
+  }
+}
+
+/** `line` as it fits, held there when the page's font is wider than thought. */
+function writeLine(element: SVGElement, line: string, room: number): void {
+  const shown = fit(line, room * 1.08, META);
+  const wide = textWidth(shown, META);
+  const tight = wide > 0.88 * room;
+  writeText(element, shown);
+  write(element, 'textLength', tight ? Math.min(wide, room).toFixed(0) : null);
+  write(element, 'lengthAdjust', tight ? 'spacingAndGlyphs' : null);
+}
+
+function ring({ width, height }: INode): SVGElement {
+  return svg('rect', { class: 'nbflow-ring', x: -3, y: -3, width: width + 6, height: height + 6, rx: 6 });
 }

@@ -19,7 +19,8 @@ export const BAR: readonly LookName[] = [
   'skipped'
 ];
 
-const LOUDEST: readonly LookName[] = [
+/** What somebody must look at comes first. */
+export const LOUDEST: readonly LookName[] = [
   'failed',
   'upstream_failed',
   'awaiting_input',

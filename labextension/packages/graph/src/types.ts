@@ -33,6 +33,19 @@ export interface ITaskStatus {
   readonly note?: string;
   /** Of a mapped task: how many of its copies stand in which state. */
   readonly copies?: Readonly<Partial<Record<TaskState, number>>> | null;
+  /** Of a mapped task whose elements were counted: its copies, those that need somebody first. */
+  readonly instances?: readonly ICopy[] | null;
+}
+
+/** One copy of a mapped task. */
+export interface ICopy {
+  readonly index: number;
+  /** The element it was given, as it is shown: `'berlin'`. */
+  readonly value?: string;
+  readonly state: TaskState;
+  readonly reason?: string;
+  readonly attempt?: number;
+  readonly duration?: number | null;
 }
 
 export interface ITask extends ITaskStatus {
@@ -44,6 +57,7 @@ export interface ITask extends ITaskStatus {
   readonly attempts?: number;
   readonly reads?: readonly string[];
   readonly writes?: readonly string[];
+  readonly trigger_rule?: string;
   /** Of a mapped task: each element's name and the list it is taken from. */
   readonly map?: Readonly<Record<string, string>>;
 }

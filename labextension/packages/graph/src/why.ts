@@ -4,13 +4,14 @@
 import { html } from './dom.js';
 import { glyph, lookOf, LOOKS } from './glyphs.js';
 import { isFinished, type FlowModel } from './model.js';
-import { attemptWords, names, nodeLine, sentence, tally } from './words.js';
+import { placeBeside, popUp } from './popup.js';
+import { attemptWords, names, nodeLine, ruleWords, sentence, tally } from './words.js';
 
 const CAUSES = 6;
 const DELAY = 300;
 
 export class Why {
-  readonly element = html('div', 'nbflow-why');
+  readonly element = html('div', 'nbflow-pop nbflow-why');
   #timer: number | undefined;
   #shown = '';
 
@@ -27,9 +28,8 @@ export class Why {
       () => {
         this.#shown = id;
         this.#fill(id, members);
-        this.element.hidden = false;
-        this.#popUp(true);
-        this.#place(anchor());
+        popUp(this.element, true);
+        placeBeside(this.element, anchor());
       },
       now || this.#shown ? 0 : DELAY
     );
@@ -39,8 +39,7 @@ export class Why {
     window.clearTimeout(this.#timer);
     if (this.#shown) {
       this.#shown = '';
-      this.element.hidden = true;
-      this.#popUp(false);
+      popUp(this.element, false);
     }
   }
 
@@ -52,13 +51,6 @@ export class Why {
   refresh(changed: ReadonlySet<string>): void {
     if (this.#shown && changed.size && this.model.task(this.#shown)) {
       this.#fill(this.#shown, []);
-    }
-  }
-
-  /** Into the top layer or out of it, where the browser has one. */
-  #popUp(open: boolean): void {
-    if ('popover' in HTMLElement.prototype) {
-      this.element.togglePopover(open);
     }
   }
 
@@ -109,21 +101,11 @@ export class Why {
     const task = this.model.task(id)!;
     const reads = task.reads?.length ? `reads ${names(task.reads)}` : '';
     const writes = task.writes?.length ? `gives ${names(task.writes)}` : '';
-    const left = [reads, writes].filter(Boolean).join(', ');
+    const waits = isFinished(task.state) || task.state === 'running' ? '' : ruleWords(task, this.model);
+    const left = waits || [reads, writes].filter(Boolean).join(', ');
     const right = attemptWords(task);
     return left || right
       ? [html('div', 'nbflow-why-foot', html('span', 'nbflow-cut', left), html('span', '', right))]
       : [];
-  }
-
-  /** Below what it speaks of, above it where there is no room; never over it. */
-  #place(anchor: DOMRect): void {
-    const box = this.element.getBoundingClientRect();
-    const left = Math.max(8, Math.min(anchor.left, window.innerWidth - box.width - 8));
-    const below = anchor.bottom + 8;
-    const top =
-      below + box.height > window.innerHeight - 8 && anchor.top - box.height > 8 ? anchor.top - 8 - box.height : below;
-    this.element.style.left = `${left}px`;
-    this.element.style.top = `${top}px`;
   }
 }

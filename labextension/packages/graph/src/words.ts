@@ -49,7 +49,7 @@ export function nodeLine(task: ITask, model: FlowModel): string {
     case null:
       return gives(task, model) || 'not started';
     case 'running':
-      return joined(took(task) || 'running', attemptWords(task), percent(task));
+      return joined(took(task) || 'running', attemptWords(task), progress(task));
     case 'success':
       return joined(took(task) || 'succeeded', many);
     case 'failed':
@@ -73,8 +73,13 @@ function joined(...parts: string[]): string {
   return parts.filter(Boolean).join(', ');
 }
 
-function percent(task: ITask): string {
-  return task.progress === null || task.progress === undefined ? '' : `${Math.floor(task.progress * 100)} %`;
+function progress(task: ITask): string {
+  return task.progress === null || task.progress === undefined ? '' : percent(task.progress);
+}
+
+/** `62 %`; whole, and never more than is done. */
+export function percent(part: number): string {
+  return `${Math.floor(part * 100)} %`;
 }
 
 function retry(task: ITask, attempt: number, reason: string): string {
@@ -163,4 +168,26 @@ export function tally(looks: ReadonlyMap<LookName, number>): string {
 export function progressWords(looks: ReadonlyMap<LookName, number>): string {
   const failed = looks.get('failed') ?? 0;
   return joined(`${finished(looks)} of ${count(looks)} finished`, failed ? `${failed} failed` : '');
+}
+
+const RULES: Readonly<Record<string, string>> = {
+  all_success: 'succeed',
+  all_failed: 'failed',
+  all_done: 'have ended',
+  all_skipped: 'are skipped',
+  none_failed: 'have ended and none failed'
+};
+
+/** When a task starts: `Starts when all 9 succeed (all_success)`; nothing for one that waits for no other. */
+export function ruleWords(task: ITask, model: FlowModel): string {
+  const above = model.upstream(task.id).length;
+  const rule = task.trigger_rule ?? 'all_success';
+  if (!above) {
+    return '';
+  }
+  if (above === 1 && rule === 'all_success') {
+    return `Starts when ${model.label(model.upstream(task.id)[0]!)} succeeds`;
+  }
+  const when = RULES[rule];
+  return when ? `Starts when all ${above} ${when} (${rule})` : `Starts by the rule ${rule}`;
 }
