@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const bounds = [
   { name: 'widget, module', folder: 'nbflow/widgets/static', ending: '.js', kilobytes: 60 },
-  { name: 'widget, style', folder: 'nbflow/widgets/static', ending: '.css', kilobytes: 16 },
+  { name: 'widget, style', folder: 'nbflow/widgets/static', ending: '.css', kilobytes: 20 },
   { name: 'lab', folder: 'nbflow/labextension/static', ending: '', kilobytes: 200 }
 ];
 
