@@ -79,6 +79,7 @@ class ChildLoop:
         module, _, name = runner.partition(":")
         running = importlib.import_module(module)
         self._run_job = getattr(running, name)
+        self._settle_in: Callable[[], None] = getattr(running, "settle_in", lambda: None)
         #: Called while nobody waits for this process.
         self._prepare: Callable[[], None] = getattr(running, "prepare", lambda: None)
         for library in (*_FIRST_USED, *preload):
@@ -93,6 +94,7 @@ class ChildLoop:
     def serve(self) -> None:
         """Until the parent closes the socket."""
         reader = FrameReader(self._sock)
+        self._settle_in()
         self._prepare()
         self._send(Ready(pid=self._pid))
         while (message := reader.next()) is not None:

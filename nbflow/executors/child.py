@@ -38,7 +38,7 @@ _OF_DASK: Final = frozenset({"DASK_INTERNAL_INHERIT_CONFIG", "DASK_LOGGING__DIST
 #: Bytes of faulthandler's traceback that are read.
 _LAST_WORDS: Final = 1 << 16
 #: Jobs after which a child is not used again.
-JOB_LIMIT: Final = 500
+JOB_LIMIT: Final = 10_000
 
 
 class ChildDied(Exception):

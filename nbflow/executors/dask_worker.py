@@ -9,36 +9,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pickle
-import threading
-import time
-import weakref
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from distributed import WorkerPlugin, get_worker
+from distributed import WorkerPlugin, get_worker, secede
+from distributed.core import Status
 from distributed.diagnostics.plugin import SchedulerPlugin
-from tornado.ioloop import PeriodicCallback
 
 from nbflow.core.ids import Token
-from nbflow.core.job import ExecutorEvent, Job, OutputMade, Report
-from nbflow.executors.endings import Facts, output_size, unusable
-from nbflow.executors.lanes import Lanes
-from nbflow.executors.pool import ChildPool
+from nbflow.core.job import Job
+from nbflow.executors.endings import Facts, unusable
+from nbflow.executors.host import KEY_PREFIX, dismiss, host_of
 from nbflow.executors.proof import Challenge, trouble_here
 
-KEY_PREFIX: Final = "nbflow-"
-#: Of a Dask task that runs several jobs; the first one's token follows.
-BUNDLE_PREFIX: Final = "nbflow-bundle-"
-#: Live events wait this long for company.
-TICK: Final = 0.02
-#: Live outputs in one message; more than that is dropped, since the report has them all.
-BATCH_LIMIT: Final = 2_000_000
-#: Seconds between two looks for attempts nobody waits for.
-WATCH: Final = 0.5
-#: Seconds between two batches of reports while a bundle is run.
-PACE: Final = TICK
-_NEVER: Final = float("inf")
+__all__ = ["KEY_PREFIX", "LINE_PREFIX", "LowLatency", "NbflowHost", "end_attempts", "forget", "hold_line", "run_attempt"]
+
+#: Of the Dask task that stands for a client's line; the line's name follows.
+LINE_PREFIX: Final = "nbflow-line-"
+#: What a client says to a worker to be connected with its line.
+LINE_OP: Final = "nbflow_line"
 
 
 def run_attempt(payload: bytes, topic: str, challenge: Challenge | None = None) -> bytes | None:
@@ -59,143 +49,12 @@ def run_attempt(payload: bytes, topic: str, challenge: Challenge | None = None) 
     return pickle.dumps(report, protocol=5)
 
 
-def run_bundle(payload: bytes, topic: str) -> list[bytes | None]:
-    """The Dask task for several jobs: each has its own child, its own report and its own end; this task ends with the last of them."""
-    jobs: list[Job] = pickle.loads(payload)  # noqa: S301 - as above
+def hold_line(topic: str) -> None:
+    """The Dask task for everything that comes over one line (adr/0002). It holds no thread: each job waits for a lane and a child by itself."""
     worker = get_worker()
-    host = host_of(worker)
-    mailbox = host.mailbox(topic)
-    reports = host.run_all(jobs, worker.get_current_task(), mailbox)
-    mailbox.flush()
-    return [None if report is None else pickle.dumps(report, protocol=5) for report in reports]
-
-
-class Mailbox:
-    """Events on their way to one client, a batch each 20 ms; a report takes along what waits."""
-
-    def __init__(self, worker: Any, topic: str) -> None:
-        self._worker = worker
-        self._topic = topic
-        self._lock = threading.Lock()
-        self._events: list[ExecutorEvent] = []
-        self._size = 0
-        self._flushed_at = 0.0
-        #: When the next flush is due.
-        self._due = _NEVER
-
-    def put(self, event: ExecutorEvent) -> None:
-        with self._lock:
-            if isinstance(event, OutputMade):
-                self._size += output_size(event.output)
-                if self._size > BATCH_LIMIT:
-                    return
-            self._events.append(event)
-            is_first = len(self._events) == 1
-        if is_first and not isinstance(event, Report):
-            self._flush_later()
-
-    def deliver(self, report: Report, *, at_once: bool) -> None:
-        """A report of several that come one after the other: unless it is wanted at once, it waits a moment for company."""
-        self.put(report)
-        with self._lock:
-            is_late = time.monotonic() - self._flushed_at >= PACE
-        if at_once or is_late:
-            self.flush()
-        else:
-            self._flush_later(PACE)
-
-    def _flush_later(self, seconds: float = TICK) -> None:
-        loop = self._worker.loop
-        with self._lock:
-            due = time.monotonic() + seconds
-            if due >= self._due:
-                return
-            self._due = due
-        loop.add_callback(loop.call_later, seconds, self.flush)
-
-    def flush(self) -> None:
-        with self._lock:
-            events, self._events, self._size = self._events, [], 0
-            self._flushed_at, self._due = time.monotonic(), _NEVER
-        if events:
-            self._worker.log_event(self._topic, pickle.dumps(events, protocol=5))
-
-
-class Host:
-    """The children of one Dask worker."""
-
-    def __init__(self, worker: Any, *, warm: int = 0, memory_limit: int | None = None, runner: str = "") -> None:
-        self._worker = worker
-        self.pool = ChildPool(worker.state.nthreads, runner=runner, worker=worker.address, memory_limit=memory_limit, warm=warm)
-        self._mailboxes: dict[str, Mailbox] = {}
-        #: Every attempt that is running or waits here, with the key of the Dask task that brought it.
-        self._running: dict[Token, str] = {}
-        self._lanes = Lanes(worker.state.nthreads)
-        self._watch: PeriodicCallback | None = None
-        worker.loop.add_callback(self._start_watch)
-
-    def mailbox(self, topic: str) -> Mailbox:
-        return self._mailboxes.setdefault(topic, Mailbox(self._worker, topic))
-
-    def run(self, job: Job, tell: Any) -> Report | None:
-        self._running[job.token] = KEY_PREFIX + job.token
-        try:
-            return self.pool.run(job, tell)
-        finally:
-            self._running.pop(job.token, None)
-
-    def run_all(self, jobs: Sequence[Job], key: str, mailbox: Mailbox) -> list[Report | None]:
-        """Run them in as many children as there are, with whatever other bundles brought; returns when the last has ended."""
-        self._running.update((job.token, key) for job in jobs)
-        reports: dict[Token, Report | None] = {}
-
-        def one(job: Job) -> None:
-            report = None
-            try:
-                report = self.pool.run(job, mailbox.put)
-            except Exception as error:  # noqa: BLE001 - a lane that ends, or a bundle that waits for ever, would be worse than any error
-                report = unusable(Facts(token=job.token, worker=self._worker.address), f"the worker could not run it: {error}")
-            finally:
-                reports[job.token] = report
-                self._running.pop(job.token, None)
-            if report is not None and len(reports) < len(jobs):
-                mailbox.deliver(report, at_once=self._lanes.is_dry)  # then a child has nothing to do until the client sends more
-            elif report is not None:
-                mailbox.put(report)  # the last one: the task flushes
-
-        self._lanes.run([(job.priority, partial(one, job)) for job in jobs])
-        return [reports[job.token] for job in jobs]
-
-    def close(self) -> None:
-        if self._watch is not None:
-            self._watch.stop()
-        self.pool.close()
-        self._lanes.close()
-
-    def _start_watch(self) -> None:
-        self._watch = PeriodicCallback(self._end_unwanted, WATCH * 1000)
-        self._watch.start()
-
-    async def _end_unwanted(self) -> None:
-        """End attempts whose task the scheduler gave up: their client is gone without a word."""
-        tasks = self._worker.state.tasks
-        running = list(self._running.items())
-        unwanted = [token for token, key in running if (task := tasks.get(key)) is None or task.state == "cancelled"]
-        if unwanted:
-            await asyncio.to_thread(self.pool.cancel, unwanted)
-
-
-_hosts: weakref.WeakKeyDictionary[Any, Host] = weakref.WeakKeyDictionary()
-_hosts_lock = threading.Lock()
-
-
-def host_of(worker: Any, **facts: Any) -> Host:
-    """The worker's host, made when it is first needed."""
-    with _hosts_lock:
-        host = _hosts.get(worker)
-        if host is None:
-            host = _hosts[worker] = Host(worker, **facts)
-        return host
+    key = worker.get_current_task()
+    secede()
+    host_of(worker).hold(key, partial(worker.log_event, topic, [key, worker.address]))
 
 
 class NbflowHost(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
@@ -207,14 +66,17 @@ class NbflowHost(WorkerPlugin):  # type: ignore[misc]  # distributed has no type
         self._facts = {"warm": warm, "memory_limit": memory_limit, "runner": runner}
 
     def setup(self, worker: Any) -> None:
-        host_of(worker, **self._facts)
+        host = host_of(worker, **self._facts)
         _hurry(worker.batched_stream)
 
+        async def connected(comm: Any, key: str) -> Status:
+            await host.serve(comm, key)
+            return Status.dont_reply
+
+        worker.handlers[LINE_OP] = connected
+
     def teardown(self, worker: Any) -> None:
-        with _hosts_lock:
-            host = _hosts.pop(worker, None)
-        if host is not None:
-            host.close()
+        dismiss(worker)
 
 
 async def end_attempts(tokens: Sequence[Token], dask_worker: Any) -> None:

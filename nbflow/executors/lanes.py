@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The threads of one worker that run what bundles bring, whoever brought it: no child waits while anything is waiting."""
+"""The threads of one worker that run what lines bring, whoever brought it: no child waits while anything is waiting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import heapq
 import itertools
 import threading
 from collections.abc import Callable, Iterable
-from functools import partial
 
 
 class Lanes:
@@ -21,27 +20,17 @@ class Lanes:
         self._threads = self._idle = 0
         self._closed = False
 
-    def run(self, work: Iterable[tuple[int, Callable[[], None]]]) -> None:
-        """Do all of this (a priority and a function that does not raise each); returns when the last has ended."""
-        pieces = list(work)
-        left = threading.Semaphore(0)
-
-        def and_tell(piece: Callable[[], None]) -> None:
-            try:
-                piece()
-            finally:
-                left.release()
-
+    def add(self, work: Iterable[tuple[int, Callable[[], None]]]) -> None:
+        """Do all of this (a priority and a function that does not raise each); returns at once."""
         with self._changed:
-            for priority, piece in pieces:
-                run: Callable[[], None] = partial(and_tell, piece)
-                heapq.heappush(self._queue, (-priority, next(self._count), run))
+            pieces = 0
+            for priority, piece in work:
+                heapq.heappush(self._queue, (-priority, next(self._count), piece))
+                pieces += 1
             for _ in range(min(self._size - self._threads, len(self._queue) - self._idle)):
                 self._threads += 1
                 threading.Thread(target=self._serve, name="nbflow-lane", daemon=True).start()
-            self._changed.notify(len(pieces))
-        for _ in pieces:
-            left.acquire()
+            self._changed.notify(pieces)
 
     @property
     def is_dry(self) -> bool:

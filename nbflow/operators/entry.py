@@ -23,7 +23,7 @@ from nbflow.operators.giving import Given, Inputs, give
 from nbflow.operators.outputs import Output, Outputs, keep_outputs
 from nbflow.operators.process_state import fresh_main, isolated
 from nbflow.operators.registry import find_operator
-from nbflow.operators.streams import captured
+from nbflow.operators.streams import captured, stay
 from nbflow.operators.usage import Usage
 from nbflow.operators.values import install_captures
 
@@ -65,6 +65,11 @@ def run_job(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = "")
     )
     artifacts.write_mark(f"{job.token}.manifest", pickle.dumps(report))
     return report
+
+
+def settle_in() -> None:
+    """Once, in a process that does nothing but attempts."""
+    stay()
 
 
 def prepare() -> None:

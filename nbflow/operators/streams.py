@@ -27,21 +27,43 @@ _SEES_CHANGES: Final = issubclass(
 
 
 class _Descriptor:
-    """File descriptor 1 or 2, led into a pipe while the attempt runs."""
+    """File descriptor 1 or 2, led into a pipe. What comes out of it goes to the attempt that listens; while none does, nowhere."""
 
-    def __init__(self, number: int, name: str, outputs: Outputs) -> None:
+    def __init__(self, number: int, name: str) -> None:
         self.number = number
         self._name = name
-        self._outputs = outputs
+        self._outputs: Outputs | None = None
         self._lock = threading.Lock()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._saved = _duplicate(number)
-        self.reader, writer = os.pipe()
+        self.reader, self._writer = os.pipe()
         os.set_blocking(self.reader, False)
-        _widen(writer)
-        os.dup2(writer, number, inheritable=True)
-        os.close(writer)
+        _widen(self._writer)
+        self._identity = os.fstat(self._writer)
         self._is_closed = False
+        self.put_in_place()
+
+    def put_in_place(self) -> None:
+        """Lead the descriptor into the pipe, unless it leads there already: user code may have led it elsewhere, or closed it."""
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(self.number), self._identity):
+                return
+        os.dup2(self._writer, self.number, inheritable=True)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether both ends are still ours: user code may have closed whatever it did not know."""
+        try:
+            return all(os.path.samestat(os.fstat(end), self._identity) for end in (self.reader, self._writer))
+        except OSError:
+            return False
+
+    def begin(self, outputs: Outputs) -> None:
+        """What comes from now on is this attempt's."""
+        self.drain()
+        with self._lock:
+            self._decoder.reset()
+            self._outputs = outputs
 
     def drain(self) -> bool:
         """Pass on everything that stands in the pipe now. False when nothing can come any more."""
@@ -55,10 +77,21 @@ class _Descriptor:
                     return False
                 if not data:
                     return False
-                self._outputs.stream(self._name, self._decoder.decode(data))
+                if self._outputs is not None:
+                    self._outputs.stream(self._name, self._decoder.decode(data))
         return False
 
+    def end(self) -> None:
+        """Nothing more is the attempt's."""
+        self.drain()
+        with self._lock:
+            if self._outputs is not None:
+                self._outputs.stream(self._name, self._decoder.decode(b"", final=True))
+            self._outputs = None
+
     def restore(self) -> None:
+        """The descriptor leads where it did before; what is in the pipe can still be read."""
+        os.close(self._writer)
         if self._saved is None:
             os.close(self.number)
         else:
@@ -66,10 +99,9 @@ class _Descriptor:
             os.close(self._saved)
 
     def close(self) -> None:
-        self.drain()
+        self.end()
         with self._lock:
             self._is_closed = True
-            self._outputs.stream(self._name, self._decoder.decode(b"", final=True))
             os.close(self.reader)
 
 
@@ -155,6 +187,24 @@ def _write_all(number: int, data: bytes) -> None:
         view = view[os.write(number, view) :]
 
 
+def stay() -> None:
+    """For a process that does nothing but attempts: its descriptors stay in their pipes, which saves every attempt a dozen system calls."""
+    _standing[:] = _led_away()
+    _standing_in[:] = [os.getpid()]
+
+
+_standing: Final[list[_Descriptor]] = []
+_standing_in: Final[list[int]] = []
+
+
+def _led_away() -> list[_Descriptor]:
+    descriptors = [_Descriptor(1, "stdout"), _Descriptor(2, "stderr")]
+    reading = _Reader.of_process()
+    for descriptor in descriptors:
+        reading.add(descriptor)
+    return descriptors
+
+
 @contextlib.contextmanager
 def captured(outputs: Outputs) -> Iterator[None]:
     """Everything this process and its children print goes to `outputs` inside the block."""
@@ -162,10 +212,13 @@ def captured(outputs: Outputs) -> Iterator[None]:
     for stream in before:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
-    descriptors = [_Descriptor(1, "stdout", outputs), _Descriptor(2, "stderr", outputs)]
-    reading = _Reader.of_process()
+    stays = _standing_in == [os.getpid()]
+    if stays and not all(descriptor.is_whole for descriptor in _standing):
+        stay()
+    descriptors = _standing if stays else _led_away()
     for descriptor in descriptors:
-        reading.add(descriptor)
+        descriptor.put_in_place()
+        descriptor.begin(outputs)
 
     def drain() -> None:
         for descriptor in descriptors:
@@ -177,11 +230,20 @@ def captured(outputs: Outputs) -> Iterator[None]:
     finally:
         sys.stdout, sys.stderr = before
         _flush_c()
-        for descriptor in descriptors:
-            descriptor.restore()
-        for descriptor in descriptors:
-            reading.remove(descriptor)
-            descriptor.close()
+        if stays:
+            for descriptor in descriptors:
+                descriptor.end()
+        else:
+            _lead_back(descriptors)
+
+
+def _lead_back(descriptors: list[_Descriptor]) -> None:
+    for descriptor in descriptors:
+        descriptor.restore()
+    reading = _Reader.of_process()
+    for descriptor in descriptors:
+        reading.remove(descriptor)
+        descriptor.close()
 
 
 class _Reader:

@@ -75,7 +75,7 @@ def test_jobs_of_a_worker_that_died_are_lost(bench):
     submit(bench, first=LONG, second=LONG)
     bench.began("first")
     bench.began("second")
-    where = bench.executor._client.run(os.getpid)
+    where = bench.executor.connection.current.run(os.getpid)
     for pid in where.values():
         os.kill(pid, signal.SIGKILL)
     assert [bench.report(name).outcome for name in ("first", "second")] == [Outcome.LOST, Outcome.LOST]

@@ -101,7 +101,7 @@ def test_the_started_mark_tells_that_an_attempt_had_begun_when_no_event_did(home
     artifacts.mark(f"{bench.token('silent')}.started", instant.isoformat().encode())
     bench.submit("silent", FOREVER)
     bench.began("silent")
-    executor._live[bench.token("silent")].began = None  # as if the event had died with the worker
+    executor.returns.live[bench.token("silent")].began = None  # as if the event had died with the worker
     dask_worker(home).kill()
     assert bench.report("silent").started_at == instant
     executor.close()
@@ -126,7 +126,7 @@ time.sleep(1000)
 """
     bench.submit("daemon", source)
     assert bench.line("daemon") == "detached"
-    pids = bench.executor._client.run(children)[bench.began("daemon").worker]
+    pids = bench.executor.connection.current.run(children)[bench.began("daemon").worker]
     below = [process for pid in pids for process in psutil.Process(pid).children(recursive=True)]
     assert any(process.name() == "sleep" for process in below)
     bench.cancel("daemon")
@@ -150,7 +150,7 @@ def test_cancel_works_while_every_thread_of_the_worker_is_busy(bench):
 def test_attempts_of_a_client_that_is_gone_are_ended(bench):
     bench.submit("orphan", FOREVER)
     process = psutil.Process(int(bench.line("orphan")))
-    client = bench.executor._client
+    client = bench.executor.connection.current
     client.loop.add_callback(client.scheduler_comm.comm.abort)
     report = bench.report("orphan")
     assert (report.outcome, report.reason) == (Outcome.LOST, "the connection to the Dask scheduler was lost")

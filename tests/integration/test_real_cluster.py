@@ -216,12 +216,12 @@ def test_a_good_cluster_is_asked_once_and_keeps_no_mark(foreign: ForeignCluster,
     artifacts = open_artifacts(url)
     executor = DaskExecutor(foreign.address, home=tmp_path, artifacts_url=url, artifacts=artifacts, opener=open_artifacts)
     bench = Bench(executor)
-    name = executor._challenge.name
-    assert artifacts.read_mark(name) == executor._challenge.secret
+    name = executor.connection.challenge.name
+    assert artifacts.read_mark(name) == executor.connection.challenge.secret
     artifacts.delete_mark(name)
-    client = executor._client
+    client = executor.connection.current
     client.loop.add_callback(client.scheduler_comm.comm.abort)  # the next connection is to the same scheduler
-    executor._is_broken = True
+    executor.connection.is_broken = True
     bench.submit("again", "x = 1", operator="cell", artifacts_url=url)
     assert bench.report("again").outcome is Outcome.SUCCESS
     assert artifacts.read_mark(name) is None

@@ -1,15 +1,32 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The threads that run what bundles bring."""
+"""The threads that run what lines bring."""
 
 import threading
+from collections.abc import Callable
 
 from nbflow.executors.lanes import Lanes
 
 
-def test_all_of_it_is_done_when_run_returns():
+def run(lanes: Lanes, *pieces: tuple[int, Callable[[], object]]) -> None:
+    """Add them and wait until all have ended."""
+    left = threading.Semaphore(0)
+
+    def and_tell(piece: Callable[[], object]) -> Callable[[], None]:
+        def both() -> None:
+            piece()
+            left.release()
+
+        return both
+
+    lanes.add((priority, and_tell(piece)) for priority, piece in pieces)
+    for _ in pieces:
+        assert left.acquire(timeout=10)
+
+
+def test_each_piece_is_done_once():
     done: list[int] = []
     lanes = Lanes(3)
-    lanes.run([(0, lambda number=number: done.append(number)) for number in range(20)])
+    run(lanes, *[(0, lambda number=number: done.append(number)) for number in range(20)])
     lanes.close()
     assert sorted(done) == list(range(20))
 
@@ -28,7 +45,7 @@ def test_no_more_run_at_once_than_there_are_lanes():
         with lock:
             running -= 1
 
-    lanes.run([(0, piece)] * 6)
+    run(lanes, *[(0, piece)] * 6)
     lanes.close()
     assert most == 2
 
@@ -41,27 +58,21 @@ def test_what_has_priority_comes_first():
         begun.set()
         may.wait(10)
 
-    threads = [threading.Thread(target=lanes.run, args=([(0, first)],))]
-    threads[0].start()
+    lanes.add([(0, first)])
     assert begun.wait(10)
-    threads.append(threading.Thread(target=lanes.run, args=([(0, lambda: order.append("low")), (5, lambda: order.append("high"))],)))
-    threads[1].start()
-    while lanes.is_dry:
-        pass
+    lanes.add([(0, lambda: order.append("low")), (5, lambda: order.append("high"))])
+    assert not lanes.is_dry
     may.set()
-    for thread in threads:
-        thread.join(10)
+    run(lanes, (-1, lambda: None))
     lanes.close()
     assert order == ["high", "low"]
 
 
-def test_a_bundle_whose_first_job_is_long_does_not_hold_up_another():
+def test_a_long_piece_does_not_hold_up_what_comes_after_it():
     lanes, may = Lanes(2), threading.Event()
-    long = threading.Thread(target=lanes.run, args=([(0, lambda: may.wait(10))],))
-    long.start()
+    lanes.add([(0, lambda: may.wait(10))])
     done: list[int] = []
-    lanes.run([(0, lambda: done.append(1))] * 5)
+    run(lanes, *[(0, lambda: done.append(1))] * 5)
     assert done == [1] * 5
     may.set()
-    long.join(10)
     lanes.close()

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The children of one Dask worker, and the ways their events go back to whoever sent the jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pickle
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+from distributed.batched import BatchedSend
+from tornado.ioloop import PeriodicCallback
+
+from nbflow.core.ids import Token
+from nbflow.core.job import ExecutorEvent, Job, OutputMade, Report
+from nbflow.executors.endings import Facts, output_size, unusable
+from nbflow.executors.lanes import Lanes
+from nbflow.executors.pool import ChildPool
+
+#: Of the Dask task of an attempt; its token follows.
+KEY_PREFIX: Final = "nbflow-"
+#: Live events wait this long for company, and so do reports while there is more to do.
+TICK: Final = 0.02
+#: Live outputs in one message; more than that is dropped, since the report has them all.
+BATCH_LIMIT: Final = 2_000_000
+#: Seconds between two looks for attempts nobody waits for.
+WATCH: Final = 0.5
+_NEVER: Final = float("inf")
+
+
+class Mailbox:
+    """Events on their way to one client, a batch each 20 ms; a report takes along what waits. `send` is called from any thread."""
+
+    def __init__(self, loop: Any, send: Callable[[bytes], None]) -> None:
+        self._loop, self._send = loop, send
+        self._lock = threading.Lock()
+        self._events: list[ExecutorEvent] = []
+        self._size = 0
+        self._flushed_at = 0.0
+        #: When the next flush is due.
+        self._due = _NEVER
+
+    def put(self, event: ExecutorEvent) -> None:
+        """A report waits for `flush` or `deliver`; everything else goes by itself."""
+        with self._lock:
+            if isinstance(event, OutputMade):
+                self._size += output_size(event.output)
+                if self._size > BATCH_LIMIT:
+                    return
+            self._events.append(event)
+            is_first = len(self._events) == 1
+        if is_first and not isinstance(event, Report):
+            self._flush_later()
+
+    def deliver(self, report: Report, *, at_once: bool) -> None:
+        """A report of several that come one after the other: unless it is wanted at once, it waits a moment for company."""
+        self.put(report)
+        with self._lock:
+            is_late = time.monotonic() - self._flushed_at >= TICK
+        if at_once or is_late:
+            self.flush()
+        else:
+            self._flush_later()
+
+    def _flush_later(self) -> None:
+        with self._lock:
+            due = time.monotonic() + TICK
+            if due >= self._due:
+                return
+            self._due = due
+        self._loop.add_callback(self._loop.call_later, TICK, self.flush)
+
+    def flush(self) -> None:
+        with self._lock:
+            events, self._events, self._size = self._events, [], 0
+            self._flushed_at, self._due = time.monotonic(), _NEVER
+        if events:
+            self._send(pickle.dumps(events, protocol=5))
+
+
+class Line:
+    """The worker's end of a client's line (adr/0002): jobs come in over a comm, their events go out over it, until it closes."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._stream = BatchedSend(interval=0, loop=loop)
+        self.mailbox = Mailbox(loop, self._send)
+        self.over = threading.Event()
+
+    def _send(self, data: bytes) -> None:
+        def send() -> None:
+            with contextlib.suppress(OSError):  # its client is gone: nobody waits for it
+                self._stream.send(data)
+
+        self._loop.add_callback(send)
+
+    async def serve(self, comm: Any, take: Callable[[Sequence[Job]], None]) -> None:
+        """Runs in the worker's event loop until the client hangs up or is gone, or the worker ends."""
+        self._stream.start(comm)
+        try:
+            while not self.over.is_set():
+                for payload in await comm.read():
+                    take(pickle.loads(payload))  # noqa: S301 - whoever may submit to this cluster may run code on it
+        except OSError:
+            pass
+        finally:
+            self.over.set()
+            comm.abort()
+
+
+class Host:
+    """The children of one Dask worker."""
+
+    def __init__(self, worker: Any, *, warm: int = 0, memory_limit: int | None = None, runner: str = "") -> None:
+        self._worker = worker
+        self.pool = ChildPool(worker.state.nthreads, runner=runner, worker=worker.address, memory_limit=memory_limit, warm=warm)
+        self._mailboxes: dict[str, Mailbox] = {}
+        #: Every attempt that is running or waits here, with the key of the Dask task that stands for it.
+        self._running: dict[Token, str] = {}
+        self._lanes = Lanes(worker.state.nthreads)
+        #: By the key of their Dask task.
+        self._lines: dict[str, Line] = {}
+        self._watch: PeriodicCallback | None = None
+        worker.loop.add_callback(self._start_watch)
+
+    # --- attempts that are Dask tasks themselves -------------------------------------------------------------------------
+
+    def mailbox(self, topic: str) -> Mailbox:
+        """For events that go by way of the scheduler."""
+        return self._mailboxes.setdefault(topic, Mailbox(self._worker.loop, partial(self._worker.log_event, topic)))
+
+    def run(self, job: Job, tell: Callable[[ExecutorEvent], None]) -> Report | None:
+        self._running[job.token] = KEY_PREFIX + job.token
+        try:
+            return self.pool.run(job, tell)
+        finally:
+            self._running.pop(job.token, None)
+
+    # --- attempts that come over a line ----------------------------------------------------------------------------------
+
+    def hold(self, key: str, is_open: Callable[[], None]) -> None:
+        """The life of a line, from its Dask task's thread: `is_open` is called when a client may connect; returns when nothing of it runs any more."""
+        line = self._lines[key] = Line(self._worker.loop)
+        try:
+            is_open()
+            line.over.wait()
+        finally:
+            self._lines.pop(key, None)
+            self.pool.cancel([token for token, mine in list(self._running.items()) if mine == key])
+
+    async def serve(self, comm: Any, key: str) -> None:
+        """Runs in the worker's event loop: the client of this line has connected."""
+        line = self._lines.get(key)
+        if line is None:
+            comm.abort()
+        else:
+            await line.serve(comm, partial(self._take, line, key))
+
+    def _take(self, line: Line, key: str, jobs: Sequence[Job]) -> None:
+        self._running.update((job.token, key) for job in jobs)
+        self._lanes.add((job.priority, partial(self._run, line, job)) for job in jobs)
+
+    def _run(self, line: Line, job: Job) -> None:
+        report = None
+        try:
+            report = self.pool.run(job, line.mailbox.put) if not line.over.is_set() else None
+        except Exception as error:  # noqa: BLE001 - a lane that ends would be worse than any error
+            report = unusable(Facts(token=job.token, worker=self._worker.address), f"the worker could not run it: {error}")
+        finally:
+            self._running.pop(job.token, None)
+        if report is not None:  # when nothing waits here, a child has nothing to do until the client sends more
+            line.mailbox.deliver(report, at_once=self._lanes.is_dry)
+
+    # --- the end ---------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+        for line in list(self._lines.values()):
+            line.over.set()
+        self.pool.close()
+        self._lanes.close()
+
+    def _start_watch(self) -> None:
+        self._watch = PeriodicCallback(self._end_unwanted, WATCH * 1000)
+        self._watch.start()
+
+    async def _end_unwanted(self) -> None:
+        """End what belongs to Dask tasks that the scheduler gave up: their client is gone without a word."""
+        for key, line in list(self._lines.items()):
+            if self._is_unwanted(key):
+                line.over.set()
+        unwanted = [token for token, key in list(self._running.items()) if self._is_unwanted(key)]
+        if unwanted:
+            await asyncio.to_thread(self.pool.cancel, unwanted)
+
+    def _is_unwanted(self, key: str) -> bool:
+        task = self._worker.state.tasks.get(key)
+        return task is None or task.state == "cancelled"
+
+
+_hosts: weakref.WeakKeyDictionary[Any, Host] = weakref.WeakKeyDictionary()
+_hosts_lock = threading.Lock()
+
+
+def host_of(worker: Any, **facts: Any) -> Host:
+    """The worker's host, made when it is first needed."""
+    with _hosts_lock:
+        host = _hosts.get(worker)
+        if host is None:
+            host = _hosts[worker] = Host(worker, **facts)
+        return host
+
+
+def dismiss(worker: Any) -> None:
+    """End the worker's host, if it has one."""
+    with _hosts_lock:
+        host = _hosts.pop(worker, None)
+    if host is not None:
+        host.close()

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A client's end of its line to the worker of its home's cluster (adr/0002): jobs go out, events come in, the scheduler is not asked."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pickle
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from nbflow.core.job import Job
+
+_log = logging.getLogger(__name__)
+#: Seconds in which what a worker had sent is read after it died.
+_LAST_WORDS: Final = 5.0
+#: Seconds Dask has to say why, once a worker has hung up; more means that it does not know.
+_WHY: Final = 3.0
+#: Before every attempt that is a Dask task: it holds no thread, and everybody's jobs wait for it.
+_FIRST: Final = 1_000_000
+
+
+class Line:
+    """One Dask task that stands for all jobs sent this way, and a comm to the worker that runs it. Jobs sent before it is open wait.
+
+    `hear` gets pickled events; it is called in the client's event loop. `ended` is called on another thread when the Dask task is over, for whatever
+    reason, or when its worker has hung up: what has not reported by then never will. It may be called twice.
+    """
+
+    def __init__(self, client: Any, hear: Callable[[bytes], None], ended: Callable[[Line], None]) -> None:
+        from distributed.batched import BatchedSend  # noqa: PLC0415 - distributed, loaded with the client
+
+        from nbflow.executors.dask_worker import LINE_PREFIX  # noqa: PLC0415 - as above
+
+        self._client, self._hear, self._ended = client, hear, ended
+        self._stream = BatchedSend(interval=0, loop=client.loop)
+        self._key = LINE_PREFIX + uuid.uuid4().hex
+        #: Of the worker, once it is known.
+        self.address = ""
+        #: Nothing more can be sent. Whoever keeps account of the jobs sets it.
+        self.is_over = False
+        self.future: Any = None
+        self._read = threading.Event()
+        self._read.set()
+
+    def open(self, topic: str) -> None:
+        """Ask for it: the worker answers on `topic`."""
+        from nbflow.executors.dask_worker import hold_line  # noqa: PLC0415 - as above
+
+        self.future = self._client.submit(hold_line, topic, key=self._key, pure=False, retries=0, priority=_FIRST)
+        self.future.add_done_callback(lambda _: self._ended(self))
+
+    def answered(self, key: str, address: str) -> None:
+        """A worker's word that it holds a line, perhaps another one. Called in the client's event loop."""
+        if key == self._key and not self.address:
+            self.address = address
+            self._client.loop.add_callback(self._serve)
+
+    def send(self, jobs: Sequence[Job]) -> None:
+        """Hand over; from any thread. Where the worker is gone meanwhile, `ended` says so."""
+        data = pickle.dumps(jobs, protocol=5)
+
+        def send() -> None:
+            with contextlib.suppress(OSError):
+                self._stream.send(data)
+
+        self._client.loop.add_callback(send)
+
+    def close(self) -> None:
+        """Hang up: the worker ends whatever still runs, and the Dask task ends. From any thread."""
+        self.is_over = True
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and the comm with it
+            self._client.loop.add_callback(self._stream.abort)
+
+    def wait_read(self) -> None:
+        """Until everything that came over it was heard."""
+        self._read.wait(_LAST_WORDS)
+
+    async def _serve(self) -> None:
+        from distributed.comm import connect  # noqa: PLC0415 - as above
+
+        from nbflow.executors.dask_worker import LINE_OP  # noqa: PLC0415 - as above
+
+        self._read.clear()
+        try:
+            comm = await connect(self.address, **self._client.connection_args)
+            await comm.write({"op": LINE_OP, "key": self._key, "reply": False})
+            self._stream.start(comm)
+            while not self.is_over:
+                for data in await comm.read():
+                    self._hear(data)
+        except OSError as error:
+            _log.debug("the line to the Dask worker %s has ended: %s", self.address, error)
+        finally:
+            self._stream.abort()
+            self._read.set()
+            if not self.is_over:
+                self._client.loop.call_later(_WHY, self._give_up)
+
+    def _give_up(self) -> None:
+        """Dask runs its task on another worker by now, which knows nothing of what was sent to the first."""
+        if not self.is_over:
+            threading.Thread(target=self._ended, args=(self,), name="nbflow-line-ended", daemon=True).start()
