@@ -34,7 +34,7 @@ class Settings:
     artifacts_url: str = ""
     #: `local`, `inline`, an address such as `tcp://host:8786`, `scheduler_file:PATH`, or `cluster:CLASS?ARGUMENTS`, also written as a table.
     dask: str = "local"
-    #: How many attempts may be handed over at once by one driver; 0: sixteen for each slot of the executor.
+    #: How many tasks of all runs of the database may be queued or running at once; 0: any number.
     parallelism: int = 0
     #: Attempts at once on the local cluster; 0: one for each core, at least four.
     workers: int = 0

@@ -200,7 +200,8 @@ class Running(History):
             artifacts=self.artifacts,
             artifacts_url=self.settings.artifacts,
             keep_limit=self.settings.keep_limit,
-            parallelism=self.settings.parallelism or 16 * (executor.slots() or 4),
+            ahead=16 * (executor.slots() or 4),
+            parallelism=self.settings.parallelism,
             as_python=_as_python,
         )
 

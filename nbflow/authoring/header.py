@@ -27,6 +27,7 @@ _FLOW_KEYS: Final[Mapping[str, values.Reader]] = {
     "fail_fast": values.flag,
     "fail_on": values.one_of("leaf", "any"),
     "max_active_tasks": values.count,
+    "max_active_tasks_per_run": values.count,
     "tags": values.names,
     "owner": values.text,
     "doc": values.text,

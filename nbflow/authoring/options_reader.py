@@ -23,10 +23,6 @@ def _later(name: str, takes: Takes, *choices: str) -> OptionSpec:
 LATER_OPTIONS: Final = {
     spec.name: spec
     for spec in (
-        _later("pool", Takes.TEXT),
-        _later("slots", Takes.INTEGER),
-        _later("weight_rule", Takes.CHOICE, "downstream", "upstream", "absolute"),
-        _later("max_active", Takes.INTEGER),
         _later("escalate", Takes.RESOURCES),
         _later("zip", Takes.FLAG),
         _later("poke", Takes.DURATION),
@@ -49,6 +45,8 @@ LATER_OPTIONS: Final = {
 _TAKES: Final[Mapping[Takes, str]] = {
     Takes.FLAG: "it takes true or false",
     Takes.INTEGER: "it takes a whole number, 0 or more",
+    Takes.COUNT: "it takes a whole number, 1 or more",
+    Takes.SIGNED: "it takes a whole number",
     Takes.NUMBER: "it takes a number, 0 or more",
     Takes.DURATION: "it takes a duration such as 30s, 5m, 1h30m or a number of seconds",
     Takes.TEXT: "it takes text",
@@ -57,6 +55,8 @@ _TAKES: Final[Mapping[Takes, str]] = {
     Takes.RESOURCES: "it takes pairs such as GPU=1 MEM=4GB",
 }
 _WORD = re.compile(r"[^\s=]+")
+#: The least that options of whole numbers take.
+_WHOLE: Final[Mapping[Takes, int | None]] = {Takes.INTEGER: 0, Takes.COUNT: 1, Takes.SIGNED: None}
 
 
 @cache
@@ -143,7 +143,9 @@ def _read(spec: OptionSpec, value: Any) -> Any:
         if not isinstance(value, str) or not value.strip():
             raise ValueError
         return value
-    return _number(value, whole=spec.takes is Takes.INTEGER)
+    if spec.takes in _WHOLE:
+        return _whole(value, least=_WHOLE[spec.takes])
+    return _number(value)
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -196,12 +198,21 @@ def _choice(spec: OptionSpec, value: Any) -> Any:
     return enum(text) if enum is not None else text
 
 
-def _number(value: Any, *, whole: bool) -> int | float:
+def _whole(value: Any, *, least: int | None) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError
+    if isinstance(value, str) and not re.fullmatch(r"[+-]?\d+", value.strip()):
+        raise ValueError
+    number = int(value)
+    if least is not None and number < least:
+        raise ValueError
+    return number
+
+
+def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise TypeError
-    if whole and not isinstance(value, int) and not (isinstance(value, str) and re.fullmatch(r"\d+", value.strip())):
-        raise ValueError
-    number = int(value) if whole else float(value)
+    number = float(value)
     if not 0 <= number < float("inf"):
         raise ValueError
     return number

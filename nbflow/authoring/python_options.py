@@ -41,7 +41,12 @@ class TaskKeywords(TypedDict, total=False):
     timeout: Duration | None
     trigger_rule: str
     as_: str
+    pool: str
+    slots: int
     priority: int
+    weight_rule: str
+    max_active: int | None
+    max_active_per_run: int | None
     cache: bool
     cache_for: Duration | None
     unless_exists: str

@@ -37,10 +37,10 @@ from nbflow.core.events import (
 )
 from nbflow.core.ids import TaskId, TaskKey, Token
 from nbflow.core.job import ErrorInfo
-from nbflow.core.ledger import InvalidTransition, Ledger
+from nbflow.core.ledger import InvalidTransition, Ledger, changed
 from nbflow.core.model import Flow
 from nbflow.core.options import TriggerRule
-from nbflow.core.records import RunRecord, TaskRecord
+from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.rules import Situation
 from nbflow.core.states import OCCUPYING, RunState, TaskState
 from nbflow.core.trigger_rules import Decision, UpstreamNames, Verdict
@@ -90,8 +90,19 @@ class RunMachine:
         return self._ledger.records
 
     def waiting(self) -> tuple[TaskKey, ...]:
-        """Instances that may run and wait for a slot, in dispatch order: priority, then the notebook's order."""
+        """Instances that may run and wait for a slot, in dispatch order: weight, map index, then the notebook's order."""
         return self._ledger.waiting()
+
+    @property
+    def weights(self) -> Mapping[TaskId, int]:
+        """How urgent each task of the flow is."""
+        return self._ledger.weights
+
+    def proposal(self, key: TaskKey, token: Token, now: datetime) -> Change:
+        """What `SlotGranted` with this token will record; the instance is one that waits."""
+        record = self.records[key]
+        after = self._handed_over(record, token)
+        return Change(at=now, key=key, before=record.state, after=after.state, reason=after.reason, task=after)
 
     def explain(self, key: TaskKey, now: datetime) -> Verdict:
         """Why this instance is not running. Raises KeyError for an unknown one."""
@@ -255,11 +266,17 @@ class RunMachine:
         record = self.records.get(event.key)
         if record is None or record.state is not S.SCHEDULED:
             return
+        after = self._handed_over(record, event.token)
+        self._ledger.move_to(record, after, now)
+        self._ledger.order(Submit(key=event.key, token=event.token, attempt=after.attempt))
+
+    @staticmethod
+    def _handed_over(record: TaskRecord, token: Token) -> TaskRecord:
+        """The record of a waiting instance once it has its slot."""
         # A hand-over after a loss before the start is the same attempt once more.
         attempt = record.attempt + (0 if record.note.get("again") else 1)
         fresh: dict[str, Any] = {"started_at": None, "ended_at": None, "worker": "", "note": {}}
-        self._ledger.move(record, S.QUEUED, now, messages.QUEUED, token=event.token, attempt=attempt, **fresh)
-        self._ledger.order(Submit(key=event.key, token=event.token, attempt=attempt))
+        return changed(record, {"state": S.QUEUED, "reason": messages.QUEUED, "token": token, "attempt": attempt, **fresh})
 
     def _in_force(self, key: TaskKey, token: Token) -> TaskRecord | None:
         """The record a report speaks of, if its token still counts."""

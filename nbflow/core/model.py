@@ -107,7 +107,10 @@ class FlowOptions:
     run_timeout: timedelta | None = None
     fail_fast: bool = False
     fail_on: str = "leaf"  # leaf | any
+    #: Most tasks at once, over all runs of the flow.
     max_active_tasks: int | None = None
+    #: Most tasks of one run at once.
+    max_active_tasks_per_run: int | None = None
     tags: tuple[str, ...] = ()
     owner: str = ""
     doc: str = ""

@@ -39,11 +39,21 @@ class TaskKind(StrEnum):
     BRANCH = "branch"
 
 
+class WeightRule(StrEnum):
+    """What a task's priority counts for (semantics.md 7)."""
+
+    DOWNSTREAM = "downstream"
+    UPSTREAM = "upstream"
+    ABSOLUTE = "absolute"
+
+
 class Takes(StrEnum):
     """Which values an option takes, and so how it is written on a line, in TOML and in Python."""
 
     FLAG = "flag"  # --cache, --no-cache; true or false
     INTEGER = "integer"  # a whole number, not negative
+    COUNT = "count"  # a whole number, 1 or more
+    SIGNED = "signed"  # a whole number
     NUMBER = "number"
     DURATION = "duration"
     TEXT = "text"
@@ -84,7 +94,14 @@ class TaskOptions:
     as_: TaskKind = _option(
         TaskKind.PLAIN, Takes.CHOICE, "the last expression decides: ids to follow", flag="as", metavar="KIND", choices=tuple(TaskKind)
     )
-    priority: int = _option(1, Takes.INTEGER, "higher runs first among those that may run", metavar="N")
+    pool: str = _option("default_pool", Takes.TEXT, "run only while this pool has a slot free (nbflow pools)", metavar="POOL")
+    slots: int = _option(1, Takes.COUNT, "how many slots of its pool it takes", metavar="N")
+    priority: int = _option(1, Takes.SIGNED, "higher runs first among those that may run", metavar="N")
+    weight_rule: WeightRule = _option(
+        WeightRule.DOWNSTREAM, Takes.CHOICE, "whose priorities count besides its own", metavar="RULE", choices=tuple(WeightRule)
+    )
+    max_active: int | None = _option(None, Takes.COUNT, "at most so many of it at once, over all runs of the flow", metavar="N")
+    max_active_per_run: int | None = _option(None, Takes.COUNT, "at most so many of it at once in one run", metavar="N")
     resources: Mapping[str, str] = _option((), Takes.RESOURCES, "MEM=4GB is enforced; others are Dask worker resources", metavar="NAME=N")
     operator: str = _option("", Takes.TEXT, "what runs the body: python (default) or bash", metavar="OP", short="o")
     out: str = _option("", Takes.TEXT, "the variable an operator's result is bound to", metavar="NAME")

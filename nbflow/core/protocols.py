@@ -10,8 +10,10 @@ from typing import Any, Protocol
 
 from nbflow.core.ids import FlowName, RunId, TaskKey, Token
 from nbflow.core.job import ExecutorEvent, Job, Report
+from nbflow.core.limits import Answer, Asks, Board, Pool
 from nbflow.core.model import Flow
 from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
+from nbflow.core.states import TaskState
 
 
 class Clock(Protocol):
@@ -180,6 +182,44 @@ class Store(Protocol):
         Appends `changes` to the log in order, upserts their records and the attempts (by token), deletes the requests and, when given, updates
         the run's record without a change of state (its output). Returns the newest cursor. Raises Superseded, then nothing was written.
         """
+        ...
+
+    def commit_asking(
+        self,
+        lease: Lease,
+        asks: Asks,
+        changes: Sequence[Change],
+        attempts: Sequence[AttemptRecord] = (),
+        done_requests: Sequence[int] = (),
+        *,
+        entries: Mapping[str, Token] | None = None,
+    ) -> Answer:
+        """As `commit`, and ask for slots in the same transaction: what these changes free counts as free.
+
+        Pools and limits are locked in one order, so that no number of drivers together exceeds them. What is refused stands as waiting until it
+        is granted or withdrawn, or the lease goes to somebody else.
+        """
+        ...
+
+    # pools
+    def pools(self) -> tuple[Pool, ...]:
+        """By name; `default_pool` is always there."""
+        ...
+
+    def save_pool(self, pool: Pool) -> None:
+        """Make the pool, or change it. What runs in it runs on."""
+        ...
+
+    def delete_pool(self, name: str) -> None:
+        """Raises UserError for an unknown one, for `default_pool`, and while a task holds its slots or waits for them."""
+        ...
+
+    def board(self) -> Board:
+        """Pools, who holds their slots, and who waits for one."""
+        ...
+
+    def unfinished_tasks(self, states: Sequence[TaskState]) -> tuple[tuple[RunRecord, TaskRecord], ...]:
+        """The task instances of unfinished runs that are in one of these states, those of the oldest run first."""
         ...
 
     # everyone else

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -28,15 +27,15 @@ from nbflow.core.events import (
     ResultFound,
     RunAbandoned,
     RunStarted,
-    SlotGranted,
     Submit,
     WakeAt,
     Woke,
 )
 from nbflow.core.graph import Graph
 from nbflow.core.hosting import Advanced, TaskFailure
-from nbflow.core.ids import RunId, TaskId, TaskKey, Token
+from nbflow.core.ids import RunId, TaskId, TaskKey
 from nbflow.core.job import CaptureSet
+from nbflow.core.limits import Asks
 from nbflow.core.machine import RunMachine
 from nbflow.core.model import Flow
 from nbflow.core.protocols import RunObserver
@@ -44,7 +43,7 @@ from nbflow.core.records import Lease, RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot
 from nbflow.core.states import OCCUPYING, TaskState
 from nbflow.engine.captures import HandedOver
-from nbflow.engine.dispatch import grant
+from nbflow.engine.dispatch import Dispatch
 from nbflow.engine.in_flight import InFlight
 from nbflow.engine.inbox import Inbox, monotonic
 from nbflow.engine.lease import LeaseKeeper
@@ -92,6 +91,7 @@ class Driver:
         self._attempts = InFlight(flow=flow, inbox=self._inbox, watchers=self._watchers, **parts)
         self._news = News(lease=lease, attempts=self._attempts, watchers=self._watchers, **parts)
         self._reuse = Reuse(flow=flow, surroundings=surroundings, attempts=self._attempts, fresh=run.fresh)
+        self._dispatch = Dispatch(flow, self._machine, ahead=surroundings.ahead, parallelism=surroundings.parallelism)
         self._wakes: set[datetime] = set()
         self._keeper = LeaseKeeper(surroundings.store, lease, self._inbox.put)
         self._over = False
@@ -243,7 +243,7 @@ class Driver:
         self._expand(batch, now)
         # Whoever wanted it to end before did not want what is asked for now.
         batch.requests = [request.id for request in at.store.requests(self.run_id) if request.kind == "cancel"]
-        self._record(batch)
+        self._record(batch, now)
         self._perform(batch)
 
     def _patience(self) -> float:
@@ -266,8 +266,7 @@ class Driver:
             self._handle([Woke()], batch, now)
         self._expand(batch, now)
         self._take_results(batch, now)
-        self._dispatch(batch, now)
-        self._record(batch)
+        self._record(batch, now, self._dispatch.asks(len(self._attempts), now))
         self._perform(batch)
         self._attempts.submit()
 
@@ -298,19 +297,21 @@ class Driver:
                     self._news.reused(replace(attempt, attempt=record.attempt), batch)
             self._expand(batch, now, since)
 
-    def _dispatch(self, batch: Batch, now: datetime) -> None:
-        waiting = self._machine.waiting()
-        if not waiting:
-            return
-        keys = grant(waiting, len(self._attempts), parallelism=self._at.parallelism, max_active_tasks=self._flow.options.max_active_tasks)
-        self._handle([SlotGranted(key=key, token=Token(uuid.uuid4().hex)) for key in keys], batch, now)
-
-    def _record(self, batch: Batch) -> None:
+    def _record(self, batch: Batch, now: datetime, asks: Asks | None = None) -> None:
+        """One commit of all this; what it grants of `asks` is part of it, and of the batch."""
         changes = batch.changes()
         attempts = self._news.refused(changes, batch.attempts)
         attempts += self._attempts.ended_from_outside(changes, {attempt.token for attempt in attempts})
-        if changes or attempts or batch.requests:
-            cursor = self._at.store.commit(self._lease, changes, attempts, batch.requests, entries=self._reuse.entries(attempts))
+        entries = self._reuse.entries(attempts)
+        if asks is not None:
+            answer = self._at.store.commit_asking(self._lease, asks, changes, attempts, batch.requests, entries=entries)
+            steps = [self._machine.handle(event, now) for event in self._dispatch.answered(answer)]
+            batch.steps += steps
+            self._keeper.noted()
+            self._watchers.recorded([*changes, *(change for step in steps for change in step.changes)], answer.cursor)
+            self._watchers.told(self._dispatch.news(asks, answer, now))
+        elif changes or attempts or batch.requests:
+            cursor = self._at.store.commit(self._lease, changes, attempts, batch.requests, entries=entries)
             self._keeper.noted()
             self._watchers.recorded(changes, cursor)
         for change in changes:  # what does not stand as succeeded any more gives nothing to those below

@@ -21,6 +21,9 @@ class Surroundings:
     clock: Clock
     artifacts_url: str
     keep_limit: int
-    parallelism: int
+    #: Most attempts that one driver hands over at once.
+    ahead: int
+    #: Most attempts at once in the whole installation; 0: any number.
+    parallelism: int = 0
     #: Turns a cell with magics into plain Python; None: such cells count letter by letter.
     as_python: AsPython | None = None

@@ -32,12 +32,20 @@ class Watchers:
         """These changes were committed; `cursor` is that of the last."""
         first = cursor - len(changes) + 1
         numbered = [replace(change, cursor=first + number) for number, change in enumerate(changes)]
+        self._show(numbered)
+
+    def told(self, changes: Sequence[Change]) -> None:
+        """New reasons of instances that stay in their state: shown, and never recorded. They have no cursor."""
+        if changes:
+            self._show(changes)
+
+    def _show(self, changes: Sequence[Change]) -> None:
         with self._news:
-            self.snapshot = fold(self.snapshot, numbered)
+            self.snapshot = fold(self.snapshot, changes)
             self._news.notify_all()
         for observer in self._observers:
             try:
-                observer.changed(numbered)
+                observer.changed(changes)
             except Exception:  # noqa: BLE001 - a view that fails must not break the run
                 _log.exception("an observer of run %s failed", self.snapshot.run.run_id)
 

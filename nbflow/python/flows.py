@@ -46,6 +46,7 @@ class FlowKeywords(TypedDict, total=False):
     fail_fast: bool
     fail_on: str
     max_active_tasks: int
+    max_active_tasks_per_run: int
     max_consecutive_failed_runs: int
     on: Names
     assets: str

@@ -128,13 +128,25 @@ class Database:
         """A plain insert of the named columns, all when none is named."""
         return self.statement(table.insert(), names or table.columns.keys())
 
-    def upsert(self, table: Table, *, key: Sequence[str], changing: Sequence[str], names: Sequence[str] = ()) -> Statement:
-        """An insert that, where the key exists, sets the columns `changing` (none: leaves the row as it is)."""
+    def upsert(
+        self,
+        table: Table,
+        *,
+        key: Sequence[str],
+        changing: Sequence[str],
+        names: Sequence[str] = (),
+        setting: Mapping[str, Any] | None = None,
+    ) -> Statement:
+        """An insert that, where the key exists, sets the columns `changing`, and those in `setting` to these expressions (none: leaves the row)."""
         insert = self._insert(table)
         if not changing:
             return self.statement(insert.on_conflict_do_nothing(index_elements=key), names or table.columns.keys())
-        values = {name: insert.excluded[name] for name in changing}
+        values = {**{name: insert.excluded[name] for name in changing}, **(setting or {})}
         return self.statement(insert.on_conflict_do_update(index_elements=key, set_=values), names or table.columns.keys())
+
+    def excluded(self, table: Table, name: str) -> Any:
+        """In `setting` of an upsert: the value that would have been inserted."""
+        return self._insert(table).excluded[name]
 
     def close(self) -> None:
         """Close the connections of all threads. May be called twice."""

@@ -57,10 +57,9 @@ class Leases:
         """A lease that nobody has had yet."""
         self._insert.run(connection, run_id=run_id, owner="", epoch=0, expires_at=0, cursor=0)
 
-    def claim(self, run_id: str, owner: str, seconds: float, instead_of: str = "") -> Lease | None:
-        with self._database.writing() as connection:
-            found = self._claim.run(connection, this=run_id, holder=owner, micros=_micros(seconds), gone=instead_of)
-            epoch = found.scalar_one_or_none()
+    def claim(self, connection: Connection, run_id: str, owner: str, seconds: float, instead_of: str = "") -> Lease | None:
+        found = self._claim.run(connection, this=run_id, holder=owner, micros=_micros(seconds), gone=instead_of)
+        epoch = found.scalar_one_or_none()
         return None if epoch is None else Lease(run_id=RunId(run_id), owner=owner, epoch=epoch, seconds=seconds)
 
     def advance(self, connection: Connection, lease: Lease, count: int) -> int:
@@ -76,9 +75,9 @@ class Leases:
         with self._database.writing() as connection:
             self.advance(connection, lease, 0)
 
-    def release(self, lease: Lease) -> None:
-        with self._database.writing() as connection:
-            self._release.run(connection, this=lease.run_id, held=lease.epoch, holder=lease.owner)
+    def release(self, connection: Connection, lease: Lease) -> bool:
+        """False when it was superseded."""
+        return bool(self._release.run(connection, this=lease.run_id, held=lease.epoch, holder=lease.owner).rowcount)
 
     def delete(self, connection: Connection, run_id: str) -> None:
         self._delete.run(connection, this=run_id)

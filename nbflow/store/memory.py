@@ -10,11 +10,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from nbflow.core.ids import RunId, TaskKey, Token
+from nbflow.core.limits import Answer, Asks, Board, Pool
 from nbflow.core.model import Flow
 from nbflow.core.protocols import Clock, RunPage
 from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
+from nbflow.core.states import TaskState
 from nbflow.store.codec import decode, encode, micros
 from nbflow.store.flow_hash import content_hash
+from nbflow.store.memory_pools import MemoryPools
 from nbflow.store.paging import as_page, read_page_cursor
 from nbflow.store.rows import LATER, artifact_hashes, in_order
 from nbflow.store.sentences import superseded, taken, unfinished, unknown
@@ -54,6 +57,10 @@ class MemoryStore:
         self._runs: dict[str, _Run] = {}
         self._entries: dict[str, tuple[RunId, Token]] = {}
         self._last_request = 0
+        self._pools = MemoryPools(
+            lives=lambda run_id: run_id in self._runs and bool(self._runs[run_id].owner) and not self._has_lapsed(self._runs[run_id]),
+            holders=lambda: ((each.record, task) for each in self._by_age() for _, task in each.tasks.values()),
+        )
 
     # flows
 
@@ -122,6 +129,7 @@ class MemoryStore:
                 raise unfinished(each.record)
             del self._runs[run_id]
             self._entries = {key: entry for key, entry in self._entries.items() if entry[0] != run_id}
+            self._pools.forget(run_id)
             return tuple(sorted(each.hashes.difference(*(other.hashes for other in self._runs.values()))))
 
     # leases
@@ -133,6 +141,7 @@ class MemoryStore:
                 return None
             each.owner, each.epoch = owner, each.epoch + 1
             each.expires_at = self._after(seconds)
+            self._pools.withdraw_all(run_id)
             return Lease(run_id=RunId(run_id), owner=owner, epoch=each.epoch, seconds=seconds)
 
     def renew(self, lease: Lease) -> None:
@@ -144,6 +153,7 @@ class MemoryStore:
             each = self._runs.get(lease.run_id)
             if each and _holds(each, lease):
                 each.owner, each.expires_at = "", None
+                self._pools.withdraw_all(lease.run_id)
 
     def holders(self) -> Mapping[RunId, str]:
         with self._lock:
@@ -177,15 +187,51 @@ class MemoryStore:
         with self._lock:
             each = self._held(lease)
             each.expires_at = self._after(lease.seconds)
-            for change in changes:
-                each.changes.append(replace(change, cursor=len(each.changes) + 1))
-            self._keep(each, changes, run)
-            each.attempts.update({attempt.token: attempt for attempt in attempts})
-            each.hashes |= artifact_hashes(attempts)
-            self._entries.update({key: (lease.run_id, token) for key, token in (entries or {}).items()})
-            for id in done_requests:
-                each.requests.pop(id, None)
+            self._write(each, changes, attempts, done_requests, run=run, entries=entries)
             return len(each.changes)
+
+    def commit_asking(
+        self,
+        lease: Lease,
+        asks: Asks,
+        changes: Sequence[Change],
+        attempts: Sequence[AttemptRecord] = (),
+        done_requests: Sequence[int] = (),
+        *,
+        entries: Mapping[str, Token] | None = None,
+    ) -> Answer:
+        changes = [_kept(change) for change in changes]
+        attempts = [_kept(attempt) for attempt in attempts]
+        with self._lock:
+            each = self._held(lease)
+            each.expires_at = self._after(lease.seconds)
+            self._write(each, changes, attempts, done_requests, run=None, entries=entries)
+            settled = self._pools.settle(each.record.run_id, asks, self._clock.now())
+            self._append(each, [_kept(ask.change) for ask in settled.granted], None)
+            return Answer(cursor=len(each.changes), granted=settled.granted, refused=settled.refused, board=settled.board)
+
+    def _write(
+        self,
+        each: _Run,
+        changes: Sequence[Change],
+        attempts: Sequence[AttemptRecord],
+        done_requests: Sequence[int],
+        *,
+        run: RunRecord | None,
+        entries: Mapping[str, Token] | None,
+    ) -> None:
+        self._append(each, changes, run)
+        self._pools.changed(each.record.run_id, changes)
+        each.attempts.update({attempt.token: attempt for attempt in attempts})
+        each.hashes |= artifact_hashes(attempts)
+        self._entries.update({key: (each.record.run_id, token) for key, token in (entries or {}).items()})
+        for id in done_requests:
+            each.requests.pop(id, None)
+
+    def _append(self, each: _Run, changes: Sequence[Change], run: RunRecord | None) -> None:
+        for change in changes:
+            each.changes.append(replace(change, cursor=len(each.changes) + 1))
+        self._keep(each, changes, run)
 
     def _keep(self, each: _Run, changes: Iterable[Change], run: RunRecord | None) -> None:
         for change in changes:
@@ -196,6 +242,29 @@ class MemoryStore:
                 each.record = change.run
         if run is not None:
             each.record = run
+
+    # pools
+
+    def pools(self) -> tuple[Pool, ...]:
+        with self._lock:
+            return self._pools.all()
+
+    def save_pool(self, pool: Pool) -> None:
+        with self._lock:
+            self._pools.save(pool)
+
+    def delete_pool(self, name: str) -> None:
+        with self._lock:
+            self._pools.delete(name)
+
+    def board(self) -> Board:
+        with self._lock:
+            return self._pools.board()
+
+    def unfinished_tasks(self, states: Sequence[TaskState]) -> tuple[tuple[RunRecord, TaskRecord], ...]:
+        with self._lock:
+            unfinished = [each for each in self._by_age() if not each.record.state.is_finished]
+            return tuple((each.record, task) for each in unfinished for task in in_order(each.tasks.values()) if task.state in states)
 
     # everyone else
 
@@ -226,6 +295,9 @@ class MemoryStore:
         """Nothing is held."""
 
     # under the lock
+
+    def _by_age(self) -> list[_Run]:
+        return sorted(self._runs.values(), key=lambda each: _age(each.record))
 
     def _found(self, run_id: str) -> _Run:
         if run_id not in self._runs:

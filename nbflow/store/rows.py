@@ -9,10 +9,14 @@ from typing import Any, Final
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.job import ValueRef
 from nbflow.core.records import AttemptRecord, Change, RunRecord, TaskRecord
+from nbflow.core.states import ACTIVE
 from nbflow.store.codec import decode, dump, encode, instant, micros
 
 #: Of a task instance that was not there when the run was created: it stands with the other instances of its task.
 LATER: Final = -1
+#: Slots of an instance that goes on holding what it holds, and of one that holds nothing.
+KEPT: Final = 0
+NONE: Final = -1
 
 
 def column_text(text: str) -> str:
@@ -39,6 +43,8 @@ def task_row(run_id: str, task: TaskRecord, record: str, position: int = LATER) 
         "position": position,
         "state": task.state.value,
         "record": record,
+        "pool": None,
+        "slots": KEPT if task.state in ACTIVE else NONE,
     }
 
 

@@ -4,20 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Select, String, bindparam, select, tuple_
+from sqlalchemy import BigInteger, Connection, Select, String, bindparam, case, select, tuple_
 
 from nbflow.core.protocols import RunPage
 from nbflow.core.records import RunRecord, TaskRecord
+from nbflow.core.states import RunState, TaskState
 from nbflow.store.codec import decode, encode
 from nbflow.store.database import Database
 from nbflow.store.paging import as_page, read_page_cursor
-from nbflow.store.rows import column_text, in_order, run_row, task_row
+from nbflow.store.rows import KEPT, column_text, in_order, run_row, task_row
 from nbflow.store.schema import run as run_table
 from nbflow.store.schema import run_capture, task_instance
 from nbflow.store.sentences import taken, unknown
 
+_UNFINISHED: Final = tuple(state.value for state in RunState if not state.is_finished)
 #: How many of the newest run ids a mistyped one is compared with.
 _RECENT = 1_000
 
@@ -39,7 +41,11 @@ class Runs:
         lock = select(columns.record).where(this).with_for_update()
         self._lock = database.statement(lock)
         self._recent = select(columns.run_id).order_by(columns.created_at.desc(), columns.run_id.desc()).limit(_RECENT)
-        self._upsert_task = database.upsert(task_instance, key=["run_id", "task_id", "map_index"], changing=["state", "record"])
+        key = ["run_id", "task_id", "map_index"]
+        # What goes on holding a slot keeps its pool.
+        keep = database.excluded(task_instance, "slots") == KEPT
+        held = {name: case((keep, task_instance.c[name]), else_=database.excluded(task_instance, name)) for name in ("pool", "slots")}
+        self._upsert_task = database.upsert(task_instance, key=key, changing=["state", "record"], setting=held)
         self._tasks = database.statement(select(task_instance.c.position, task_instance.c.record).where(of_run))
         self._save_captures = database.upsert(run_capture, key=["run_id"], changing=["captures"])
         self._captures = database.statement(select(run_capture.c.captures).where(captured))
@@ -60,6 +66,19 @@ class Runs:
 
     def put_tasks(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
         self._upsert_task.run_many(connection, rows)
+
+    def unfinished_tasks(self, states: Sequence[TaskState]) -> tuple[tuple[RunRecord, TaskRecord], ...]:
+        columns = run_table.c
+        query = (
+            select(columns.run_id, columns.record, task_instance.c.record)
+            .join(task_instance, task_instance.c.run_id == columns.run_id)
+            .where(columns.state.in_(_UNFINISHED), task_instance.c.state.in_([state.value for state in states]))
+            .order_by(columns.created_at, columns.run_id, task_instance.c.position, task_instance.c.task_id, task_instance.c.map_index)
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        runs = {run_id: decode(RunRecord, text) for run_id, text in {run_id: text for run_id, text, _ in rows}.items()}
+        return tuple((runs[run_id], decode(TaskRecord, text)) for run_id, _, text in rows)
 
     def load(self, run_id: str) -> RunRecord:
         with self._database.reading() as connection:

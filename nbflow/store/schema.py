@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 #: The newest migration, so that opening an up-to-date database needs no Alembic.
 HEAD: Final = "0004"
@@ -82,6 +82,45 @@ task_instance: Final = Table(
     Column("position", Integer, nullable=False),
     Column("state", String(24), nullable=False),
     Column("record", Text, nullable=False),
+    #: The pool it holds slots of, or counts in, and how many it takes; null while it does neither.
+    Column("pool", Name),
+    Column("slots", Integer),
+    Index(None, "pool", "state", "slots", sqlite_where=text("pool IS NOT NULL"), postgresql_where=text("pool IS NOT NULL")),
+)
+
+#: Those that were made or changed: `default_pool` is there without a row.
+pool: Final = Table(
+    "pool",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("slots", Integer, nullable=False),
+    Column("include_deferred", Boolean, nullable=False),
+    Column("description", Text, nullable=False),
+)
+
+#: Instances whose driver asked for a slot and was refused.
+waiter: Final = Table(
+    "waiter",
+    metadata,
+    Column("run_id", Name, primary_key=True),
+    Column("task_id", Name, primary_key=True),
+    Column("map_index", Integer, primary_key=True),
+    Column("flow", Name, nullable=False),
+    Column("path", Path, nullable=False),
+    Column("pool", Name, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("weight", Integer, nullable=False),
+    Column("logical_date", BigInteger, nullable=False),
+    #: When it was refused first.
+    Column("since", BigInteger, nullable=False),
+    #: How many that came later were preferred to it.
+    Column("overtaken", Integer, nullable=False),
+    #: The limits of its flow and its task.
+    Column("max_active_tasks", Integer),
+    Column("max_active_tasks_per_run", Integer),
+    Column("max_active", Integer),
+    Column("max_active_per_run", Integer),
+    Index(None, "pool"),
 )
 
 attempt: Final = Table(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nbflow.core.errors import Superseded, UserError, nearest
+from nbflow.core.limits import DEFAULT_POOL, Board, Holder, Waiter
 from nbflow.core.records import Lease, RunRecord
 
 
@@ -26,3 +27,16 @@ def unknown(run_id: str, known: Sequence[str]) -> UserError:
 
 def unfinished(run: RunRecord) -> UserError:
     return UserError(f"Run {run.run_id} is {run.state}: cancel it, or wait for its end, before you delete it.")
+
+
+def check_deletion(pool: str, board: Board) -> None:
+    """Raises UserError when this pool cannot be deleted."""
+    if pool not in board.pools:
+        raise UserError(f'There is no pool "{pool}".{nearest(pool, board.pools)} `nbflow pools list` shows them.')
+    if pool == DEFAULT_POOL:
+        raise UserError(f"{DEFAULT_POOL} cannot be deleted: every task that names no pool is in it.")
+    users: list[Holder | Waiter] = [one for one in board.holders if one.pool == pool]
+    users += [one for one in board.waiters if one.demand.pool == pool]
+    for one in users:
+        does = "runs in it" if isinstance(one, Holder) else "waits for it"
+        raise UserError(f"Pool {pool} cannot be deleted now: task {one.key} of run {one.run_id} {does}.")

@@ -6,10 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nbflow.core.ids import RunId, Token
+from sqlalchemy import Connection
+
+from nbflow.core.ids import RunId, TaskKey, Token
+from nbflow.core.limits import Answer, Asks, Board, Pool
 from nbflow.core.model import Flow
 from nbflow.core.protocols import RunPage
 from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
+from nbflow.core.states import TaskState
 from nbflow.store.attempts import Attempts
 from nbflow.store.cache import Cache
 from nbflow.store.change_log import ChangeLog
@@ -17,6 +21,7 @@ from nbflow.store.codec import encode
 from nbflow.store.database import Database
 from nbflow.store.flows import Flows
 from nbflow.store.leases import Leases
+from nbflow.store.pools import Pools
 from nbflow.store.requests import Requests
 from nbflow.store.rows import change_row, task_row
 from nbflow.store.runs import Runs
@@ -38,6 +43,7 @@ class SqlStore:
         self._attempts = Attempts(database)
         self._requests = Requests(database)
         self._cache = Cache(database)
+        self._pools = Pools(database)
 
     # flows
 
@@ -88,13 +94,18 @@ class SqlStore:
             self._cache.delete(connection, run_id)
             self._log.delete(connection, run_id)
             self._requests.delete(connection, run_id)
+            self._pools.withdraw_all(connection, run_id)
             self._runs.delete(connection, run_id)
         return hashes
 
     # leases
 
     def claim(self, run_id: str, owner: str, seconds: float, instead_of: str = "") -> Lease | None:
-        return self._leases.claim(run_id, owner, seconds, instead_of)
+        with self._database.writing() as connection:
+            lease = self._leases.claim(connection, run_id, owner, seconds, instead_of)
+            if lease is not None:
+                self._pools.withdraw_all(connection, run_id)
+        return lease
 
     def holders(self) -> Mapping[RunId, str]:
         return self._leases.holders()
@@ -106,7 +117,9 @@ class SqlStore:
         self._leases.renew(lease)
 
     def release(self, lease: Lease) -> None:
-        self._leases.release(lease)
+        with self._database.writing() as connection:
+            if self._leases.release(connection, lease):
+                self._pools.withdraw_all(connection, lease.run_id)
 
     def lapsed_runs(self) -> tuple[RunId, ...]:
         return self._leases.lapsed()
@@ -128,16 +141,80 @@ class SqlStore:
         with self._database.writing() as connection:
             cursor = self._leases.advance(connection, lease, len(changes))
             self._log.append(connection, batch.changes(cursor))
-            self._runs.put_tasks(connection, batch.tasks)
-            if batch.run is not None:
-                self._runs.put(connection, *batch.run)
-            if attempts:
-                self._attempts.record(connection, lease.run_id, attempts)
-            if entries:
-                self._cache.record(connection, lease.run_id, entries)
-            if done_requests:
-                self._requests.done(connection, lease.run_id, done_requests)
+            self._runs.put_tasks(connection, list(batch.tasks.values()))
+            self._put_rest(connection, lease, batch, attempts, done_requests, entries=entries)
         return cursor
+
+    def commit_asking(
+        self,
+        lease: Lease,
+        asks: Asks,
+        changes: Sequence[Change],
+        attempts: Sequence[AttemptRecord] = (),
+        done_requests: Sequence[int] = (),
+        *,
+        entries: Mapping[str, Token] | None = None,
+    ) -> Answer:
+        batch = _Batch(lease.run_id, changes, None)
+        wishes = {ask.waiter.key: _Batch(lease.run_id, (ask.change,), None) for ask in asks.queue}
+        with self._database.writing() as connection:
+            hoped = min(asks.room, len(asks.queue))
+            cursor = self._leases.advance(connection, lease, len(changes) + hoped)
+            settled, chosen, written = None, asks.queue[:hoped], frozenset[TaskKey]()
+            if not self._pools.is_plenty(connection, lease.run_id, asks):
+                # What these changes free is free for what is asked.
+                written = frozenset(key for key in batch.tasks if key not in wishes)
+                self._runs.put_tasks(connection, [batch.tasks[key] for key in written])
+                settled = self._pools.settle(connection, lease.run_id, asks)
+                chosen = settled.granted
+                if len(chosen) < hoped:
+                    cursor = self._leases.advance(connection, lease, len(chosen) - hoped)
+            granted = {ask.waiter.key: ask.waiter.demand for ask in chosen}
+            rows = [*batch.rows, *(row for key in granted for row in wishes[key].rows)]
+            self._log.append(connection, _numbered(rows, cursor))
+            tasks = [row for key, row in batch.tasks.items() if key not in granted and key not in written]
+            tasks += [{**wishes[key].tasks[key], "pool": demand.pool, "slots": demand.slots} for key, demand in granted.items()]
+            self._runs.put_tasks(connection, tasks)
+            self._put_rest(connection, lease, batch, attempts, done_requests, entries=entries)
+        if settled is None:
+            return Answer(cursor=cursor, granted=tuple(chosen))
+        return Answer(cursor=cursor, granted=settled.granted, refused=settled.refused, board=settled.board)
+
+    def _put_rest(
+        self,
+        connection: Connection,
+        lease: Lease,
+        batch: _Batch,
+        attempts: Sequence[AttemptRecord],
+        done_requests: Sequence[int],
+        *,
+        entries: Mapping[str, Token] | None,
+    ) -> None:
+        if batch.run is not None:
+            self._runs.put(connection, *batch.run)
+        if attempts:
+            self._attempts.record(connection, lease.run_id, attempts)
+        if entries:
+            self._cache.record(connection, lease.run_id, entries)
+        if done_requests:
+            self._requests.done(connection, lease.run_id, done_requests)
+
+    # pools
+
+    def pools(self) -> tuple[Pool, ...]:
+        return self._pools.all()
+
+    def save_pool(self, pool: Pool) -> None:
+        self._pools.save(pool)
+
+    def delete_pool(self, name: str) -> None:
+        self._pools.delete(name)
+
+    def board(self) -> Board:
+        return self._pools.board()
+
+    def unfinished_tasks(self, states: Sequence[TaskState]) -> tuple[tuple[RunRecord, TaskRecord], ...]:
+        return self._runs.unfinished_tasks(states)
 
     # everyone else
 
@@ -163,24 +240,28 @@ class _Batch:
     """The rows of one commit: each change once, and of each record only the newest."""
 
     def __init__(self, run_id: str, changes: Sequence[Change], run: RunRecord | None) -> None:
-        self._rows: list[dict[str, Any]] = []
-        tasks: dict[tuple[str, int], dict[str, Any]] = {}
+        #: Of the change log; their cursors are still to be given.
+        self.rows: list[dict[str, Any]] = []
+        self.tasks: dict[TaskKey, dict[str, Any]] = {}
         self.run: tuple[RunRecord, str] | None = None
         for change in changes:
             task_text = run_text = None
             if change.task is not None:
                 task_text = encode(change.task)
-                tasks[change.task.key] = task_row(run_id, change.task, task_text)
+                self.tasks[change.task.key] = task_row(run_id, change.task, task_text)
             if change.run is not None:
                 run_text = encode(change.run)
                 self.run = (change.run, run_text)
-            self._rows.append(change_row(run_id, 0, change, task_text, run_text))
+            self.rows.append(change_row(run_id, 0, change, task_text, run_text))
         if run is not None:
             self.run = (run, encode(run))
-        self.tasks = list(tasks.values())
 
     def changes(self, newest: int) -> Sequence[Mapping[str, Any]]:
         """The rows of the log; the last one has the cursor `newest`."""
-        for cursor, row in enumerate(self._rows, newest - len(self._rows) + 1):
-            row["cursor"] = cursor
-        return self._rows
+        return _numbered(self.rows, newest)
+
+
+def _numbered(rows: Sequence[dict[str, Any]], newest: int) -> Sequence[Mapping[str, Any]]:
+    for cursor, row in enumerate(rows, newest - len(rows) + 1):
+        row["cursor"] = cursor
+    return rows
