@@ -11,6 +11,8 @@ from nbflow.app.running import Running
 from nbflow.core.errors import NbflowError, UserError
 from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskKey
+from nbflow.core.job import CaptureSet
+from nbflow.core.model import Flow
 from nbflow.core.protocols import RunObserver
 from nbflow.core.records import Request, RunRecord
 from nbflow.engine.owner import is_dead
@@ -23,11 +25,21 @@ _PATIENCE = 10.0
 class Retrying(Running):
     """Clearing, in a run that goes on or in one that has ended."""
 
-    def retry_run(self, run_id: str, tasks: Sequence[str] = (), *, observers: Sequence[RunObserver] = (), by: str = "") -> RunHandle | None:
+    def retry_run(
+        self,
+        run_id: str,
+        tasks: Sequence[str] = (),
+        *,
+        flow: Flow | None = None,
+        captures: CaptureSet | None = None,
+        observers: Sequence[RunObserver] = (),
+        by: str = "",
+    ) -> RunHandle | None:
         """Run these tasks of a run again, and everything that depends on them; without any, what failed and what could not run because of it.
 
         `tasks` are names, or copies of a mapped task (`score[3]`). They run as the run has them: its version of the flow, its parameters, and
-        what its kernel handed over then. Tasks that are running among them are ended first; all others keep what they gave.
+        what its kernel handed over then; with `flow` and `captures`, as that flow has them. Tasks that are running among them are ended first;
+        all others keep what they gave.
         A run that goes on is asked: its driver, which may be another process, clears them, and this returns its handle if it is one of ours,
         else None. One that has ended, or whose process died, is driven on in a thread of this process, watched by `observers`.
         Raises UserError for a task the run does not have and when there is nothing to run again, SetupError when the database or the
@@ -38,7 +50,7 @@ class Retrying(Running):
             return self._handles.get(run.run_id)
         if self.run(run.run_id).state.is_finished:
             self.tasks_to_run_again(run, tasks)
-        return self.resume_run(run.run_id, tasks=tasks, observers=observers)
+        return self.resume_run(run.run_id, captures, tasks=tasks, flow=flow, observers=observers)
 
     def ask_to_clear(self, run_id: str, tasks: Sequence[str] = (), by: str = "") -> bool:
         """As `retry_run`, where somebody drives the run; False, and nothing was done, when nobody does."""
@@ -64,3 +76,10 @@ class Retrying(Running):
         if not again:
             raise UserError(f"No task of run {run.run_id} has failed: name the task that is to run again.")
         return again
+
+    def with_upstream(self, run: RunRecord, tasks: Sequence[str]) -> tuple[str, ...]:
+        """These tasks and everything they depend on. Raises UserError for one the run does not have."""
+        keys = self.keys_of(run, tasks)
+        graph = Graph.of(self.flow_of(run), run.tasks)
+        above = graph.ancestors(*(key.task_id for key in keys))
+        return (*(id for id in graph.ids if id in above), *tasks)

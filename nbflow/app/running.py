@@ -15,13 +15,14 @@ from nbflow.core.job import CaptureKind, CaptureSet
 from nbflow.core.model import Flow
 from nbflow.core.protocols import Executor, RunObserver
 from nbflow.core.records import RunRecord, TaskRecord
-from nbflow.core.states import RunState
+from nbflow.core.states import RunState, TaskState
 from nbflow.engine.attempts import values_of
 from nbflow.engine.captures import HandedOver
 from nbflow.engine.driver import Driver
 from nbflow.engine.inbox import Switchboard
 from nbflow.engine.jobs import parse_bytes
 from nbflow.engine.owner import is_dead, me, say_owner
+from nbflow.engine.renewing import Renewed, renewed
 from nbflow.engine.resume import GoingOn, to_run_again
 from nbflow.engine.surroundings import Surroundings
 from nbflow.engine.values import Values
@@ -102,6 +103,7 @@ class Running(History):
         captures: CaptureSet | None = None,
         *,
         tasks: Sequence[str] = (),
+        flow: Flow | None = None,
         held: Collection[TaskId] = (),
         executor: Executor | None = None,
         observers: Sequence[RunObserver] = (),
@@ -111,13 +113,20 @@ class Running(History):
         What succeeded is loaded; what failed, and what depends on it, runs again, with the flow, the parameters and the captures of the first time.
         `tasks` run again instead, with what depends on them, whatever became of them; then the run may also have succeeded.
         `captures` are for tasks that were never reached then; without any the run must not have such tasks.
+        With `flow`, what runs again does so with the code as it is now, and with these captures; the run belongs to that version from then on.
         Raises UserError when it succeeded or is driven by a living process, SetupError when the database or the cluster is in the way.
         """
         run = self.run(run_id)
         self.refuse_to_resume(run, tasks)
-        flow = self.flow_of(run)
+        stands = self._stands(run, flow)
+        flow, chosen = flow or self.flow_of(run), stands.run.tasks
+        chosen = chosen or tuple(task.id for task in flow.tasks)
+        goes_on = GoingOn(by=person(), tasks=self.keys_of(run, tasks), is_cleared=run.state is RunState.QUEUED and run.clear_number > 0)
         handed = HandedOver.decode(self.store.captures(run.run_id))
-        chosen = run.tasks or tuple(task.id for task in flow.tasks)
+        if stands.run.version != run.version:
+            records = {record.key: record for record in stands.records}
+            again = {key.task_id for key in goes_on.again(Graph.of(flow, chosen), records)}
+            handed.forget(again | {record.key.task_id for record in stands.records if record.state is TaskState.PENDING})
         if captures is not None:
             _refuse_unsendable(flow, captures, [task for task in chosen if task not in handed])
             handed.add([task for task in chosen if task not in set(held)], captures)
@@ -130,6 +139,8 @@ class Running(History):
         lease = self.store.claim(run.run_id, me(), self.settings.lease, self._dead_holder(run.run_id))
         if lease is None:
             raise self._held_by(run.run_id)
+        run = self.store.run(run.run_id)
+        stands = self._stands(run, flow if stands.run.version != run.version else None)
         values = self._values_from_last_run(flow, chosen, before=run)
         own = values_of(self.store, run.run_id)
         for task in own.tasks():
@@ -138,17 +149,27 @@ class Running(History):
             self.store.save_captures(run.run_id, handed.encode(), handed.hashes())
         handle = Driver(
             flow=flow,
-            run=self.store.run(run.run_id),
-            records=self.store.task_records(run.run_id),
+            run=stands.run,
+            records=stands.records,
             lease=lease,
             surroundings=surroundings,
             captures=handed,
             values=values,
             held=held,
             observers=observers,
-            goes_on=GoingOn(by=person(), tasks=self.keys_of(run, tasks)),
+            goes_on=goes_on,
+            changes=stands.changes,
         )
         return self._begin(handle)
+
+    def _stands(self, run: RunRecord, flow: Flow | None) -> Renewed:
+        """The run as it stands, under this version of its flow or under its own. Raises UserError for another flow."""
+        records = self.store.task_records(run.run_id)
+        if flow is None:
+            return Renewed(run=run, records=records, changes=())
+        if flow.name != run.flow:
+            raise UserError(f"Run {run.run_id} is one of {run.flow}, and this flow is called {flow.name}: start a new run.")
+        return renewed(run, records, flow, self.store.save_flow(flow), self.clock.now())
 
     def refuse_to_resume(self, run: RunRecord, tasks: Sequence[str] = ()) -> None:
         """Raises UserError, with the reason, when there is nothing to go on with, or a living process drives the run."""

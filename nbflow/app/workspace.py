@@ -6,17 +6,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from nbflow.app.retrying import Retrying
+from nbflow.app.clearing import Clearing
 from nbflow.app.rooms import person
 from nbflow.core.errors import UserError
+from nbflow.core.events import CancelRequested
 from nbflow.core.ids import RunId, task_key
-from nbflow.core.records import Request
+from nbflow.core.records import Request, RunRecord
+from nbflow.core.states import RunState
 from nbflow.engine.owner import is_dead, me
 from nbflow.engine.reaping import abandon
 from nbflow.settings import Settings, load_settings
 
 
-class Workspace(Retrying):
+class Workspace(Clearing):
     """One home: its database, its artifacts and its cluster."""
 
     @classmethod
@@ -35,7 +37,9 @@ class Workspace(Retrying):
             raise UserError(f"Run {run_id} has ended already: {run.state.value}.")
         keys = tuple(task_key(task) for task in tasks)
         handle = self._handles.get(run.run_id)
-        if handle is not None:
+        if _waits(run):
+            self.apply(run.run_id, CancelRequested(keys=keys, by=by or person()))
+        elif handle is not None:
             handle.cancel(keys, by or person())
         else:
             self.store.leave_request(run_id, Request(kind="cancel", keys=keys, by=by or person(), at=self.clock.now()))
@@ -47,6 +51,8 @@ class Workspace(Retrying):
         reaped = []
         for run_id in dict.fromkeys([*dead, *self.store.lapsed_runs()]):
             run = self.store.run(run_id)
+            if _waits(run):
+                continue
             if run_id not in dead and (self.clock.now() - run.created_at).total_seconds() < self.settings.lease:
                 continue  # just created: its own process is about to claim it
             lease = self.store.claim(run_id, me(), self.settings.lease, self._dead_holder(run_id))
@@ -54,3 +60,8 @@ class Workspace(Retrying):
                 abandon(self.store, self.artifacts, lease, self.clock.now())
                 reaped.append(run_id)
         return tuple(reaped)
+
+
+def _waits(run: RunRecord) -> bool:
+    """It was cleared after it had ended, and nobody has gone on with it yet."""
+    return run.state is RunState.QUEUED and run.clear_number > 0

@@ -12,6 +12,7 @@ import traceback
 import click
 
 from nbflow import __version__
+from nbflow.cli.changing import clear, mark
 from nbflow.cli.looking import check, doctor, graph
 from nbflow.cli.running import demo, run
 from nbflow.cli.runs import runs
@@ -50,6 +51,9 @@ def cli() -> None:
 # In the order of what a person does first; click sorts the help.
 for _command in (run, demo, graph, check, runs, schedule, doctor):
     cli.add_command(_command)
+
+for _command in (clear, mark):
+    runs.add_command(_command)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ def run_with_progress(
     *,
     resume: str = "",
     again: Sequence[str] = (),
+    latest: bool = False,
     params: Mapping[str, Any],
     output: Path | None = None,
     kernel: str | None = None,
@@ -38,7 +39,7 @@ def run_with_progress(
     fresh: bool = False,
     quiet: bool = False,
 ) -> NotebookOutcome:
-    """Run a notebook headlessly, or go on with the run `resume` (its tasks `again` run again), and show it.
+    """Run a notebook headlessly, or go on with the run `resume` (its tasks `again` run again, with the `latest` code if wanted), and show it.
 
     Ends with the table of tasks and where the executed notebook is.
     """
@@ -46,7 +47,7 @@ def run_with_progress(
     watcher = _Silent() if quiet else _Table(workspace, out) if out.is_terminal else _Lines(workspace, out)
     with watcher:
         if resume or path is None:
-            outcome = resume_notebook(workspace, resume, tasks=again, kernel=kernel, cwd=cwd, observers=[watcher])
+            outcome = resume_notebook(workspace, resume, tasks=again, latest=latest, kernel=kernel, cwd=cwd, observers=[watcher])
         else:
             outcome = run_notebook(workspace, path, params=params, output=output, kernel=kernel, cwd=cwd, fresh=fresh, observers=[watcher])
     if not quiet:

@@ -13,7 +13,7 @@ from nbflow.core.errors import RunFailed, UserError
 
 @click.group()
 def runs() -> None:
-    """What happened: list, show, logs, result, open, cancel, retry."""
+    """What happened: list, show, logs, result, open, cancel, retry, clear, mark."""
 
 
 @runs.command("list")
@@ -125,21 +125,35 @@ def runs_cancel(run_id: str, tasks: tuple[str, ...]) -> None:
 @runs.command("retry")
 @click.argument("run_id")
 @click.option("--task", "tasks", multiple=True, metavar="TASK", help="Run this task again, and what depends on it (default: what failed).")
+@click.option("--upstream", is_flag=True, help="Also everything these tasks depend on.")
+@click.option("--latest", is_flag=True, help="With the code as the file is now, instead of the run's own version.")
+@click.option("--dry-run", is_flag=True, help="Say what would run again, and run nothing.")
 @as_json
-def runs_retry(run_id: str, tasks: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+def runs_retry(run_id: str, tasks: tuple[str, ...], *, upstream: bool, latest: bool, dry_run: bool, as_json: bool) -> None:
     """Run tasks of a run again, with what depends on them; all else is kept. A run that goes on is asked, one that has ended goes on here."""
     from nbflow.cli.progress import run_with_progress  # noqa: PLC0415 - it brings all the rooms
     from nbflow.cli.render import failure_sentence  # noqa: PLC0415 - as above
 
     with closing(open_workspace()) as workspace:
         run = workspace.run(run_id)
+        if upstream:
+            tasks = workspace.with_upstream(run, tasks)
+        if dry_run:
+            keys = workspace.tasks_to_run_again(run, tasks)
+            if as_json:
+                print_json(
+                    {"dry_run": True, "run_id": run.run_id, "tasks": [{"id": key.task_id, "map_index": key.map_index} for key in keys]}
+                )
+            else:
+                click.echo(f"Would run {', '.join(map(str, keys))} of run {run.run_id} again.")
+            return
         if workspace.ask_to_clear(run.run_id, tasks):
             if as_json:
                 print_json(run_json(workspace, run.run_id))
             else:
                 click.echo(f"Asked the driver of {run.run_id} to run {', '.join(tasks) or 'what failed'} again.")
             return
-        outcome = run_with_progress(workspace, None, resume=run.run_id, again=tasks, params={}, quiet=as_json)
+        outcome = run_with_progress(workspace, None, resume=run.run_id, again=tasks, latest=latest, params={}, quiet=as_json)
         if as_json:
             print_json(run_json(workspace, outcome.run_id))
         if not outcome.succeeded:

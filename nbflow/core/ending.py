@@ -45,7 +45,11 @@ class RunEnd:
     def conclude(self, now: datetime) -> None:
         """End the run when nothing is unfinished any more, or when nothing unfinished can ever run."""
         ledger, run = self._ledger, self._ledger.run
-        if run.state.is_finished or (run.state is RunState.QUEUED and run.ending is None):
+        if run.state.is_finished:
+            return
+        if run.state is RunState.QUEUED and run.ending is None:
+            if run.clear_number and not ledger.unfinished:  # it was cleared, and a person has marked what was
+                self.finish(self.outcome(), now)
             return
         if not ledger.unfinished:
             self.finish(run.ending or self.outcome(), now, run.reason)

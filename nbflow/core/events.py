@@ -130,10 +130,14 @@ class MarkRequested:
 
 @dataclass(frozen=True, kw_only=True)
 class ClearRequested:
-    """Put exactly these task instances back to pending (whoever asks has already added what is downstream)."""
+    """Put exactly these task instances back to pending (whoever asks has already added what is downstream).
+
+    `waits`: nobody drives the run. One that had ended is queued, until somebody does.
+    """
 
     keys: tuple[TaskKey, ...]
     by: str = ""
+    waits: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -445,7 +445,12 @@ class RunMachine:
                 self._end.take_away(record, S.PENDING, now, messages.cleared(event.by), **reset)
         if self.run.state.is_finished or (self.run.state is RunState.RUNNING and self.run.ending):
             # Who clears wants these tasks to run: that also takes back an ending that was under way.
-            self._ledger.change_run(RunState.RUNNING, now, "", started_at=now, ended_at=None, ending=None, by_hand=False)
+            number = self.run.clear_number + self.run.state.is_finished
+            fields = {"ended_at": None, "ending": None, "by_hand": False, "clear_number": number}
+            if event.waits and self.run.state.is_finished:
+                self._ledger.change_run(RunState.QUEUED, now, messages.run_cleared(event.by), started_at=None, **fields)
+                return
+            self._ledger.change_run(RunState.RUNNING, now, "", started_at=now, **fields)
             self._wake_at_deadline()
 
     def _run_abandoned(self, event: RunAbandoned, now: datetime) -> None:

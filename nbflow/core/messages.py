@@ -194,6 +194,10 @@ def running(*, attempt: int, attempts: int, worker: str) -> str:
 # --- ends of a task that did not run ---------------------------------------------------------------------------------
 
 
+#: Of a task that the version of the flow, under which its run goes on, does not have.
+GONE: Final = "Removed: the flow does not have it any more."
+
+
 def from_cache(run_id: str) -> str:
     return f"From cache: code, inputs and parameters are those of run {run_id}, and so is the result."
 
@@ -268,6 +272,10 @@ def marked(state: TaskState | RunState, by: str) -> str:
 
 def cleared(by: str) -> str:
     return f"Cleared by {by}." if by else "Cleared."
+
+
+def run_cleared(by: str) -> str:
+    return f"{cleared(by)} It waits for somebody to go on with it."
 
 
 # Why a run is being ended: phrases, since they stand inside the sentences of its tasks and of the run itself.

@@ -73,6 +73,8 @@ class RunRecord:
     path: str = ""
     #: The executed notebook; "" until there is one.
     output: str = ""
+    #: How often it was cleared after it had ended.
+    clear_number: int = 0
     #: Results of earlier runs are not used.
     fresh: bool = False
     #: The state was set by a person and is not recomputed until cleared.

@@ -45,7 +45,7 @@ class RunSnapshot:
         """The run in one line: how it ended, or how far it is."""
         run, state = self.run, self.run.state
         if state is RunState.QUEUED:
-            return messages.run_queued(run.flow)
+            return run.reason or messages.run_queued(run.flow)
         if state is RunState.RUNNING:
             return messages.run_running(run.flow, self.seconds(now), self.counts())
         if run.reason:

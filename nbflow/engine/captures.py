@@ -27,6 +27,12 @@ class HandedOver:
             self._of.update(dict.fromkeys(new, captures))
         return bool(new)
 
+    def forget(self, tasks: Iterable[TaskId]) -> None:
+        """These tasks take what is handed over from now on."""
+        gone = set(tasks)
+        self._sets = [(tuple(task for task in known if task not in gone), captures) for known, captures in self._sets]
+        self._of = {task: captures for task, captures in self._of.items() if task not in gone}
+
     def of(self, task: TaskId) -> CaptureSet:
         """Raises KeyError for a task that was never released."""
         return self._of[task]

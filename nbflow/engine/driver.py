@@ -27,6 +27,7 @@ from nbflow.core.events import (
     ResultFound,
     RunAbandoned,
     RunStarted,
+    Step,
     Submit,
     WakeAt,
     Woke,
@@ -39,7 +40,7 @@ from nbflow.core.limits import Asks
 from nbflow.core.machine import RunMachine
 from nbflow.core.model import Flow
 from nbflow.core.protocols import RunObserver
-from nbflow.core.records import Lease, RunRecord, TaskRecord
+from nbflow.core.records import Change, Lease, RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot
 from nbflow.core.states import OCCUPYING, TaskState
 from nbflow.engine.captures import HandedOver
@@ -76,8 +77,13 @@ class Driver:
         held: Collection[TaskId] = (),
         observers: Sequence[RunObserver] = (),
         goes_on: GoingOn | None = None,
+        changes: Sequence[Change] = (),
     ) -> None:
-        """`goes_on`: the run had a driver before, and somebody asks to go on with it: its last attempts are settled first."""
+        """`goes_on`: the run had a driver before, and somebody asks to go on with it: its last attempts are settled first.
+
+        `changes` made `run` and `records` of what is recorded: they are recorded with the first commit.
+        """
+        self._changes = tuple(changes)
         self._flow, self._lease, self._at = flow, lease, surroundings
         self._goes_on = goes_on
         records = tuple(records)
@@ -229,7 +235,7 @@ class Driver:
         at = self._at
         reports = settle(self._machine.records.values(), at.executor, at.artifacts)
         now = at.clock.now()
-        batch = Batch(steps=[self._machine.handle(RunStarted(), now)])
+        batch = Batch(steps=[Step(changes=self._changes), self._machine.handle(RunStarted(), now)])
         for record in [record for record in self._machine.records.values() if record.token and record.state in OCCUPYING]:
             assert record.token is not None
             self._attempts.adopt(record.key, record.token, record.attempt)

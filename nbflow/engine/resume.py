@@ -29,8 +29,13 @@ class GoingOn:
     #: Run these again, and what depends on them, instead of what failed.
     tasks: tuple[TaskKey, ...] = ()
 
+    #: What is to run was cleared before.
+    is_cleared: bool = False
+
     def again(self, graph: Graph, records: Mapping[TaskKey, TaskRecord]) -> tuple[TaskKey, ...]:
         """The instances to clear."""
+        if self.is_cleared and not self.tasks:
+            return ()
         return with_downstream(graph, self.tasks) if self.tasks else to_run_again(graph, records)
 
 

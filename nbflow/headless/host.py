@@ -38,15 +38,17 @@ class WorkspaceHost:
         run_id: RunId | None = None,
         resume: RunId | None = None,
         again: Sequence[str] = (),
+        latest: bool = False,
         fresh: bool = False,
         observers: Sequence[Any] = (),
     ) -> None:
-        """With `resume`, the notebook goes on with that run (the tasks `again`, if any, run again); else it makes one, `run_id` if given.
+        """With `resume`, the notebook goes on with that run; else it makes one, `run_id` if given.
 
+        The tasks `again`, if any, are those that run again, in their `latest` code if wanted.
         A `fresh` run uses no results of earlier ones.
         """
         self._workspace, self._trigger, self._observers, self._again = workspace, trigger, tuple(observers), tuple(again)
-        self._run_id, self._resumes, self._fresh = resume or run_id, resume is not None, fresh
+        self._run_id, self._resumes, self._fresh, self._latest = resume or run_id, resume is not None, fresh, latest
 
     def begin(self, info: NotebookInfo, stop: Callable[[str], None]) -> HostedRun:
         """Raises FlowError when the notebook has errors: then no cell is executed."""
@@ -61,6 +63,7 @@ class WorkspaceHost:
             run_id=self._run_id,
             resumes=self._resumes,
             again=self._again,
+            latest=self._latest,
             fresh=self._fresh,
             observers=self._observers,
         )
@@ -82,13 +85,14 @@ class HostedRun:
         run_id: RunId | None,
         resumes: bool,
         again: Sequence[str],
+        latest: bool,
         fresh: bool,
         observers: Sequence[Any],
     ) -> None:
         self.artifacts_url = workspace.settings.artifacts
         self._workspace, self._info, self._stop = workspace, info, stop
         self._trigger, self._run_id, self._resumes, self._again, self._observers = trigger, run_id, resumes, again, observers
-        self._fresh = fresh
+        self._fresh, self._latest = fresh, latest
         #: The tasks whose cells have been executed.
         self._asked: set[TaskId] = set()
         self._handle: RunHandle | None = None
@@ -186,7 +190,13 @@ class HostedRun:
         if self._resumes:
             assert self._run_id is not None
             self._handle = self._workspace.resume_run(
-                self._run_id, captures, tasks=self._again, held=held, executor=executor, observers=observers
+                self._run_id,
+                captures,
+                tasks=self._again,
+                flow=flow if self._latest else None,
+                held=held,
+                executor=executor,
+                observers=observers,
             )
             self._view.handle = self._handle
             return self._handle

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from nbflow.app import Workspace
 from nbflow.core.errors import RunFailed, UserError
 from nbflow.core.ids import RunId, manual_run_id
+from nbflow.core.job import CaptureSet
+from nbflow.core.model import Flow
 from nbflow.core.records import RunRecord
 from nbflow.core.states import RunState
 from nbflow.headless.host import WorkspaceHost
@@ -73,6 +75,7 @@ def resume_notebook(
     run_id: str,
     *,
     tasks: Sequence[str] = (),
+    latest: bool = False,
     kernel: str | None = None,
     cwd: Path | str | None = None,
     observers: Sequence[Any] = (),
@@ -81,6 +84,8 @@ def resume_notebook(
 
     With `tasks`, these and what depends on them run again, whatever became of them; all else stays as it is.
 
+    With `latest`, what runs again does so with the code as its file is now.
+
     The notebook of a headless run is executed again, into the same file; a live run is driven without its kernel.
     Raises UserError when there is nothing to go on with, a living process drives it, or the notebook was changed since; SetupError.
     """
@@ -88,34 +93,38 @@ def resume_notebook(
     workspace.refuse_to_resume(run, tasks)
     workspace.warm()
     if run.trigger not in _EXECUTED or not run.path:
-        return _drive_directly(workspace, run, tasks, observers)
+        return _drive_directly(workspace, run, tasks, observers, latest=latest)
     from nbflow.operators.notebook_run import execute_notebook  # noqa: PLC0415 - as above
 
     source = Path(run.path)
-    _refuse_changed(workspace, run)
+    _refuse_changed(workspace, run, latest=latest)
     target = Path(run.output) if run.output else workspace.settings.home / "runs" / run.run_id / source.name
     target.parent.mkdir(parents=True, exist_ok=True)
     flow = workspace.flow_of(run)
     known = {parameter.name for parameter in flow.parameters}
     params = {name: value for name, value in run.params.items() if name in known or not flow.parameters}
-    host = WorkspaceHost(workspace, resume=run.run_id, again=tasks, trigger=run.trigger, observers=observers)
+    host = WorkspaceHost(workspace, resume=run.run_id, again=tasks, latest=latest, trigger=run.trigger, observers=observers)
     return _outcome(execute_notebook(source, target, parameters=params, host=host, kernel_name=kernel, cwd=cwd))
 
 
-def _refuse_changed(workspace: Workspace, run: RunRecord) -> None:
+def _refuse_changed(workspace: Workspace, run: RunRecord, *, latest: bool) -> None:
     if not Path(run.path).is_file():
         raise UserError(f"Run {run.run_id} cannot go on: its notebook {run.path} is not there any more.")
     flow = workspace.flow_of(run)
     if any(task.operator == "notebook" and not task.cell.number for task in flow.tasks):
         return  # a notebook without tasks runs as it was stored
-    if workspace.store.save_flow(workspace.load_flow(run.path)) != run.version:
+    if not latest and workspace.store.save_flow(workspace.load_flow(run.path)) != run.version:
         raise UserError(
-            f"{run.path} was changed since run {run.run_id}: take the changes back to go on with it, or type nbflow run {run.path} for a new run."
+            f"{run.path} was changed since run {run.run_id}: take the changes back to go on with it, type "
+            f"nbflow runs retry {run.run_id} --latest to go on with the code as it is now, or nbflow run {run.path} for a new run."
         )
 
 
-def _drive_directly(workspace: Workspace, run: RunRecord, tasks: Sequence[str], observers: Sequence[Any]) -> NotebookOutcome:
-    handle = workspace.resume_run(run.run_id, tasks=tasks, observers=observers)
+def _drive_directly(
+    workspace: Workspace, run: RunRecord, tasks: Sequence[str], observers: Sequence[Any], *, latest: bool = False
+) -> NotebookOutcome:
+    flow, captures = _as_it_is_now(workspace, run) if latest else (None, None)
+    handle = workspace.resume_run(run.run_id, captures, tasks=tasks, flow=flow, observers=observers)
     try:
         while not handle.wait(_TICK):
             pass
@@ -129,6 +138,22 @@ def _drive_directly(workspace: Workspace, run: RunRecord, tasks: Sequence[str], 
     return NotebookOutcome(
         run_id=run.run_id, succeeded=succeeded, sentence=advanced.sentence, output=None, tracebacks=() if succeeded else tracebacks
     )
+
+
+def _as_it_is_now(workspace: Workspace, run: RunRecord) -> tuple[Flow, CaptureSet]:
+    """A flow of a `.py` file, with what its tasks are given. Raises UserError for a run whose code only its kernel knows."""
+    if not run.path.endswith(".py") or not Path(run.path).is_file():
+        raise UserError(
+            f"Only its notebook knows the code of run {run.run_id} as it is now: type %nbflow retry there, or leave out --latest."
+        )
+    from nbflow.authoring.python_file import read_target  # noqa: PLC0415 - flows of files only
+    from nbflow.python.tracing import trace_for_run  # noqa: PLC0415 - as above
+
+    target = read_target(f"{run.path}:{run.flow}")
+    assert target is not None
+    traced = trace_for_run(target, params=run.params, texts={}, artifacts_url=workspace.settings.artifacts)
+    assert traced.flow is not None
+    return traced.flow, traced.captures
 
 
 def _outcome(done: ExecutedNotebook) -> NotebookOutcome:

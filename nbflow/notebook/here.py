@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow.core.errors import UserError, nearest
 from nbflow.core.ids import TaskId
 from nbflow.core.model import Flow
+from nbflow.core.records import RunRecord
 from nbflow.notebook import display, verbs
 from nbflow.notebook.launch import Launch
 
@@ -39,12 +40,12 @@ class Here:
     def launch(self, asked: verbs.Asked) -> Launch | None:
         """Begin what `run` or `retry` asks for; None when a driver was asked to. Raises UserError when a task or parameter is not known."""
         if asked.verb == "retry":
-            return self._again(asked["task"])
+            return self._again(asked, asked["task"])
         if asked["from_task"]:
             for option, given in {"-p": asked["param"], "--task": asked["task"]}.items():
                 if given:
                     raise UserError(f"--from runs tasks of the last run again, with its parameters: leave out {option}.")
-            return self._again([asked["from_task"]])
+            return self._again(asked, [asked["from_task"]])
         flow = self._session.draft()
         known = [task.id for task in flow.tasks]
         for task in asked["task"]:
@@ -53,14 +54,39 @@ class Here:
         tasks = tuple(TaskId(task) for task in asked["task"]) or self._session.tasks_above(flow)
         return self._magics.launcher.start(flow, tasks, self._parameters(flow, asked["param"]), fresh=asked["fresh"])
 
-    def _again(self, tasks: Sequence[str]) -> Launch | None:
+    def _again(self, asked: verbs.Asked, tasks: Sequence[str]) -> Launch | None:
         from nbflow.notebook.history import History  # noqa: PLC0415 - the workspace is opened when it is needed
 
-        run_id = History(self._magics).last(tasks[0] if tasks else "").run_id
-        launch = self._magics.launcher.retry(run_id, tasks)
+        history = History(self._magics)
+        run = history.chosen(asked.options.get("run", ""), tasks[0] if tasks else "")
+        if asked.options.get("upstream"):
+            tasks = history.workspace.with_upstream(run, tasks)
+        if asked.options.get("dry_run"):
+            again = ", ".join(map(str, history.workspace.tasks_to_run_again(run, tasks)))
+            self._magics.channel.write(f"Would run {again} of run {run.run_id} again.\n")
+            return None
+        launch = self._magics.launcher.retry(run.run_id, tasks, self._code(history, run, asked["code"]))
         if launch is None:
-            self._magics.channel.write(f"Run {run_id} goes on, and runs {', '.join(tasks) or 'what failed'} again.\n")
+            self._magics.channel.write(f"Run {run.run_id} goes on, and runs {', '.join(tasks) or 'what failed'} again, as it has them.\n")
         return launch
+
+    def _code(self, history: Any, run: RunRecord, wanted: str) -> Flow | None:
+        """The flow as it is now, where all tasks of the run were executed here; None: as the run has it."""
+        if wanted == "run":
+            return None
+        try:
+            now = self._session.draft()
+        except UserError:
+            if wanted == "now":
+                raise
+            return None
+        missing = {task.id for task in history.workspace.flow_of(run).tasks} - {task.id for task in now.tasks}
+        if wanted == "now" or (not missing and now.name == run.flow):
+            return now
+        if missing:
+            told = f"The cells of {', '.join(sorted(missing))} were not executed here, so tasks run with the code of run {run.run_id}."
+            self._magics.channel.write(f"{told}\n")
+        return None
 
     def _parameters(self, flow: Flow, given: list[list[str]]) -> Mapping[str, Any]:
         """The parameters, bound in the notebook as well: plain cells and tasks see the same value."""

@@ -29,14 +29,14 @@ class History:
     def __init__(self, magics: NbflowMagics) -> None:
         self._session, self._launcher, self._channel = magics.session, magics.launcher, magics.channel
         host = self._launcher.host
-        self._workspace: Any = (host if isinstance(host, LiveHost) else LiveHost()).workspace
+        self.workspace: Any = (host if isinstance(host, LiveHost) else LiveHost()).workspace
 
     def status(self, asked: Asked) -> None:  # noqa: ARG002 - all verbs are called alike
         """The last run: its graph, and a line for each task."""
         run = self.last()
-        snapshot = self._workspace.snapshot(run.run_id)
-        self._channel.show(display.graph(self._workspace.flow_of(run), snapshot), display.next_graph_id())
-        now = self._workspace.clock.now()
+        snapshot = self.workspace.snapshot(run.run_id)
+        self._channel.show(display.graph(self.workspace.flow_of(run), snapshot), display.next_graph_id())
+        now = self.workspace.clock.now()
         rows = []
         for key, record in snapshot.tasks.items():
             seconds = ((record.ended_at or now) - record.started_at).total_seconds() if record.started_at else None
@@ -48,7 +48,7 @@ class History:
     def logs(self, asked: Asked) -> None:
         """What a task showed, shown again here."""
         run = self.last(asked["task"])
-        outputs = self._workspace.logs(run.run_id, asked["task"], asked["attempt"])
+        outputs = self.workspace.logs(run.run_id, asked["task"], asked["attempt"])
         if not outputs:
             self._channel.write(f"Task {asked['task']} of run {run.run_id} showed nothing.\n")
         parent = self._channel.parent()
@@ -63,17 +63,17 @@ class History:
     def result(self, asked: Asked) -> Any:
         """What a task gave: the value when it is one, else a dict by name. Raises UserError."""
         run, task, name = self.last(asked["task"]), asked["task"], asked["name"]
-        given = self._workspace.given(run.run_id, task)
+        given = self.workspace.given(run.run_id, task)
         if name and name not in given:
             raise UserError(f'Task {task} gave no "{name}" in run {run.run_id}; it gave: {", ".join(given) or "nothing"}.')
         chosen = {name: given[name]} if name else dict(given)
-        values = self._launcher.kernel.decode(chosen, self._workspace.artifacts)
+        values = self._launcher.kernel.decode(chosen, self.workspace.artifacts)
         return next(iter(values.values())) if len(values) == 1 else values
 
     def runs(self, asked: Asked) -> None:
         """The newest runs of this flow."""
         name, path = self._flow_name(), self._session.path
-        runs: Sequence[RunRecord] = self._workspace.find_runs(flow=name, path=path, limit=max(1, asked["limit"])).runs
+        runs: Sequence[RunRecord] = self.workspace.find_runs(flow=name, path=path, limit=max(1, asked["limit"])).runs
         if not runs:
             self._channel.write(f"Flow {name} has not run yet: type %nbflow run.\n")
             return
@@ -87,17 +87,24 @@ class History:
     def cancel(self, asked: Asked) -> None:
         """Cancel the newest run, or tasks of it."""
         run = self.last()
-        self._workspace.cancel(run.run_id, tuple(asked["task"]))
+        self.workspace.cancel(run.run_id, tuple(asked["task"]))
         what = f"{', '.join(asked['task'])} of run" if asked["task"] else "run"
         self._channel.write(f"Cancelling {what} {run.run_id}.\n")
+
+    def chosen(self, run_id: str, task: str = "") -> RunRecord:
+        """The run of that id; without one, the newest (that has the task). Raises UserError."""
+        if not run_id:
+            return self.last(task)
+        run: RunRecord = self.workspace.run(run_id)
+        return run
 
     def last(self, task: str = "") -> RunRecord:
         """The newest run; with `task`, the newest that has it (a run of one other task does not hide it). Raises UserError."""
         name = self._flow_name()
-        runs: Sequence[RunRecord] = self._workspace.find_runs(flow=name, path=self._session.path, limit=_LOOK_BACK if task else 1).runs
+        runs: Sequence[RunRecord] = self.workspace.find_runs(flow=name, path=self._session.path, limit=_LOOK_BACK if task else 1).runs
         if not runs:
             raise UserError(f"Flow {name} has not run yet: type %nbflow run.")
-        known = {run.run_id: run.tasks or [one.id for one in self._workspace.flow_of(run).tasks] for run in runs} if task else {}
+        known = {run.run_id: run.tasks or [one.id for one in self.workspace.flow_of(run).tasks] for run in runs} if task else {}
         return next((run for run in runs if task_key(task).task_id in known.get(run.run_id, ())), runs[0])
 
     def _flow_name(self) -> str:

@@ -161,8 +161,10 @@ class Launcher:
         display = self._show(flow, self.host)
         return self._follow(flow, self.host.start(flow, captures, tasks, params, (display,), fresh=fresh), display)
 
-    def retry(self, run_id: str, tasks: Sequence[str]) -> Launch | None:
+    def retry(self, run_id: str, tasks: Sequence[str], now: Flow | None = None) -> Launch | None:
         """Run these tasks of that run again, with what depends on them (none: what failed); None when whoever drives it was asked to.
+
+        They run as the flow is `now`, or as the run has them.
 
         Raises UserError or SetupError, then nothing has changed.
         """
@@ -172,10 +174,20 @@ class Launcher:
         if host.workspace.ask_to_clear(run_id, tasks):
             return None
         self._refuse_a_second()
-        flow = host.workspace.flow_of(host.workspace.run(run_id))
+        flow, captures = now or host.workspace.flow_of(host.workspace.run(run_id)), None
+        if now is not None:
+            captures = self.kernel.hand_over(now, self._to_run(run_id, tasks, now), host.artifacts)
         display = self._show(flow, host)
-        running = host.workspace.retry_run(run_id, tasks, observers=(display,))
+        running = host.workspace.retry_run(run_id, tasks, flow=now, captures=captures, observers=(display,))
         return self._follow(flow, running, display) if running is not None else None
+
+    def _to_run(self, run_id: str, tasks: Sequence[str], now: Flow) -> list[TaskId]:
+        """The tasks that will run: those that do so again, and those that the run does not have yet."""
+        assert isinstance(self.host, LiveHost)
+        workspace = self.host.workspace
+        kept = {record.key.task_id for record in workspace.store.task_records(run_id)}
+        again = {key.task_id for key in workspace.tasks_to_run_again(workspace.run(run_id), tasks)}
+        return [task.id for task in now.tasks if task.id in again or task.id not in kept]
 
     def _refuse_a_second(self) -> None:
         if self.last is not None and not self.last.is_over():

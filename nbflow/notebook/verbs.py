@@ -50,7 +50,35 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", action="append", default=[], metavar="TASK")
     parser.add_argument("--from", dest="from_task", metavar="TASK", default="")
     parser.add_argument("--fresh", action="store_true")
+    parser.add_argument("--code", choices=("now", "run"), default="")
     parser.add_argument("--background", action="store_true")
+
+
+def _retry_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", nargs="*")
+    parser.add_argument("--run", default="", metavar="RUN")
+    parser.add_argument("--code", choices=("now", "run"), default="")
+    parser.add_argument("--upstream", action="store_true")
+    parser.add_argument("--dry-run", action="store_true")
+
+
+def _selecting(parser: argparse.ArgumentParser) -> None:
+    """The options that say which instances are meant."""
+    parser.add_argument("task", metavar="TASK", nargs="*")
+    parser.add_argument("--run", default="", metavar="RUN")
+    for flag in ("--upstream", "--downstream", "--past", "--future", "--dry-run"):
+        parser.add_argument(flag, action="store_true")
+
+
+def _clear_options(parser: argparse.ArgumentParser) -> None:
+    _selecting(parser)
+    for flag in ("--all", "--only-running", "--prevent-running"):
+        parser.add_argument(flag, action="store_true")
+
+
+def _mark_options(parser: argparse.ArgumentParser) -> None:
+    _selecting(parser)
+    parser.add_argument("--state", required=True, metavar="success|failed|skipped")
 
 
 def _logs_options(parser: argparse.ArgumentParser) -> None:
@@ -72,9 +100,21 @@ VERBS: Final[Mapping[str, Verb]] = {
         options=_run_options,
     ),
     "retry": Verb(
-        meaning="run tasks of the last run again, and what depends on them: retry [TASK ...]; without any, what failed",
+        meaning="run tasks again, and what depends on them; without any, what failed: retry [TASK ...] [--code now|run] [--upstream] [--dry-run]",
         answered_by="here:Here",
-        options=lambda parser: parser.add_argument("task", metavar="TASK", nargs="*"),
+        options=_retry_options,
+        takes_tasks=True,
+    ),
+    "clear": Verb(
+        meaning="put tasks of a run back to not started: clear [TASK ...] [--all] [--upstream] [--downstream] [--past] [--future] [--dry-run]",
+        answered_by="changing:Changing",
+        options=_clear_options,
+        takes_tasks=True,
+    ),
+    "mark": Verb(
+        meaning="give tasks of a run another state: mark TASK ... --state success|failed|skipped [--downstream] [--dry-run]",
+        answered_by="changing:Changing",
+        options=_mark_options,
         takes_tasks=True,
     ),
     "status": Verb(meaning="the last run: every task's state and why", answered_by="history:History"),

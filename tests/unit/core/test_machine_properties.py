@@ -102,7 +102,7 @@ class Fate:
             H.CANCEL_RUN: CancelRequested,
             H.MARK_TASK: lambda: MarkRequested(state=self.draw(S.SUCCESS, S.FAILED, S.SKIPPED, S.RUNNING), keys=keys),
             H.MARK_RUN: lambda: MarkRequested(state=self.draw(*RunState), by="Ann"),
-            H.CLEAR: lambda: ClearRequested(keys=keys),
+            H.CLEAR: lambda: ClearRequested(keys=keys, waits=self.data.draw(st.booleans())),
             H.ABANDON: lambda: RunAbandoned(reason="The kernel ended."),
         }.get(happening, lambda: None)()
 

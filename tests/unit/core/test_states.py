@@ -53,6 +53,7 @@ def test_finished_states_are_well_or_not_or_removed():
     assert set(FINISHED) == {*SUCCESS_LIKE, *FAILED_LIKE, S.REMOVED}
 
 
-def test_a_finished_run_runs_again_and_nothing_else_starts_over():
-    assert all((state, RunState.RUNNING) in RUN_TRANSITIONS for state in RunState if state.is_finished)
-    assert not [move for move in RUN_TRANSITIONS if move[1] is RunState.QUEUED]
+def test_a_finished_run_runs_again_or_waits_for_that_and_nothing_else_starts_over():
+    ended = {state for state in RunState if state.is_finished}
+    assert all((state, RunState.RUNNING) in RUN_TRANSITIONS for state in ended)
+    assert {before for before, after in RUN_TRANSITIONS if after is RunState.QUEUED} == ended
