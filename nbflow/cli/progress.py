@@ -18,7 +18,7 @@ from nbflow.core.mapping import in_place
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.states import TaskState
 from nbflow.headless import NotebookOutcome, resume_notebook, run_notebook
-from nbflow.python.tracing import run_file
+from nbflow.python.tracing import run_file, trace_again
 
 if TYPE_CHECKING:
     from nbflow.app import Workspace
@@ -47,7 +47,8 @@ def run_with_progress(
     watcher = _Silent() if quiet else _Table(workspace, out) if out.is_terminal else _Lines(workspace, out)
     with watcher:
         if resume or path is None:
-            outcome = resume_notebook(workspace, resume, tasks=again, latest=latest, kernel=kernel, cwd=cwd, observers=[watcher])
+            now = trace_again(workspace, workspace.run(resume)) if latest else None
+            outcome = resume_notebook(workspace, resume, tasks=again, latest=latest, now=now, kernel=kernel, cwd=cwd, observers=[watcher])
         else:
             outcome = run_notebook(workspace, path, params=params, output=output, kernel=kernel, cwd=cwd, fresh=fresh, observers=[watcher])
     if not quiet:

@@ -28,6 +28,10 @@ _TICK: Final = 0.5
 _CANCEL_PATIENCE: Final = 20.0
 
 
+#: A flow as it is now, with what its tasks are given.
+Now = tuple[Flow, CaptureSet]
+
+
 @dataclass(frozen=True, kw_only=True)
 class NotebookOutcome:
     """How a headless run ended."""
@@ -76,6 +80,7 @@ def resume_notebook(
     *,
     tasks: Sequence[str] = (),
     latest: bool = False,
+    now: Now | None = None,
     kernel: str | None = None,
     cwd: Path | str | None = None,
     observers: Sequence[Any] = (),
@@ -84,7 +89,7 @@ def resume_notebook(
 
     With `tasks`, these and what depends on them run again, whatever became of them; all else stays as it is.
 
-    With `latest`, what runs again does so with the code as its file is now.
+    With `latest`, what runs again does so with the code as its file is now; of a run without a notebook, `now` is that.
 
     The notebook of a headless run is executed again, into the same file; a live run is driven without its kernel.
     Raises UserError when there is nothing to go on with, a living process drives it, or the notebook was changed since; SetupError.
@@ -93,7 +98,7 @@ def resume_notebook(
     workspace.refuse_to_resume(run, tasks)
     workspace.warm()
     if run.trigger not in _EXECUTED or not run.path:
-        return _drive_directly(workspace, run, tasks, observers, latest=latest)
+        return _drive_directly(workspace, run, tasks, observers, latest=latest, now=now)
     from nbflow.operators.notebook_run import execute_notebook  # noqa: PLC0415 - as above
 
     source = Path(run.path)
@@ -121,9 +126,13 @@ def _refuse_changed(workspace: Workspace, run: RunRecord, *, latest: bool) -> No
 
 
 def _drive_directly(
-    workspace: Workspace, run: RunRecord, tasks: Sequence[str], observers: Sequence[Any], *, latest: bool = False
+    workspace: Workspace, run: RunRecord, tasks: Sequence[str], observers: Sequence[Any], *, latest: bool, now: Now | None
 ) -> NotebookOutcome:
-    flow, captures = _as_it_is_now(workspace, run) if latest else (None, None)
+    if latest and now is None:
+        raise UserError(
+            f"Only its notebook knows the code of run {run.run_id} as it is now: type %nbflow retry there, or leave out --latest."
+        )
+    flow, captures = now or (None, None)
     handle = workspace.resume_run(run.run_id, captures, tasks=tasks, flow=flow, observers=observers)
     try:
         while not handle.wait(_TICK):
@@ -138,22 +147,6 @@ def _drive_directly(
     return NotebookOutcome(
         run_id=run.run_id, succeeded=succeeded, sentence=advanced.sentence, output=None, tracebacks=() if succeeded else tracebacks
     )
-
-
-def _as_it_is_now(workspace: Workspace, run: RunRecord) -> tuple[Flow, CaptureSet]:
-    """A flow of a `.py` file, with what its tasks are given. Raises UserError for a run whose code only its kernel knows."""
-    if not run.path.endswith(".py") or not Path(run.path).is_file():
-        raise UserError(
-            f"Only its notebook knows the code of run {run.run_id} as it is now: type %nbflow retry there, or leave out --latest."
-        )
-    from nbflow.authoring.python_file import read_target  # noqa: PLC0415 - flows of files only
-    from nbflow.python.tracing import trace_for_run  # noqa: PLC0415 - as above
-
-    target = read_target(f"{run.path}:{run.flow}")
-    assert target is not None
-    traced = trace_for_run(target, params=run.params, texts={}, artifacts_url=workspace.settings.artifacts)
-    assert traced.flow is not None
-    return traced.flow, traced.captures
 
 
 def _outcome(done: ExecutedNotebook) -> NotebookOutcome:

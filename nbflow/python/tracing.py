@@ -23,6 +23,7 @@ from nbflow.core.states import RunState
 if TYPE_CHECKING:
     from nbflow.app import Workspace
     from nbflow.core.protocols import RunObserver
+    from nbflow.core.records import RunRecord
     from nbflow.headless import NotebookOutcome
 
 #: Seconds between two looks at whether the command was interrupted, and those an interrupted run has to end.
@@ -115,6 +116,16 @@ def run_file(
         output=None,
         tracebacks=tuple("\n".join(failure.error.traceback) for failure in advanced.failures if failure.error.traceback),
     )
+
+
+def trace_again(workspace: Workspace, run: RunRecord) -> tuple[Flow, CaptureSet] | None:
+    """The flow of a run as its `.py` file is now, with what its tasks are given; None for a run of anything else. Raises UserError."""
+    if not run.path.endswith(".py"):
+        return None
+    target = Target(Path(run.path), run.flow)
+    traced = trace_for_run(target, params=run.params, texts={}, artifacts_url=workspace.settings.artifacts)
+    assert traced.flow is not None
+    return traced.flow, traced.captures
 
 
 def find_problems(target: Target) -> tuple[Problem, ...]:

@@ -130,3 +130,32 @@ def test_a_notebook_that_was_mended_goes_on_with_its_latest_code(workspace: Work
     again = resume_notebook(workspace, first.run_id, latest=True)
     assert (again.succeeded, again.run_id) == (True, first.run_id)
     assert journal(path) == ["one", "two", "three"]
+
+
+FILE = """
+from nbflow import flow, task
+
+@task
+def make():
+    return 2
+
+@task
+def use(x):
+    return {body}
+
+@flow
+def sales():
+    use(make())
+"""
+
+
+def test_a_run_of_a_file_goes_on_with_its_latest_code(workspace: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "sales.py"
+    file.write_text(FILE.format(body="x / 0"), encoding="utf-8")
+    assert invoke("run", str(file)).exit_code != 0
+    run = workspace.run("latest")
+    file.write_text(FILE.format(body="x * 10"), encoding="utf-8")
+    shown = invoke("runs", "retry", run.run_id, "--latest")
+    assert shown.exit_code == 0, shown.output
+    assert workspace.given(run.run_id, "use")["use()"].shown == "20"
+    assert [one.attempt for one in workspace.attempts(run.run_id)] == [1, 1, 2]
