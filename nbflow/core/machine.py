@@ -457,7 +457,9 @@ class RunMachine:
         if self.run.state.is_finished:
             return
         for record in tuple(self.records.values()):
-            if not record.state.is_finished:
+            if record.state is S.PENDING:
+                self._end.take_away(record, S.UPSTREAM_FAILED, now, messages.not_reached(event.reason))
+            elif not record.state.is_finished:
                 self._end.take_away(record, S.CANCELLED, now, messages.sentence(event.reason))
         self._end.finish_as(RunState.FAILED, now, event.reason)
 

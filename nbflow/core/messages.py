@@ -230,6 +230,11 @@ def did_not_run(names: Sequence[str], state: TaskState | None) -> str:
     return f"Did not run: {_they(names, state)}." if names and state else "Did not run: no upstream task succeeded."
 
 
+def not_reached(why: str) -> str:
+    """`Did not run: Cell 4 failed: KeyError: 'x'.`"""
+    return sentence(f"Did not run: {why}")
+
+
 def skipped_because(names: Sequence[str], state: TaskState) -> str:
     """`Skipped: clean was skipped.`"""
     return f"Skipped: {_they(names, state)}."

@@ -27,6 +27,7 @@ from nbflow.operators.kernels import Kernel, KernelPool, find_kernel
 from nbflow.operators.notebook_areas import TaskAreas
 from nbflow.operators.notebook_cells import CellRunner, CellStopped
 from nbflow.operators.notebook_failures import unhandled
+from nbflow.operators.notebook_files import number_in_file
 from nbflow.operators.notebook_host import Ending, EndKind, HostedRun, NotebookHost, NotebookInfo, RunInfo, Shown
 
 #: Seconds the rest of a cancelled run may take.
@@ -217,7 +218,8 @@ class Execution:
         # nbflow's own errors are shown as a sentence with no stack above it: then no name of a class belongs before it either.
         is_sentence = _ANSI.sub("", "\n".join(lines)).strip() == error.evalue.strip()
         info = ErrorInfo(ename=error.ename, evalue=error.evalue, traceback=lines, classes=(NBFLOW_ERROR,) if is_sentence else ())
-        return Ending(kind=EndKind.CELL_FAILED, reason=f"Cell {index + 1} failed: {info.sentence}", cell=index + 1, error=info)
+        number = number_in_file(self._nb_man.nb.cells, index, self._info.path)
+        return Ending(kind=EndKind.CELL_FAILED, reason=f"Cell {number} failed: {info.sentence}", cell=index + 1, error=info)
 
     def _cell_stopped(self, index: int, cell: Any, error: CellStopped) -> Ending:
         info = ErrorInfo(ename=error.ename, evalue=str(error), traceback=(str(error),), timed_out=error.ename == "CellTimeoutError")
@@ -225,7 +227,8 @@ class Execution:
         self._nb_man.cell_exception(cell, cell_index=index, exception=error)
         if error.ename == "RunStopped":
             return Ending(kind=EndKind.STOPPED, reason=str(error), cell=index + 1, error=info)
-        reason = str(error).replace("this cell", f"cell {index + 1}").replace("This cell", f"Cell {index + 1}")
+        number = number_in_file(self._nb_man.nb.cells, index, self._info.path)
+        reason = str(error).replace("this cell", f"cell {number}").replace("This cell", f"Cell {number}")
         return Ending(kind=EndKind.CELL_FAILED, reason=reason, cell=index + 1, error=info)
 
     def _mark_interrupted(self) -> None:

@@ -8,9 +8,11 @@ import shutil
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tests.chaos.harness import Seed
+from tests.chaos.surroundings import Databases, databases
 
 
 def main() -> int:
@@ -22,8 +24,8 @@ def main() -> int:
     options = parser.parse_args()
     seeds = [options.seed] if options.seed is not None else range(options.first, options.first + options.count)
     failed = []
-    with ThreadPoolExecutor(options.at_once) as pool:
-        for seed, (found, story, folder) in zip(seeds, pool.map(_run, seeds), strict=True):
+    with databases() as made, ThreadPoolExecutor(options.at_once) as pool:
+        for seed, (found, story, folder) in zip(seeds, pool.map(partial(_run, databases=made), seeds), strict=True):
             if found:
                 failed.append(seed)
             if found or options.seed is not None:
@@ -39,9 +41,9 @@ def _say(*lines: str) -> None:
     sys.stdout.flush()
 
 
-def _run(seed: int) -> tuple[list[str], list[str], Path]:
+def _run(seed: int, *, databases: Databases) -> tuple[list[str], list[str], Path]:
     folder = Path(tempfile.mkdtemp(prefix=f"nbflow-chaos-{seed}-"))
-    one = Seed(seed, folder)
+    one = Seed(seed, folder, databases)
     return one.run(), one.told, folder
 
 

@@ -7,27 +7,55 @@ import os
 import time
 from pathlib import Path
 
-from nbflow import ctx
+from nbflow import FailTask, SkipTask, ctx
 
 #: Seconds between two lines of a running body.
 TICK = 0.02
 
 
-def work(seconds: float, *, fails_first: bool = False) -> None:
-    """Say the start, every tick and the end; with `fails_first`, raise the first time that the end is reached."""
-    _say("start")
+def work(seconds: float, ending: str = "well") -> None:
+    """Say the start, every tick and the end, and end as told: `raises first` and `exits first` the first time that the end is reached."""
+    say("start")
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         time.sleep(min(TICK, left))
-        _say("tick")
-    if fails_first and _is_first():
-        _say("end")
+        say("tick")
+    is_first = ending.endswith("first") and _is_first()
+    say("end")
+    if ending == "raises first" and is_first:
         raise RuntimeError("fails the first time")
-    _say("end")
+    if ending == "exits first" and is_first:
+        os._exit(3)
+    if ending == "skips":
+        raise SkipTask("it always skips itself")
+    if ending == "fails":
+        raise FailTask("it always fails")
 
 
-def _say(what: str) -> None:
-    line = f"{what} {ctx.task} {ctx.attempt} {os.getpid()} {time.time():.6f}\n"
+def cells(seconds: float, number: int) -> None:
+    """The cell of that number of a notebook without tasks: the first one begins an execution, which counts as an attempt."""
+    journal = Path(os.environ["CHAOS_JOURNAL"])
+    begun = journal.read_text(encoding="utf-8").count("start ") if journal.exists() else 0
+    attempt = begun + (number == 0)
+    if number == 0:
+        _write("start", "plain", attempt)
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(TICK, left))
+        _write("tick", "plain", attempt)
+
+
+def say(what: str) -> None:
+    """A line of the task that is running."""
+    _write(what, _key(), ctx.attempt)
+
+
+def _key() -> str:
+    return ctx.task if ctx.map_index < 0 else f"{ctx.task}[{ctx.map_index}]"
+
+
+def _write(what: str, key: str, attempt: int) -> None:
+    line = f"{what} {key} {attempt} {os.getpid()} {time.time():.6f}\n"
     journal = os.open(os.environ["CHAOS_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(journal, line.encode())
@@ -37,7 +65,7 @@ def _say(what: str) -> None:
 
 def _is_first() -> bool:
     try:
-        Path(os.environ["CHAOS_JOURNAL"] + "." + ctx.task).touch(exist_ok=False)
+        Path(os.environ["CHAOS_JOURNAL"] + "." + _key()).touch(exist_ok=False)
     except FileExistsError:
         return False
     return True

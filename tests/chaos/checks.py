@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from nbflow.core.records import Change, TaskRecord
 from nbflow.core.snapshot import RunSnapshot, fold
 from nbflow.core.states import RUN_TRANSITIONS, TRANSITIONS, RunState, TaskState
 from tests.chaos import processes
-from tests.chaos.flows import Planned, values
+from tests.chaos.flows import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +34,8 @@ def journal(path: Path) -> list[Line]:
     return [Line(what=what, task=task, attempt=int(attempt), pid=int(pid), at=float(at)) for what, task, attempt, pid, at in words]
 
 
-def problems(workspace: Workspace, run_id: str, lines: list[Line], tasks: tuple[Planned, ...], mark: str) -> Iterator[str]:
-    """Everything that is wrong with this run, as sentences."""
+def problems(workspace: Workspace, run_id: str, lines: list[Line], plan: Plan | None, mark: str) -> Iterator[str]:
+    """Everything that is wrong with this run, as sentences. Without a plan it is the one task of a plain notebook."""
     changes = workspace.store.changes(run_id, 0, 1_000_000)
     yield from _illegal(changes)
     yield from _ran_again(changes, lines)
@@ -44,11 +43,13 @@ def problems(workspace: Workspace, run_id: str, lines: list[Line], tasks: tuple[
     yield from _unexplained(workspace, run_id, lines)
     yield from _survivors(workspace, run_id, lines, mark)
     yield from _unlike_the_log(workspace, run_id, changes)
-    yield from _wrong_end(workspace, run_id, tasks)
+    yield from (_wrong_end(workspace, run_id, plan) if plan is not None else ())
 
 
 def _illegal(changes: tuple[Change, ...]) -> Iterator[str]:
-    states: dict[TaskKey | None, str] = defaultdict(lambda: TaskState.PENDING.value) | {None: RunState.QUEUED.value}
+    # The copies of a mapped task come into being where its elements are counted.
+    of_keys = {change.key: TaskState.PENDING if change.key.map_index < 0 else TaskState.REMOVED for change in changes if change.key}
+    states: dict[TaskKey | None, str] = {None: RunState.QUEUED.value, **{key: state.value for key, state in of_keys.items()}}
     for number, change in enumerate(changes, 1):
         if change.cursor != number:
             yield f"change {number} has the cursor {change.cursor}"
@@ -64,17 +65,22 @@ def _illegal(changes: tuple[Change, ...]) -> Iterator[str]:
 
 
 def _ran_again(changes: tuple[Change, ...], lines: list[Line]) -> Iterator[str]:
-    succeeded: dict[str, int] = {}
+    succeeded: dict[str, Change] = {}
     for change in changes:
         if change.key is None or change.task is None:
             continue
         if change.before == TaskState.SUCCESS.value:
             yield f"{change.key} left success for {change.after}: {change.reason}"
         if change.after == TaskState.SUCCESS.value:
-            succeeded[change.key.task_id] = change.task.attempt
+            succeeded[str(change.key)] = change
     for line in lines:
-        if line.attempt > succeeded.get(line.task, line.attempt):
-            yield f"{line.task} ran again (attempt {line.attempt}) after attempt {succeeded[line.task]} was recorded as its success"
+        recorded = succeeded.get(line.task)
+        if recorded is None or recorded.task is None:
+            continue
+        if line.attempt > recorded.task.attempt:
+            yield f"{line.task} ran again (attempt {line.attempt}) after attempt {recorded.task.attempt} was recorded as its success"
+        if line.at > recorded.at.timestamp():
+            yield f"{line.task} ran at {line.at:.3f}, after its success was recorded at {recorded.at.timestamp():.3f}"
 
 
 def _two_at_once(lines: list[Line]) -> Iterator[str]:
@@ -95,9 +101,12 @@ def _unexplained(workspace: Workspace, run_id: str, lines: list[Line]) -> Iterat
     for attempt in attempts:
         if attempt.outcome == "lost" and not attempt.reason:
             yield f"attempt {attempt.attempt} of {attempt.key} is lost and nobody says why"
-    known = {(str(attempt.key.task_id), attempt.attempt) for attempt in attempts}
+    known = {(str(attempt.key), attempt.attempt) for attempt in attempts}
     for task, attempt in {(line.task, line.attempt) for line in lines} - known:
         yield f"attempt {attempt} of {task} ran and is not in the history"
+    for record in workspace.snapshot(run_id).tasks.values():
+        if record.state in {TaskState.FAILED, TaskState.SKIPPED, TaskState.UPSTREAM_FAILED} and not record.reason:
+            yield f"{record.key} ended {record.state} and nobody says why"
 
 
 def _survivors(workspace: Workspace, run_id: str, lines: list[Line], mark: str) -> Iterator[str]:
@@ -120,19 +129,26 @@ def _unlike_the_log(workspace: Workspace, run_id: str, changes: tuple[Change, ..
             yield f"the log says of {key} {folded.tasks[key]}, the record {record}"
 
 
-def _wrong_end(workspace: Workspace, run_id: str, tasks: tuple[Planned, ...]) -> Iterator[str]:
+def is_as_planned(snapshot: RunSnapshot, plan: Plan | None) -> bool:
+    """Whether the run came to the end that its flow has: nothing was cut short."""
+    if plan is None:
+        return snapshot.run.state is RunState.SUCCESS
+    wanted = RunState.SUCCESS if plan.ends_well else RunState.FAILED
+    states = {str(key): record.state for key, record in snapshot.tasks.items()}
+    return snapshot.run.state is wanted and all(states.get(str(key)) is task.expected for task in plan.tasks for key in task.keys)
+
+
+def _wrong_end(workspace: Workspace, run_id: str, plan: Plan) -> Iterator[str]:
     snapshot = workspace.snapshot(run_id)
-    if snapshot.run.state is not RunState.SUCCESS:
+    if not is_as_planned(snapshot, plan):
         yield f"the run ended {snapshot.run.state}: {snapshot.run.reason}"
-        return
-    followed = {task.follows for task in tasks if task.follows}
-    expected = values(tasks)
-    for task in tasks:
-        state = snapshot.tasks[TaskKey(task.id)].state
-        arm = task.id.startswith("b") and not task.joins_branches
-        if state is not (TaskState.SKIPPED if arm and task.id not in followed else TaskState.SUCCESS):
-            yield f"{task.id} ended {state}"
-        elif state is TaskState.SUCCESS:
-            ref = workspace.given(run_id, task.id).get(f"x_{task.id}")
-            if ref is not None and ref.shown != str(expected[task.id]):
-                yield f"{task.id} gave {ref.shown}, not {expected[task.id]}"
+    for task in plan.tasks:
+        for key in task.keys:
+            record = snapshot.tasks.get(key)
+            if record is None or record.state is not task.expected:
+                yield f"{key} ended {record.state if record else 'without a record'}, not {task.expected}"
+        if task.shown and snapshot.tasks[TaskKey(task.id)].state is TaskState.SUCCESS:
+            given = workspace.given(run_id, task.id)
+            value = given.get(f"x_{task.id}") or given.get("result")
+            if value is None or value.shown != task.shown:
+                yield f"{task.id} gave {value.shown if value else list(given)}, not {task.shown}"

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Random flows: chains, fans, joins, retries and branches with tiny bodies, as a Flow or as the notebook that says the same."""
+"""Random flows: a plan is made of *pieces* (a task, a branch, a mapped task, ...), each of which says what must have become of its tasks.
+
+A new kind of piece is a function that returns its tasks, and an entry of `PIECES`. What a task says with `options` it says on a `%%task` line and in
+`@task(...)` alike.
+"""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-import nbformat
+from nbflow.core.ids import TaskKey
+from nbflow.core.states import TaskState
 
-from nbflow.core.ids import FlowName, TaskId
-from nbflow.core.model import Edge, Flow, Read, Task
-from nbflow.core.options import TaskKind, TaskOptions, TriggerRule
-
-PYTHON = {"name": "python3", "display_name": "Python 3", "language": "python"}
+S = TaskState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,94 +27,145 @@ class Planned:
     #: Tasks it only waits for.
     after: tuple[str, ...] = ()
     seconds: float = 0.0
-    fails_first: bool = False
-    #: The task a branch follows; "" for any other task.
-    follows: str = ""
-    joins_branches: bool = False
+    #: Of `body.work`.
+    ending: str = "well"
+    #: What it gives, in terms of `x_<id>` of what it reads; "": one more than the sum of those.
+    gives: str = ""
+    #: The tasks a branch follows, as its last expression; "" for any other task.
+    decides: str = ""
+    #: The task over whose list it is mapped; its element is called `element`.
+    over: str = ""
+    copies: int = 0
+    #: More options, as on a `%%task` line.
+    options: Mapping[str, str] = field(default_factory=dict)
+    #: What must have become of it, and of each of its copies.
+    expected: TaskState = S.SUCCESS
+    #: Its value, as a person is shown it; "": that is not looked at.
+    shown: str = ""
+    #: Whether a later piece may read it.
+    is_readable: bool = True
 
     @property
-    def body(self) -> str:
-        lines = [
-            "from tests.chaos.body import work",
-            f"work({self.seconds:.3f}, fails_first={self.fails_first})",
-            f"x_{self.id} = {' + '.join(['1', *(f'x_{id}' for id in self.reads)])}",
-        ]
-        return "\n".join([*lines, f"'{self.follows}'"] if self.follows else lines)
+    def expression(self) -> str:
+        return self.gives or " + ".join(["1", *(f"x_{id}" for id in self.reads)])
 
     @property
-    def options(self) -> TaskOptions:
-        rule = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS if self.joins_branches else TriggerRule.ALL_SUCCESS
-        kind = TaskKind.BRANCH if self.follows else TaskKind.PLAIN
-        return TaskOptions(retries=1, retry_delay=timedelta(milliseconds=50), trigger_rule=rule, as_=kind, after=self.after)
+    def work(self) -> str:
+        return f"work({self.seconds:.3f}, {self.ending!r})"
 
     @property
-    def line(self) -> str:
-        """The `%%task` line that says the same."""
-        words = ["%%task", self.id, "--retries 1 --retry-delay 0.05"]
-        words += [f"--after {' '.join(self.after)}"] if self.after else []
-        words += ["--as branch"] if self.follows else []
-        words += [f"--trigger-rule {self.options.trigger_rule.value}"] if self.joins_branches else []
-        return " ".join(words)
+    def keys(self) -> tuple[TaskKey, ...]:
+        return tuple(TaskKey(self.id, index) for index in range(self.copies)) if self.over else (TaskKey(self.id),)
 
 
-def plan(seed: int, *, size: int = 6) -> tuple[Planned, ...]:
-    """The tasks of this seed, in an order in which each stands below what it waits for."""
-    dice = random.Random(f"flow {seed}")
-    tasks: list[Planned] = []
-    while len(tasks) < size:
-        id = f"t{len(tasks)}"
-        readable = [task.id for task in tasks if not task.id.startswith("b") and not task.follows]  # a branch skips what it does not choose
-        reads = tuple(sorted(dice.sample(readable, dice.randint(0, min(2, len(readable)))))) if readable else ()
-        seconds = dice.choice([0.0, 0.05, 0.2, 0.4])
-        if tasks and dice.random() < 0.15:
-            tasks += _branch(id, reads, seconds, len(tasks), dice)
-        else:
-            tasks.append(Planned(id=id, reads=reads, seconds=seconds, fails_first=dice.random() < 0.2))
-    return tuple(tasks)
+@dataclass
+class Plan:
+    """The tasks of one seed, in an order in which each stands below what it waits for."""
+
+    tasks: list[Planned] = field(default_factory=list)
+
+    @property
+    def ends_well(self) -> bool:
+        """Whether the run succeeds: no task that nothing follows has failed, or did not run."""
+        followed = {id for task in self.tasks for id in (*task.reads, *task.after, task.over)}
+        return all(task.expected in {S.SUCCESS, S.SKIPPED} for task in self.tasks if task.id not in followed)
+
+    @property
+    def has_failures(self) -> bool:
+        return any(task.expected in {S.FAILED, S.UPSTREAM_FAILED} for task in self.tasks)
 
 
-def _branch(id: str, reads: tuple[str, ...], seconds: float, number: int, dice: random.Random) -> list[Planned]:
+class Dice(random.Random):
+    """What a piece may ask for."""
+
+    def seconds(self) -> float:
+        return self.choice([0.0, 0.05, 0.2, 0.4])
+
+    def reads(self, plan: Plan) -> tuple[str, ...]:
+        """Up to two tasks above that surely succeed and give a number."""
+        readable = [task.id for task in plan.tasks if task.is_readable]
+        return tuple(sorted(self.sample(readable, self.randint(0, min(2, len(readable)))))) if readable else ()
+
+
+def _task(plan: Plan, number: int, dice: Dice) -> list[Planned]:
+    """One task, which may fail the first time."""
+    reads = dice.reads(plan)
+    ending = dice.choices(["well", "raises first", "exits first"], [8, 2, 1])[0]
+    shown = str(1 + sum(int(task.shown) for task in plan.tasks if task.id in reads))
+    return [Planned(id=f"t{number}", reads=reads, seconds=dice.seconds(), ending=ending, shown=shown)]
+
+
+def _branch(plan: Plan, number: int, dice: Dice) -> list[Planned]:
     """A branch with two arms and the task where they meet."""
-    arms = (f"b{number}_left", f"b{number}_right")
+    id, arms = f"b{number}", (f"b{number}_left", f"b{number}_right")
+    chosen = dice.choice(arms)
     return [
-        Planned(id=id, reads=reads, seconds=seconds, follows=dice.choice(arms)),
-        *(Planned(id=arm, after=(id,), seconds=dice.choice([0.0, 0.1])) for arm in arms),
-        Planned(id=f"b{number}_join", after=arms, joins_branches=True),
+        Planned(id=id, reads=dice.reads(plan), seconds=dice.seconds(), decides=repr(chosen), options={"as": "branch"}, is_readable=False),
+        *(
+            Planned(
+                id=arm,
+                after=(id,),
+                seconds=dice.choice([0.0, 0.1]),
+                expected=S.SUCCESS if arm == chosen else S.SKIPPED,
+                is_readable=False,
+            )
+            for arm in arms
+        ),
+        Planned(id=f"b{number}_join", after=arms, options={"trigger-rule": "none_failed_min_one_success"}, shown="1"),
     ]
 
 
-def as_flow(tasks: tuple[Planned, ...], name: str) -> Flow:
-    edges = [Edge(upstream=TaskId(id), downstream=TaskId(task.id), names=(f"x_{id}",)) for task in tasks for id in task.reads]
-    edges += [Edge(upstream=TaskId(id), downstream=TaskId(task.id)) for task in tasks for id in task.after]
-    read = {id for task in tasks for id in task.reads}
-    made = (
-        Task(
-            id=TaskId(task.id),
-            source=task.body,
-            options=task.options,
-            reads=tuple(Read(name=f"x_{id}", writers=(TaskId(id),)) for id in task.reads),
-            writes=(f"x_{task.id}",),
-            demands=(f"x_{task.id}",) if task.id in read else (),
-        )
-        for task in tasks
-    )
-    return Flow(name=FlowName(name), tasks=tuple(made), edges=tuple(edges))
+def _mapped(plan: Plan, number: int, dice: Dice) -> list[Planned]:
+    """A list, a copy of a task for each of its elements, and their sum."""
+    id, count = f"m{number}", dice.randint(1, 4)
+    ending = dice.choices(["well", "raises first"], [2, 1])[0]
+    return [
+        Planned(id=f"{id}_list", gives=f"list(range({count}))", seconds=dice.choice([0.0, 0.1]), is_readable=False),
+        Planned(
+            id=f"{id}_each",
+            over=f"{id}_list",
+            copies=count,
+            gives="element * 10",
+            seconds=dice.choice([0.0, 0.1, 0.2]),
+            ending=ending,
+            is_readable=False,
+        ),
+        Planned(id=f"{id}_sum", reads=(f"{id}_each",), gives=f"sum(x_{id}_each)", shown=str(sum(10 * n for n in range(count)))),
+    ]
 
 
-def write_notebook(tasks: tuple[Planned, ...], path: Path) -> None:
-    """The same flow as cells, with a plain cell and an advance somewhere in the middle."""
-    middle = len(tasks) // 2
-    cells = ["%load_ext nbflow", "plain = 1"]
-    cells += [f"{task.line}\n{task.body}" for task in tasks[:middle]]
-    cells += ["%nbflow run", "plain = 2"]
-    cells += [f"{task.line}\n{task.body}" for task in tasks[middle:]]
-    made = [nbformat.v4.new_code_cell(source) for source in cells]
-    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": PYTHON}), path)
+def _skips(plan: Plan, number: int, dice: Dice) -> list[Planned]:
+    """A task that skips itself, one that is skipped with it, and one that does not mind."""
+    id = f"s{number}"
+    return [
+        Planned(id=id, ending="skips", seconds=dice.choice([0.0, 0.1]), expected=S.SKIPPED, is_readable=False),
+        Planned(id=f"{id}_too", after=(id,), expected=S.SKIPPED, is_readable=False),
+        Planned(id=f"{id}_on", after=(f"{id}_too",), options={"trigger-rule": "none_failed"}, shown="1"),
+    ]
 
 
-def values(tasks: tuple[Planned, ...]) -> dict[str, int]:
-    """What each task gives."""
-    found: dict[str, int] = {}
-    for task in tasks:
-        found[task.id] = 1 + sum(found[id] for id in task.reads)
-    return found
+def _fails(plan: Plan, number: int, dice: Dice) -> list[Planned]:
+    """A task that fails, one that does not run for it, and one that runs whatever happened (without which the run fails)."""
+    id = f"f{number}"
+    made = [
+        Planned(id=id, ending="fails", seconds=dice.choice([0.0, 0.1]), expected=S.FAILED, is_readable=False),
+        Planned(id=f"{id}_not", after=(id,), expected=S.UPSTREAM_FAILED, is_readable=False),
+    ]
+    return [*made, Planned(id=f"{id}_done", after=(f"{id}_not",), options={"trigger-rule": "all_done"}, shown="1")][
+        : dice.choice([2, 3, 3])
+    ]
+
+
+Make = Callable[[Plan, int, Dice], list[Planned]]
+#: The pieces of flows, and how often each is drawn.
+PIECES: tuple[tuple[Make, int], ...] = ((_task, 12), (_branch, 2), (_mapped, 3), (_skips, 1), (_fails, 1))
+
+
+def plan(seed: int, *, size: int = 6) -> Plan:
+    """The flow of this seed."""
+    dice, made = Dice(f"flow {seed}"), Plan()
+    pieces, weights = zip(*PIECES, strict=True)
+    while len(made.tasks) < size:
+        (piece,) = dice.choices(pieces, weights)
+        made.tasks += piece(made, len(made.tasks), dice)
+    return made

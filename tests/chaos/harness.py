@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -15,22 +16,21 @@ from pathlib import Path
 
 from nbflow.app import Workspace
 from nbflow.core.records import RunRecord
-from nbflow.core.states import RunState
 from nbflow.executors.cluster import stop_home_cluster
 from nbflow.settings import Settings
-from tests.chaos import processes
-from tests.chaos.checks import journal, problems
-from tests.chaos.driver import RUN_ID
-from tests.chaos.flows import plan, write_notebook
+from tests.chaos import faces, processes
+from tests.chaos.checks import is_as_planned, journal, problems
+from tests.chaos.flows import plan
+from tests.chaos.surroundings import Databases, ForeignCluster
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Seconds after which what should happen is said to hang.
-DEADLINE = 90.0
+DEADLINE = 300.0
 LEASE = 2.0
 #: Resumes that may be needed once nothing is struck any more.
 RESUMES = 3
-#: One seed in so many is a notebook.
-NOTEBOOKS = 5
+#: The shares of seeds whose history is in PostgreSQL, and whose cluster is somebody else's.
+POSTGRESQL, FOREIGN = 0.3, 0.12
 
 
 class Hangs(Exception):
@@ -40,30 +40,40 @@ class Hangs(Exception):
 class Seed:
     """The flow of one seed, and what befalls it."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, folder: Path, databases: Databases | None = None) -> None:
+        """Without `databases`, every history is in SQLite."""
         self.seed, self.folder = seed, folder
         self.dice = random.Random(f"strikes {seed}")
-        self.tasks = plan(seed)
-        self.is_notebook = seed % NOTEBOOKS == 0
+        surroundings = random.Random(f"surroundings {seed}")
+        (self.face,) = surroundings.choices(list(faces.FACES.values()), [face.weight for face in faces.FACES.values()])
+        uses_postgresql, is_foreign = surroundings.random() < POSTGRESQL, surroundings.random() < FOREIGN
+        self.plan = plan(seed) if self.face.name != "plain" else None
         self.mark = uuid.uuid4().hex
         self.journal = folder / "journal"
         self.told: list[str] = []
-        self.settings = Settings(home=folder / "home", lease=LEASE)
-        self.workspace = Workspace(self.settings)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.databases, self.database = databases if uses_postgresql else None, f"chaos_{self.mark}"
+        database_url = self.databases.make(self.database) if self.databases else ""
         self.environment = {
             **os.environ,
-            "NBFLOW_HOME": str(self.settings.home),
+            "NBFLOW_HOME": str(folder / "home"),
             "NBFLOW_LEASE": str(LEASE),
             "NBFLOW_WORKERS": "3",
             "NBFLOW_CLUSTER_IDLE": "20",
+            "NBFLOW_DATABASE_URL": database_url,
             "JUPYTER_PLATFORM_DIRS": "1",
             "PYTHONPATH": str(ROOT),
+            "PYTHONFAULTHANDLER": "1",
             "CHAOS_JOURNAL": str(self.journal),
             processes.MARK: self.mark,
         }
-        folder.mkdir(parents=True, exist_ok=True)
-        if self.is_notebook:
-            write_notebook(self.tasks, folder / "in.ipynb")
+        self.cluster = ForeignCluster(folder, self.environment) if is_foreign else None
+        if self.cluster is not None:
+            self.environment["NBFLOW_DASK"] = self.cluster.address
+        self.settings = Settings(home=folder / "home", lease=LEASE, database_url=database_url)
+        self.workspace = Workspace(self.settings)
+        faces.write(plan(seed), folder)
+        self._tell(f"{self.face.name}, {'PostgreSQL' if database_url else 'SQLite'}, {'a foreign' if is_foreign else 'the local'} cluster")
 
     # --- the story ----------------------------------------------------------------------------------------------------
 
@@ -71,11 +81,14 @@ class Seed:
         """What was wrong; nothing when all is well."""
         try:
             self._until_it_has_ended()
-            found = list(problems(self.workspace, self.recorded().run_id, journal(self.journal), self.tasks, self.mark))
+            found = list(problems(self.workspace, self.recorded().run_id, journal(self.journal), self.plan, self.mark))
             stop_home_cluster(self.settings.home)
+            if self.cluster is not None:
+                self.cluster.stop()
+                self.cluster = None
             self._wait(lambda: not processes.marked(self.mark), "the end of every process", 30)
         except Hangs as hangs:
-            found = [str(hangs)]
+            found = [str(hangs), *self._where_drivers_stand()]
         finally:
             self._clean()
         return found
@@ -90,19 +103,16 @@ class Seed:
             if self._is_done():
                 return
             driver = self._start()
-        raise Hangs(f"the run has not succeeded after {RESUMES} resumes without any strike")
+        raise Hangs(f"the run has not come to its end after {RESUMES} resumes without any strike")
 
     def _start(self) -> subprocess.Popen[bytes]:
         """The first driver, or the next one."""
         run = self._found()
         if run is not None and self.dice.random() < 0.3:
             self._tell(f"reaped {self.workspace.reap()}")
-        if self.is_notebook:
-            what = ["-m", "nbflow", "run", *(["--resume", run.run_id] if run else [str(self.folder / "in.ipynb")])]
-        else:
-            what = ["-m", "tests.chaos.driver", str(self.seed), *(["--resume"] if run else [])]
+        words = [*self.face.resume, run.run_id] if run else self.face.start
         with (self.folder / "drivers.log").open("ab") as log:
-            driver = subprocess.Popen([sys.executable, *what], env=self.environment, cwd=self.folder, stdout=log, stderr=log)
+            driver = subprocess.Popen([sys.executable, "-m", *words], env=self.environment, cwd=self.folder, stdout=log, stderr=log)
         self._tell(f"driver {driver.pid} {'resumes' if run else 'starts'}")
         return driver
 
@@ -153,25 +163,40 @@ class Seed:
     # --- looking ------------------------------------------------------------------------------------------------------
 
     def _found(self) -> RunRecord | None:
-        runs = self.workspace.find_runs(limit=1).runs
+        runs = self.workspace.find_runs(limit=2).runs
+        assert len(runs) < 2, f"there are two runs: {[run.run_id for run in runs]}"
         return runs[0] if runs else None
 
     def recorded(self) -> RunRecord:
         run = self._found()
         assert run is not None
-        assert self.is_notebook or run.run_id == RUN_ID
         return run
 
     def _is_done(self) -> bool:
         run = self._found()
-        return run is not None and run.state is RunState.SUCCESS
+        return run is not None and is_as_planned(self.workspace.snapshot(run.run_id), self.plan)
 
     def _wait(self, is_there: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
         until = time.monotonic() + seconds
         while not is_there():
+            if self.cluster is not None:
+                self.cluster.keep()
             if time.monotonic() > until:
                 raise Hangs(f"waited {seconds:g} s for {what}; there are {processes.marked(self.mark)}")
             time.sleep(0.01)
+
+    def _where_drivers_stand(self) -> list[str]:
+        """Ends them in a way that makes Python's faulthandler write what each of their threads does."""
+        for pid, command in processes.marked(self.mark).items():
+            if any(word in command for word in ("nbflow run", "papermill", "tests.chaos.driver")):
+                self._send(pid, signal.SIGCONT, "driver")
+                self._send(pid, signal.SIGABRT, "driver")
+        with contextlib.suppress(Hangs):
+            self._wait(lambda: "Current thread" in self._log(), "faulthandler", 5)
+        return [self._log()[-8000:]]
+
+    def _log(self) -> str:
+        return (self.folder / "drivers.log").read_text(encoding="utf-8", errors="replace")
 
     # --- doing --------------------------------------------------------------------------------------------------------
 
@@ -188,13 +213,9 @@ class Seed:
     def _clean(self) -> None:
         while living := processes.marked(self.mark):
             for pid in living:
-                self._kill(pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
         self.workspace.close()
-
-    @staticmethod
-    def _kill(pid: int) -> None:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
+        if self.databases is not None:
+            self.databases.drop(self.database)

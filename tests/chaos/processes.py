@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 MARK = "CHAOS_SEED"
-KINDS = ("driver", "kernel", "cluster", "worker", "supervisor", "child")
+KINDS = ("driver", "kernel", "cluster", "scheduler", "nanny", "worker", "supervisor", "child")
 
 
 def marked(mark: str) -> dict[int, str]:
@@ -48,7 +48,11 @@ def _kind(pid: int, command: str, every: dict[int, str], driver: int) -> str:
         return "cluster"
     if "nbflow.worker" in command:
         return "child" if "nbflow.worker" in parent else "supervisor"
-    if "nbflow.executors.cluster" in parent and "resource_tracker" not in command:
+    if "distributed.cli.dask_scheduler" in command:
+        return "scheduler"
+    if "distributed.cli.dask_worker" in command:
+        return "nanny"
+    if ("nbflow.executors.cluster" in parent or "distributed.cli.dask_worker" in parent) and "resource_tracker" not in command:
         return "worker"
     return ""
 

@@ -273,8 +273,9 @@ def test_clearing_nothing_known_leaves_a_finished_run_finished():
 def test_an_abandoned_run_fails_with_its_reason_and_tears_nothing_down():
     world = torn()
     world.tell(RunAbandoned(reason="The kernel ended while the run was going on."))
-    assert set(world.states().values()) == {"cancelled"}
+    assert world.states() == {"work": "cancelled", "down": "upstream_failed", "later": "upstream_failed"}
     assert world.reason("work") == "The kernel ended while the run was going on."
+    assert world.reason("later") == "Did not run: The kernel ended while the run was going on."
     assert world.ended == FinishRun(state=RunState.FAILED, reason="The kernel ended while the run was going on.")
 
 

@@ -9,10 +9,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from nbflow import __version__
+from nbflow.operators.notebook_files import number_in_file
 from tests.unit.operators_notebook.conftest import Executed, WriteNotebook
 from tests.unit.operators_notebook.hosts import GRAPH, MemoryHost, MemoryRun
 
@@ -110,6 +112,25 @@ def test_a_failing_plain_cell_ends_the_run(write: WriteNotebook, execute: Execut
     assert ending is not None
     assert (ending.kind, ending.cell, ending.reason) == ("cell_failed", 2, "Cell 2 failed: ValueError: plain")
     assert done.host.run.advances == []
+
+
+def test_a_failing_plain_cell_has_the_number_it_has_in_the_persons_file(write: WriteNotebook, execute: Execute) -> None:
+    path = write("%%task one\n1", "raise ValueError(day)", "%nbflow run", parameters="day = 1")
+    done = execute(path, parameters={"day": 2})
+    assert isinstance(done.error, PapermillExecutionError)
+    assert done.host.run.ending is not None
+    assert done.host.run.ending.reason == "Cell 3 failed: ValueError: 2"
+
+
+def test_in_a_notebook_that_was_executed_before_the_injected_cell_counts(tmp_path: Path) -> None:
+    injected = nbformat.v4.new_code_cell("day = 2", metadata={"tags": ["injected-parameters"]})
+    cells = [nbformat.v4.new_code_cell("day = 1"), injected, nbformat.v4.new_code_cell("1 / 0")]
+    before, executed = tmp_path / "before.ipynb", tmp_path / "executed.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cells[0], cells[2]]), before)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), executed)
+    assert [number_in_file(cells, index, str(before)) for index in range(3)] == [1, 1, 2]
+    assert [number_in_file(cells, index, str(executed)) for index in range(3)] == [1, 2, 3]
+    assert number_in_file(cells, 2, "") == 2
 
 
 def test_the_host_is_told_about_the_notebook(write: WriteNotebook, execute: Execute, tmp_path_factory: pytest.TempPathFactory) -> None:

