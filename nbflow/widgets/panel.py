@@ -43,13 +43,15 @@ class FlowPanel(anywidget.AnyWidget):  # type: ignore[misc] # mypy does not foll
     _esm: ClassVar[str] = ""  # read when a panel is made, so that nbflow can be imported before it is built
     _css: ClassVar[str] = ""
 
+    #: The id of this model: a saved graph names it, and where such a graph is drawn the panel sits down while it lives.
+    panel = traitlets.Unicode().tag(sync=True)
     #: The payload of the graph. Deltas are folded into it, so that a page loaded later sees the present.
     graph = traitlets.Dict().tag(sync=True)
     #: The newest delta: task id -> what changed of the task's status.
     states = traitlets.Dict().tag(sync=True)
     #: The chosen task.
     selected = traitlets.Unicode(None, allow_none=True).tag(sync=True)
-    #: Lines of the chosen task's log: `{"time": "09:13:02.118", "level": "W", "text": "..."}`.
+    #: What the chosen task showed: lines `{"time": "09:13:02.118", "level": "W", "text": "..."}` and pictures `{"image": "data:...", "text": "..."}`.
     log = traitlets.List().tag(sync=True)
     #: Beside the task's name: `log, attempt 1, worker w-2`.
     log_title = traitlets.Unicode("log").tag(sync=True)
@@ -57,6 +59,10 @@ class FlowPanel(anywidget.AnyWidget):  # type: ignore[misc] # mypy does not foll
     run = traitlets.Dict().tag(sync=True)
     #: The runs one may choose from: `{"run_id": ..., "label": "This run, 09:12"}`.
     runs = traitlets.List().tag(sync=True)
+    #: One sentence, when something is in the way.
+    notice = traitlets.Unicode().tag(sync=True)
+    #: What may be asked for.
+    can = traitlets.List(["run", "cancel", "retry"]).tag(sync=True)
 
     def __init__(
         self, graph: Mapping[str, Any] | None = None, *, picture: Callable[[], Mapping[str, Any]] | None = None, **traits: Any
@@ -64,6 +70,7 @@ class FlowPanel(anywidget.AnyWidget):  # type: ignore[misc] # mypy does not foll
         """`picture` makes the MIME bundle that the saved notebook shows where no kernel is. Raises SetupError when the page's half is not built."""
         FlowPanel._esm, FlowPanel._css = _built("widget.js"), _built("widget.css")
         super().__init__(graph=_copied(graph or {}), **traits)
+        self.panel = self.model_id
         self._picture = picture
         self._asked: list[Callable[[Request, tuple[str, ...]], None]] = []
         self._shown: list[Callable[[str], None]] = []

@@ -6,6 +6,7 @@ export { groupsToFold, layout, type ILayout } from './layout.js';
 export { FlowModel, isFinished } from './model.js';
 export { NowStrip, type INowOptions, type Verb } from './now.js';
 export { Pace } from './pace.js';
+export { offerSeat, takeSeats } from './seats.js';
 export { Summary } from './summary.js';
 export { attemptWords, duration, names, nodeLine, plural, took } from './words.js';
 export type * from './types.js';

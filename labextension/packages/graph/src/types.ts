@@ -78,6 +78,8 @@ export interface IGraphPayload {
   readonly edges: readonly IEdge[];
   /** The graph in one sentence. */
   readonly sentence?: string;
+  /** The panel that showed it: it sits there again wherever it still lives. */
+  readonly panel?: string;
 }
 
 /** What changed, by task id. */

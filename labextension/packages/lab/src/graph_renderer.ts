@@ -3,7 +3,7 @@
 
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { Widget } from '@lumino/widgets';
-import { FlowModel, GraphView, html, NowStrip, Summary, type IGraphPayload } from '@nbflow/graph';
+import { FlowModel, GraphView, html, NowStrip, offerSeat, Summary, type IGraphPayload } from '@nbflow/graph';
 import { isPayload } from './payload.js';
 
 export const GRAPH_MIME = 'application/vnd.nbflow.graph+json';
@@ -20,28 +20,55 @@ interface IParts {
 
 class RenderedGraph extends Widget implements IRenderMime.IRenderer {
   #parts: IParts | null = null;
+  /** Where the live panel sits, while there is one; the picture below it then waits. */
+  readonly #seat = html('div', 'nbflow-seat');
+  readonly #still = html('div', 'nbflow nbflow-output nbflow-still');
+  #panel = '';
+  #withdraw: (() => void) | null = null;
+  #waiting: IGraphPayload | null = null;
 
   constructor() {
     super();
-    this.addClass('nbflow');
-    this.addClass('nbflow-output');
+    this.node.append(this.#seat, this.#still);
+    this.#seat.addEventListener('nbflow-left', () => this.#show(this.#waiting));
   }
 
   renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const payload = model.data[GRAPH_MIME];
     if (!isPayload<IGraphPayload>(payload, 'tasks')) {
       this.#clear();
-      this.node.replaceChildren(html('div', 'nbflow-quiet', 'This graph was written by a newer nbflow.'));
+      this.#still.replaceChildren(html('div', 'nbflow-quiet', 'This graph was written by a newer nbflow.'));
       return Promise.resolve();
     }
-    this.#parts?.model.update(payload);
-    this.#parts ??= this.#draw(payload);
+    this.#offer(payload.panel ?? '');
+    this.#waiting = payload;
+    if (!this.#seat.childElementCount) {
+      this.#show(payload);
+    }
     return Promise.resolve();
   }
 
   override dispose(): void {
+    this.#waiting = null;
+    this.#withdraw?.();
     this.#clear();
     super.dispose();
+  }
+
+  #offer(panel: string): void {
+    if (panel !== this.#panel) {
+      this.#withdraw?.();
+      this.#panel = panel;
+      this.#withdraw = panel ? offerSeat(panel, this.#seat) : null;
+    }
+  }
+
+  #show(payload: IGraphPayload | null): void {
+    if (payload) {
+      this.#waiting = null;
+      this.#parts?.model.update(payload);
+      this.#parts ??= this.#draw(payload);
+    }
   }
 
   #draw(payload: IGraphPayload): IParts {
@@ -50,7 +77,7 @@ class RenderedGraph extends Widget implements IRenderMime.IRenderer {
     const summary = new Summary(model);
     const now = new NowStrip(model);
     const graph = new GraphView(model, { maxHeight: HEIGHT, onSelect: id => now.select(id) });
-    this.node.replaceChildren(summary.element, graph.element, now.element);
+    this.#still.replaceChildren(summary.element, graph.element, now.element);
     return { model, summary, graph, now };
   }
 
@@ -62,10 +89,10 @@ class RenderedGraph extends Widget implements IRenderMime.IRenderer {
   }
 }
 
-/** Safe: all text of a payload goes in as text. Rank 0: before HTML and pictures. */
+/** Safe: all text of a payload goes in as text. Its rank puts it before HTML, pictures, and the widget's own view, which cannot be drawn without a kernel. */
 export const graphRenderer: IRenderMime.IRendererFactory = {
   safe: true,
   mimeTypes: [GRAPH_MIME],
-  defaultRank: 0,
+  defaultRank: -20,
   createRenderer: () => new RenderedGraph()
 };

@@ -13,10 +13,14 @@ export class Actions {
   readonly element = html('div', 'nbflow-actions');
   /** The line that asks; hidden while nothing is asked. */
   readonly question = html('div', 'nbflow-question');
+  /** For the chosen task, where that is shown. */
+  readonly retryHere = this.#button('Retry from here', () => this.#chosen && this.askRetry([this.#chosen]));
   readonly #run = this.#button('Run', () => this.request('run', []));
   readonly #retry = this.#button('Retry failed', () => this.askRetry(this.#failed()));
   readonly #cancel = this.#button('Cancel', () => this.#askCancel());
   readonly #stop: () => void;
+  #can: readonly string[] = [];
+  #chosen: string | null = null;
 
   constructor(
     private readonly model: FlowModel,
@@ -26,8 +30,8 @@ export class Actions {
     this.question.setAttribute('role', 'alertdialog');
     this.question.setAttribute('aria-label', 'Are you sure?');
     this.question.addEventListener('keydown', event => {
+      event.stopPropagation(); // Enter and arrows are for its buttons, not for the notebook around it
       if (event.key === 'Escape') {
-        event.stopPropagation();
         this.#close();
       }
     });
@@ -38,6 +42,17 @@ export class Actions {
 
   dispose(): void {
     this.#stop();
+  }
+
+  /** What the kernel does when it is asked. */
+  allow(kinds: readonly string[]): void {
+    this.#can = kinds;
+    this.#draw();
+  }
+
+  choose(id: string | null): void {
+    this.#chosen = id;
+    this.#draw();
   }
 
   request(kind: IRequest['kind'], tasks: readonly string[]): void {
@@ -89,9 +104,11 @@ export class Actions {
 
   #draw(): void {
     const active = this.model.state !== null && !isFinished(this.model.state);
-    this.#run.hidden = active;
-    this.#cancel.hidden = !active;
-    this.#retry.hidden = this.#failed().length === 0;
+    const chosen = this.#chosen === null ? undefined : this.model.task(this.#chosen);
+    this.#run.hidden = active || !this.#can.includes('run');
+    this.#cancel.hidden = !active || !this.#can.includes('cancel');
+    this.#retry.hidden = this.#failed().length === 0 || !this.#can.includes('retry');
+    this.retryHere.hidden = !chosen || !isFinished(chosen.state) || !this.#can.includes('retry');
   }
 
   #failed(): string[] {

@@ -1,30 +1,37 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** nbflow.widgets.FlowPanel in the page: traits in, requests out. */
+/** nbflow.widgets.FlowPanel in the page: traits in, requests out. It is drawn as any widget is, and on the seats that saved graphs offer it. */
 
-import type { AnyModel, Render } from '@anywidget/types';
-import type { IGraphPayload, StatusDelta } from '@nbflow/graph';
-import type { ILogLine } from './log.js';
+import type { AnyModel, Initialize, Render } from '@anywidget/types';
+import { takeSeats, type IGraphPayload, type StatusDelta } from '@nbflow/graph';
+import type { ILogEntry } from './log.js';
 import { Panel, type IRun } from './panel.js';
 import type { IRunChoice } from './runs.js';
 
 interface ITraits {
+  /** The id of the model itself, which saved graphs know it by. */
+  panel: string;
   graph: Partial<IGraphPayload>;
   /** The newest delta; `graph` holds everything up to it when the page asks again. */
   states: StatusDelta;
   selected: string | null;
-  log: ILogLine[];
+  log: ILogEntry[];
   log_title: string;
   run: IRun;
   runs: IRunChoice[];
+  notice: string;
+  can: string[];
 }
 
 /** What the kernel sends besides traits. */
 interface IMessage {
   readonly kind?: string;
-  readonly lines?: ILogLine[];
+  readonly lines?: ILogEntry[];
 }
 
-const render: Render<ITraits> = ({ model, el }) => {
+const GONE = 'The kernel of this panel has ended. Load nbflow again and type %nbflow panel to go on.';
+
+/** Draw the model in that element. Returns the way to end it. */
+function draw(model: AnyModel<ITraits>, el: HTMLElement): () => void {
   const panel = new Panel({
     onSelect: id => {
       model.set('selected', id);
@@ -33,37 +40,47 @@ const render: Render<ITraits> = ({ model, el }) => {
     onRequest: request => model.send(request),
     onShow: runId => model.send({ kind: 'show', run_id: runId })
   });
-  const draw: { [Name in keyof ITraits]: () => void } = {
+  const log = (): void => panel.setLog(model.get('log'), model.get('log_title'));
+  const parts: { readonly [Name in keyof ITraits]?: () => void } = {
     graph: () => panel.setGraph(model.get('graph')),
     states: () => panel.apply(model.get('states')),
     selected: () => panel.setSelected(model.get('selected')),
-    log: () => panel.setLog(model.get('log'), model.get('log_title')),
-    log_title: () => panel.setLog(model.get('log'), model.get('log_title')),
+    log,
+    log_title: log,
+    runs: () => panel.setRuns(model.get('runs')),
     run: () => panel.setRun(model.get('run')),
-    runs: () => panel.setRuns(model.get('runs'))
+    can: () => panel.allow(model.get('can')),
+    notice: () => panel.setNotice(model.get('notice'))
   };
   const hear = (message: IMessage): void => {
     if (message.kind === 'log') {
       panel.appendLog(message.lines ?? []);
     }
   };
-  listen(model, draw);
-  model.on('msg:custom', hear);
-  Object.values(draw).forEach(one => one());
+  const live = (): void => {
+    void isLive(model).then(is => panel.setNotice(is ? model.get('notice') : GONE, !is));
+  };
+  const listeners: readonly [string, (message: IMessage) => void][] = [
+    ...Object.entries(parts).map(([name, part]): [string, () => void] => [`change:${name}`, part]),
+    ['msg:custom', hear],
+    ['comm_live_update', live]
+  ];
+  listeners.forEach(([name, listener]) => model.on(name, listener));
+  Object.values(parts).forEach(part => part());
   el.append(panel.element);
   return () => {
-    for (const [name, one] of Object.entries(draw)) {
-      model.off(`change:${name}`, one);
-    }
-    model.off('msg:custom', hear);
+    listeners.forEach(([name, listener]) => model.off(name, listener));
     panel.dispose();
   };
-};
-
-function listen(model: AnyModel<ITraits>, draw: { [Name in keyof ITraits]: () => void }): void {
-  for (const [name, one] of Object.entries(draw)) {
-    model.on(`change:${name}`, one);
-  }
 }
 
-export default { render };
+/** Whether the kernel still has this model. */
+async function isLive(model: AnyModel<ITraits>): Promise<boolean> {
+  const manager = model.widget_manager as { get_model(id: string): Promise<{ comm_live?: boolean }> };
+  return (await manager.get_model(model.get('panel'))).comm_live !== false;
+}
+
+const initialize: Initialize<ITraits> = ({ model }) => takeSeats(model.get('panel'), seat => draw(model, seat));
+const render: Render<ITraits> = ({ model, el }) => draw(model, el);
+
+export default { initialize, render };

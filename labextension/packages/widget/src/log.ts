@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** The last lines of the chosen task's log. It follows its end until somebody scrolls up. */
+/** What the chosen task showed: lines, pictures, tracebacks. It follows its end until somebody scrolls up. Nothing of it is ever executed. */
 
 import { html, writeText } from '@nbflow/graph';
+import { coloured } from './ansi.js';
 
-export interface ILogLine {
+/** A line, or a picture that came between two lines. */
+export interface ILogEntry {
   /** As it is shown: `09:13:02.118`. */
   readonly time?: string;
   /** `W` and `E` are marked, all others are plain. */
   readonly level?: string;
-  readonly text: string;
+  readonly text?: string;
+  /** A `data:` URL; `text` then says what it is. */
+  readonly image?: string;
 }
 
 /** Older lines are dropped here; the whole log is kept by the run. */
@@ -16,6 +20,8 @@ const KEPT = 500;
 
 export class LogTail {
   readonly element = html('div', 'nbflow-log');
+  /** What can be done with the chosen task. */
+  readonly actions = html('span', 'nbflow-actions');
   readonly #name = html('span', 'nbflow-strong nbflow-cut');
   readonly #title = html('span', 'nbflow-quiet nbflow-cut');
   readonly #follow = html('button', 'nbflow-link nbflow-log-follow');
@@ -31,34 +37,42 @@ export class LogTail {
     this.#lines.tabIndex = 0;
     this.#lines.addEventListener('scroll', () => this.#scrolled());
     this.#follow.addEventListener('click', () => this.#toEnd());
-    this.element.append(html('div', 'nbflow-log-head', this.#name, this.#title, this.#follow), this.#lines);
+    this.element.append(
+      html('div', 'nbflow-log-head', this.#name, this.#title, this.#follow, this.actions),
+      this.#lines
+    );
     this.#sayFollowing();
   }
 
   setTask(id: string | null): void {
     writeText(this.#name, id ?? '');
+    this.#name.title = id ?? '';
     this.element.hidden = id === null;
   }
 
-  set(lines: readonly ILogLine[], title: string): void {
+  set(entries: readonly ILogEntry[], title: string): void {
     writeText(this.#title, title);
-    this.#lines.replaceChildren(...lines.slice(-KEPT).map(drawn));
-    if (!lines.length) {
+    this.#lines.replaceChildren(...entries.slice(-KEPT).map(drawn));
+    if (!entries.length) {
       this.#lines.append(html('div', 'nbflow-log-empty nbflow-quiet', 'No lines yet.'));
     }
+    this.#lines.classList.toggle(
+      'nbflow-mod-timed',
+      entries.some(entry => entry.time)
+    );
     this.#toEnd();
   }
 
-  append(lines: readonly ILogLine[]): void {
+  append(entries: readonly ILogEntry[]): void {
     this.#lines.querySelector('.nbflow-log-empty')?.remove();
-    this.#lines.append(...lines.map(drawn));
+    this.#lines.append(...entries.map(drawn));
     while (this.#lines.childElementCount > KEPT) {
       this.#lines.firstElementChild?.remove();
     }
     if (this.#following) {
       this.#toEnd();
     } else {
-      this.#missed += lines.length;
+      this.#missed += entries.length;
       this.#sayFollowing();
     }
   }
@@ -84,17 +98,27 @@ export class LogTail {
   }
 }
 
-function drawn(line: ILogLine): HTMLElement {
-  const level = line.level === 'W' || line.level === 'E' ? line.level : '';
+function drawn(entry: ILogEntry): HTMLElement {
+  const level = entry.level === 'W' || entry.level === 'E' ? entry.level : '';
   const row = html(
     'div',
     'nbflow-log-line',
-    html('span', 'nbflow-quiet', line.time ?? ''),
+    html('span', 'nbflow-quiet nbflow-log-time', entry.time ?? ''),
     html('span', '', level),
-    html('span', 'nbflow-log-text', line.text)
+    entry.image?.startsWith('data:image/')
+      ? picture(entry.image, entry.text ?? '')
+      : html('span', 'nbflow-log-text', ...coloured(entry.text ?? ''))
   );
   if (level) {
     row.dataset['level'] = level;
   }
   return row;
+}
+
+/** As a picture even SVG is dead: no script of it runs and nothing is fetched. */
+function picture(url: string, alt: string): HTMLImageElement {
+  const image = html('img', 'nbflow-log-image');
+  image.src = url;
+  image.alt = alt;
+  return image;
 }

@@ -7,12 +7,13 @@ import {
   html,
   NowStrip,
   Summary,
+  writeText,
   type IGraphPayload,
   type StatusDelta,
   type TaskState
 } from '@nbflow/graph';
 import { Actions, type IRequest } from './actions.js';
-import { LogTail, type ILogLine } from './log.js';
+import { LogTail, type ILogEntry } from './log.js';
 import { RunSelector, type IRunChoice } from './runs.js';
 
 /** The run that is shown. */
@@ -30,8 +31,8 @@ export interface IPanelOptions {
   readonly onShow: (runId: string) => void;
 }
 
-/** Of the graph in pixels: names of some ten tasks in a column can still be read. */
-const GRAPH_HEIGHT = 300;
+/** Of the graph in pixels: names of some ten tasks in a column can still be read, and the whole panel is at most 420 high. */
+const GRAPH_HEIGHT = 256;
 
 export class Panel {
   readonly element = html('div', 'nbflow nbflow-panel');
@@ -42,6 +43,8 @@ export class Panel {
   readonly #log = new LogTail();
   readonly #runs: RunSelector;
   readonly #actions: Actions;
+  /** One sentence, when something is in the way. */
+  readonly #notice = html('div', 'nbflow-notice');
   #selected: string | null = null;
 
   constructor(private readonly options: IPanelOptions) {
@@ -54,8 +57,14 @@ export class Panel {
     });
     this.#runs = new RunSelector(options.onShow);
     this.#summary.actions.append(this.#runs.element, this.#actions.element);
+    this.#log.actions.append(this.#actions.retryHere);
+    this.#notice.hidden = true;
+    this.#notice.setAttribute('role', 'status');
+    // Keys typed here are the panel's, not the notebook's.
+    this.element.dataset['lmSuppressShortcuts'] = 'true';
     this.element.append(
       this.#summary.element,
+      this.#notice,
       this.#actions.question,
       this.#graph.element,
       html('div', 'nbflow-panel-below', this.#now.element, this.#log.element)
@@ -83,6 +92,20 @@ export class Panel {
     this.#runs.select(run.run_id ?? null);
   }
 
+  /** What is in the way, in one sentence; `dead`: nothing can be asked any more. */
+  setNotice(sentence: string, dead = false): void {
+    writeText(this.#notice, sentence);
+    this.#notice.hidden = !sentence;
+    this.element.classList.toggle('nbflow-mod-dead', dead);
+    if (dead) {
+      this.#actions.allow([]);
+    }
+  }
+
+  allow(kinds: readonly string[]): void {
+    this.#actions.allow(kinds);
+  }
+
   setRuns(runs: readonly IRunChoice[]): void {
     this.#runs.set(runs);
   }
@@ -91,14 +114,15 @@ export class Panel {
     this.#selected = id;
     this.#graph.select(id);
     this.#now.select(id);
+    this.#actions.choose(id);
     this.#log.setTask(id);
   }
 
-  setLog(lines: readonly ILogLine[], title: string): void {
+  setLog(lines: readonly ILogEntry[], title: string): void {
     this.#log.set(lines, title);
   }
 
-  appendLog(lines: readonly ILogLine[]): void {
+  appendLog(lines: readonly ILogEntry[]): void {
     this.#log.append(lines);
   }
 

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { IGraphPayload } from '@nbflow/graph';
 import type { IRequest } from '../src/actions.js';
+import { coloured } from '../src/ansi.js';
 import { Panel } from '../src/panel.js';
 
 const FLOW: IGraphPayload = {
@@ -42,6 +43,7 @@ describe('the panel', () => {
       onSelect: id => selected.push(id),
       onShow: id => shown.push(id)
     });
+    panel.allow(['run', 'cancel', 'retry']);
     panel.setGraph(FLOW);
     panel.setRun({ run_id: 'r', state: 'running', elapsed: 31 });
     document.body.append(panel.element);
@@ -123,5 +125,18 @@ describe('the panel', () => {
     panel.apply({ four: { state: 'success', duration: 4 } });
     vi.runAllTimers();
     expect(text('.nbflow-summary')).toContain('4 of 4 finished, 1 failed');
+  });
+});
+
+describe('colours of a terminal', () => {
+  it('are inks of the page, and what is no colour is left out', () => {
+    const box = document.createElement('div');
+    box.append(...coloured('\x1b[0;31mKeyError\x1b[0m: \x1b[1mno\x1b[22m \x1b[38;5;241mgrey\x1b[39m <b>'));
+    expect(box.textContent).toBe('KeyError: no grey <b>');
+    const spans = [...box.querySelectorAll('span')];
+    expect(spans.map(span => [span.textContent, span.style.color, span.className])).toEqual([
+      ['KeyError', 'var(--nbflow-failed)', ''],
+      ['no', '', 'nbflow-strong']
+    ]);
   });
 });
