@@ -46,13 +46,15 @@ class Workspace(Clearing):
             self.reap()
 
     def reap(self) -> tuple[RunId, ...]:
-        """End the runs whose process died, with a true reason and the way on. Returns their ids."""
+        """End the runs whose process died, with a true reason and the way on; those of deployments are gone on with. Returns their ids."""
         dead = [run_id for run_id, owner in self.store.holders().items() if is_dead(owner)]
         reaped = []
         for run_id in dict.fromkeys([*dead, *self.store.lapsed_runs()]):
             run = self.store.run(run_id)
             if _waits(run):
                 continue
+            if run.deployment:
+                continue  # a scheduler goes on with it
             if run_id not in dead and (self.clock.now() - run.created_at).total_seconds() < self.settings.lease:
                 continue  # just created: its own process is about to claim it
             lease = self.store.claim(run_id, me(), self.settings.lease, self._dead_holder(run_id))

@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Protocol
 
+from nbflow.core.deployments import DeploymentStore
 from nbflow.core.ids import FlowName, RunId, TaskKey, Token
 from nbflow.core.job import ExecutorEvent, Job, Report
 from nbflow.core.limits import Answer, Asks, Board, Pool
@@ -94,9 +96,25 @@ class RunPage:
 class Store(Protocol):
     """What has happened. Every method is one short transaction; all instants come back as aware UTC datetimes."""
 
+    @property
+    def deployments(self) -> DeploymentStore:
+        """What is deployed, and how runs come from it."""
+        ...
+
     # flows
-    def save_flow(self, flow: Flow, *, source: bytes = b"") -> str:
-        """Keep this version of the flow and return its content hash (outputs of the notebook do not count). Idempotent."""
+    def save_flow(self, flow: Flow, *, source: bytes = b"", files: Mapping[str, bytes] = MappingProxyType({})) -> str:
+        """Keep this version of the flow and return its content hash (outputs of the notebook do not count). Idempotent.
+
+        `files` are copies of the modules it imports, by their path from the notebook's folder.
+        """
+        ...
+
+    def source(self, version: str) -> bytes:
+        """The notebook as it was saved with this version. Raises KeyError."""
+        ...
+
+    def files(self, version: str) -> Mapping[str, bytes]:
+        """The modules saved with this version."""
         ...
 
     def flow(self, version: str) -> Flow:

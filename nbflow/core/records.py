@@ -67,8 +67,14 @@ class RunRecord:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
-    #: Who asked: `live` (a kernel), `cli`, `papermill`.
+    #: Who asked: `live` (a kernel), `cli`, `papermill`, `deployed` (a scheduler starts it).
     trigger: str = ""
+    #: The deployment it belongs to; "" for a run that was started from a file or a kernel.
+    deployment: str = ""
+    #: When it is due, for a run that a scheduler starts.
+    run_after: datetime | None = None
+    #: Of a run that was asked for: asking again with the same key gives the same run.
+    idempotency_key: str = ""
     #: The notebook that was run, absolute; "" when there was no file.
     path: str = ""
     #: The executed notebook; "" until there is one.

@@ -67,6 +67,10 @@ class Timetable(Protocol):
         """What a run is about that a person starts at this instant."""
         ...
 
+    def neighbours(self, interval: Interval) -> tuple[datetime | None, datetime | None]:
+        """Where the interval before this one ends, and the one after it."""
+        ...
+
 
 @dataclass(frozen=True)
 class TickTimetable:
@@ -93,6 +97,9 @@ class TickTimetable:
 
     def manual_interval(self, at: datetime) -> Interval:
         return Interval(start=at, end=at)
+
+    def neighbours(self, interval: Interval) -> tuple[datetime | None, datetime | None]:
+        return self.points.before(interval.start), self.points.after(interval.end)
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,9 @@ class IntervalTimetable:
         start = self.points.before(end) if end is not None else None
         return Interval(start=at, end=at) if end is None or start is None else Interval(start=start, end=end)
 
+    def neighbours(self, interval: Interval) -> tuple[datetime | None, datetime | None]:
+        return interval.start, self.points.after(interval.end)
+
 
 @dataclass(frozen=True)
 class OnceTimetable:
@@ -155,6 +165,9 @@ class OnceTimetable:
 
     def manual_interval(self, at: datetime) -> Interval:
         return Interval(start=at, end=at)
+
+    def neighbours(self, interval: Interval) -> tuple[datetime | None, datetime | None]:  # noqa: ARG002 - there are none
+        return None, None
 
 
 @dataclass(frozen=True)
@@ -172,6 +185,9 @@ class ContinuousTimetable:
 
     def manual_interval(self, at: datetime) -> Interval:
         return Interval(start=at, end=at)
+
+    def neighbours(self, interval: Interval) -> tuple[datetime | None, datetime | None]:  # noqa: ARG002 - there are none
+        return None, None
 
 
 def _first(following: datetime | None, last: Interval | None, points: Points, now: datetime, restriction: Restriction) -> datetime | None:

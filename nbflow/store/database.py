@@ -148,6 +148,10 @@ class Database:
         """In `setting` of an upsert: the value that would have been inserted."""
         return self._insert(table).excluded[name]
 
+    def insert_new(self, table: Table) -> Statement:
+        """An insert that does nothing where any unique key of the row exists."""
+        return self.statement(self._insert(table).on_conflict_do_nothing(), table.columns.keys())
+
     def close(self) -> None:
         """Close the connections of all threads. May be called twice."""
         with self._lock:

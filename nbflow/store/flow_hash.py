@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from nbflow.core.model import Flow
@@ -14,8 +16,8 @@ from nbflow.store.codec import dump, plain
 _PLACES: Final = ("cell",)
 
 
-def content_hash(flow: Flow, source: bytes = b"") -> str:
-    """sha256 over what decides how the flow runs: its tasks, edges, options and parameters, and the source of all code cells.
+def content_hash(flow: Flow, source: bytes = b"", files: Mapping[str, bytes] = MappingProxyType({})) -> str:
+    """sha256 over what decides how the flow runs: its tasks, edges, options and parameters, the source of all code cells, the modules it imports.
 
     Not counted: the file's path, numbers and ids of cells, prose, outputs and metadata.
     """
@@ -23,6 +25,8 @@ def content_hash(flow: Flow, source: bytes = b"") -> str:
     document.pop("path", None)
     document["tasks"] = [{name: value for name, value in task.items() if name not in _PLACES} for task in document.get("tasks", ())]
     document["source"] = _code(source)
+    if files:
+        document["files"] = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     return hashlib.sha256(dump(document, "The flow", sort=True).encode("ascii")).hexdigest()
 
 

@@ -34,6 +34,7 @@ class Leases:
             .values(owner=bindparam("holder"), epoch=columns.epoch + 1, expires_at=until)
             .returning(columns.epoch)
         )
+        self._nobodys = database.statement(select(columns.epoch).where(this, columns.owner == ""))
         self._advance = database.statement(
             lease_table.update().where(held).values(expires_at=until, cursor=columns.cursor + bindparam("count")).returning(columns.cursor)
         )
@@ -56,6 +57,11 @@ class Leases:
     def create(self, connection: Connection, run_id: str) -> None:
         """A lease that nobody has had yet."""
         self._insert.run(connection, run_id=run_id, owner="", epoch=0, expires_at=0, cursor=0)
+
+    def take_free(self, connection: Connection, run_id: str, owner: str, seconds: float) -> Lease | None:
+        """As `claim`, but only where nobody has it, not even somebody who is gone."""
+        epoch = self._nobodys.run(connection, this=run_id).scalar_one_or_none()
+        return None if epoch is None else self.claim(connection, run_id, owner, seconds)
 
     def claim(self, connection: Connection, run_id: str, owner: str, seconds: float, instead_of: str = "") -> Lease | None:
         found = self._claim.run(connection, this=run_id, holder=owner, micros=_micros(seconds), gone=instead_of)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TypeVar
 
 from nbflow.core.ids import RunId, TaskKey, Token
@@ -17,6 +18,7 @@ from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord
 from nbflow.core.states import TaskState
 from nbflow.store.codec import decode, encode, micros
 from nbflow.store.flow_hash import content_hash
+from nbflow.store.memory_deployments import MemoryDeployments
 from nbflow.store.memory_pools import MemoryPools
 from nbflow.store.paging import as_page, read_page_cursor
 from nbflow.store.rows import LATER, artifact_hashes, in_order
@@ -52,46 +54,59 @@ class MemoryStore:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock: Clock = clock or _SystemClock()
-        self._lock = threading.Lock()
+        #: Taken by `deployments` too, around what it asks of the methods under "for the deployments".
+        self.lock = threading.RLock()
         self._flows: dict[str, Flow] = {}
         self._runs: dict[str, _Run] = {}
         self._entries: dict[str, tuple[RunId, Token]] = {}
+        self._by_deployment: dict[str, dict[str, _Run]] = {}
+        self._sources: dict[str, tuple[bytes, Mapping[str, bytes]]] = {}
         self._last_request = 0
         self._pools = MemoryPools(
             lives=lambda run_id: run_id in self._runs and bool(self._runs[run_id].owner) and not self._has_lapsed(self._runs[run_id]),
             holders=lambda: ((each.record, task) for each in self._by_age() for _, task in each.tasks.values()),
         )
+        #: What is deployed, and how runs come from it.
+        self.deployments = MemoryDeployments(self)
 
     # flows
 
-    def save_flow(self, flow: Flow, *, source: bytes = b"") -> str:
-        version = content_hash(flow, source)
-        with self._lock:
-            self._flows[version] = _kept(flow)
+    def save_flow(self, flow: Flow, *, source: bytes = b"", files: Mapping[str, bytes] = MappingProxyType({})) -> str:
+        version = content_hash(flow, source, files)
+        with self.lock:
+            self._flows[version] = kept(flow)
+            self._sources[version] = (source or self._sources.get(version, (b"", {}))[0], dict(files))
         return version
 
+    def source(self, version: str) -> bytes:
+        with self.lock:
+            return self._sources[version][0]
+
+    def files(self, version: str) -> Mapping[str, bytes]:
+        with self.lock:
+            return self._sources[version][1] if version in self._sources else {}
+
     def flow(self, version: str) -> Flow:
-        with self._lock:
+        with self.lock:
             return self._flows[version]
 
     # runs
 
     def create_run(self, run: RunRecord, tasks: Sequence[TaskRecord], captures: bytes | None = None, hashes: Sequence[str] = ()) -> None:
-        each = _Run(record=_kept(run), tasks={task.key: (position, _kept(task)) for position, task in enumerate(tasks)})
-        with self._lock:
+        with self.lock:
             if run.run_id in self._runs:
                 raise taken(run.run_id)
+            each = self.add(run, tasks)
             each.captures = captures
             each.hashes.update(hashes)
-            self._runs[run.run_id] = each
 
     def run(self, run_id: str) -> RunRecord:
-        with self._lock:
+        with self.lock:
             return self._found(run_id).record
 
     def find_runs(self, *, flow: str = "", state: str = "", path: str = "", cursor: str = "", limit: int = 50) -> RunPage:
         before, limit = read_page_cursor(cursor) if cursor else None, max(limit, 1)
-        with self._lock:
+        with self.lock:
             records = [each.record for each in self._runs.values()]
         wanted = [
             run
@@ -101,71 +116,72 @@ class MemoryStore:
         return as_page(sorted(wanted, key=_age, reverse=True)[: limit + 1], limit)
 
     def task_records(self, run_id: str) -> tuple[TaskRecord, ...]:
-        with self._lock:
+        with self.lock:
             each = self._runs.get(run_id)
             return in_order(each.tasks.values()) if each else ()
 
     def attempts(self, run_id: str, task_id: str = "", map_index: int | None = None) -> tuple[AttemptRecord, ...]:
-        with self._lock:
+        with self.lock:
             each = self._runs.get(run_id)
             found = tuple(each.attempts.values()) if each else ()
         return tuple(attempt for attempt in found if task_id in ("", attempt.key.task_id) and map_index in (None, attempt.key.map_index))
 
     def save_captures(self, run_id: str, captures: bytes, hashes: Sequence[str] = ()) -> None:
-        with self._lock:
+        with self.lock:
             each = self._found(run_id)
             each.captures = captures
             each.hashes.update(hashes)
 
     def captures(self, run_id: str) -> bytes | None:
-        with self._lock:
+        with self.lock:
             each = self._runs.get(run_id)
             return each.captures if each else None
 
     def delete_run(self, run_id: str) -> tuple[str, ...]:
-        with self._lock:
+        with self.lock:
             each = self._found(run_id)
             if not each.record.state.is_finished:
                 raise unfinished(each.record)
             del self._runs[run_id]
             self._entries = {key: entry for key, entry in self._entries.items() if entry[0] != run_id}
             self._pools.forget(run_id)
+            self._by_deployment.get(each.record.deployment, {}).pop(run_id, None)
             return tuple(sorted(each.hashes.difference(*(other.hashes for other in self._runs.values()))))
 
     # leases
 
     def claim(self, run_id: str, owner: str, seconds: float, instead_of: str = "") -> Lease | None:
-        with self._lock:
+        with self.lock:
             each = self._runs.get(run_id)
             if each is None or (each.owner and each.owner != instead_of and not self._has_lapsed(each)):
                 return None
             each.owner, each.epoch = owner, each.epoch + 1
-            each.expires_at = self._after(seconds)
+            each.expires_at = self.after(seconds)
             self._pools.withdraw_all(run_id)
             return Lease(run_id=RunId(run_id), owner=owner, epoch=each.epoch, seconds=seconds)
 
     def renew(self, lease: Lease) -> None:
-        with self._lock:
-            self._held(lease).expires_at = self._after(lease.seconds)
+        with self.lock:
+            self._held(lease).expires_at = self.after(lease.seconds)
 
     def release(self, lease: Lease) -> None:
-        with self._lock:
+        with self.lock:
             each = self._runs.get(lease.run_id)
             if each and _holds(each, lease):
                 each.owner, each.expires_at = "", None
                 self._pools.withdraw_all(lease.run_id)
 
     def holders(self) -> Mapping[RunId, str]:
-        with self._lock:
+        with self.lock:
             return {each.record.run_id: each.owner for each in self._runs.values() if each.owner and not each.record.state.is_finished}
 
     def holder(self, run_id: str) -> str:
-        with self._lock:
+        with self.lock:
             each = self._runs.get(run_id)
             return each.owner if each and each.owner and not self._has_lapsed(each) else ""
 
     def lapsed_runs(self) -> tuple[RunId, ...]:
-        with self._lock:
+        with self.lock:
             lapsed = [each.record for each in self._runs.values() if not each.record.state.is_finished and self._has_lapsed(each)]
         return tuple(run.run_id for run in sorted(lapsed, key=_age))
 
@@ -181,12 +197,12 @@ class MemoryStore:
         run: RunRecord | None = None,
         entries: Mapping[str, Token] | None = None,
     ) -> int:
-        changes = [_kept(change) for change in changes]
-        attempts = [_kept(attempt) for attempt in attempts]
-        run = _kept(run) if run else None
-        with self._lock:
+        changes = [kept(change) for change in changes]
+        attempts = [kept(attempt) for attempt in attempts]
+        run = kept(run) if run else None
+        with self.lock:
             each = self._held(lease)
-            each.expires_at = self._after(lease.seconds)
+            each.expires_at = self.after(lease.seconds)
             self._write(each, changes, attempts, done_requests, run=run, entries=entries)
             return len(each.changes)
 
@@ -200,14 +216,14 @@ class MemoryStore:
         *,
         entries: Mapping[str, Token] | None = None,
     ) -> Answer:
-        changes = [_kept(change) for change in changes]
-        attempts = [_kept(attempt) for attempt in attempts]
-        with self._lock:
+        changes = [kept(change) for change in changes]
+        attempts = [kept(attempt) for attempt in attempts]
+        with self.lock:
             each = self._held(lease)
-            each.expires_at = self._after(lease.seconds)
+            each.expires_at = self.after(lease.seconds)
             self._write(each, changes, attempts, done_requests, run=None, entries=entries)
             settled = self._pools.settle(each.record.run_id, asks, self._clock.now())
-            self._append(each, [_kept(ask.change) for ask in settled.granted], None)
+            self._append(each, [kept(ask.change) for ask in settled.granted], None)
             return Answer(cursor=len(each.changes), granted=settled.granted, refused=settled.refused, board=settled.board)
 
     def _write(
@@ -246,53 +262,80 @@ class MemoryStore:
     # pools
 
     def pools(self) -> tuple[Pool, ...]:
-        with self._lock:
+        with self.lock:
             return self._pools.all()
 
     def save_pool(self, pool: Pool) -> None:
-        with self._lock:
+        with self.lock:
             self._pools.save(pool)
 
     def delete_pool(self, name: str) -> None:
-        with self._lock:
+        with self.lock:
             self._pools.delete(name)
 
     def board(self) -> Board:
-        with self._lock:
+        with self.lock:
             return self._pools.board()
 
     def unfinished_tasks(self, states: Sequence[TaskState]) -> tuple[tuple[RunRecord, TaskRecord], ...]:
-        with self._lock:
+        with self.lock:
             unfinished = [each for each in self._by_age() if not each.record.state.is_finished]
             return tuple((each.record, task) for each in unfinished for task in in_order(each.tasks.values()) if task.state in states)
 
     # everyone else
 
     def cached(self, keys: Sequence[str]) -> Mapping[str, tuple[RunId, AttemptRecord]]:
-        with self._lock:
+        with self.lock:
             found = {key: self._entries[key] for key in keys if key in self._entries}
             attempts = {key: self._runs[run_id].attempts.get(token) for key, (run_id, token) in found.items()}
         return {key: (found[key][0], attempt) for key, attempt in attempts.items() if attempt is not None}
 
     def leave_request(self, run_id: str, request: Request) -> int:
-        with self._lock:
+        with self.lock:
             each = self._found(run_id)
             self._last_request += 1
-            each.requests[self._last_request] = replace(_kept(request), id=self._last_request)
+            each.requests[self._last_request] = replace(kept(request), id=self._last_request)
             return self._last_request
 
     def requests(self, run_id: str) -> tuple[Request, ...]:
-        with self._lock:
+        with self.lock:
             each = self._runs.get(run_id)
             return tuple(each.requests.values()) if each else ()
 
     def changes(self, run_id: str, after: int = 0, limit: int = 10_000) -> tuple[Change, ...]:
-        with self._lock:
+        with self.lock:
             each = self._runs.get(run_id)
             return tuple(each.changes[after : after + limit]) if each else ()
 
     def close(self) -> None:
         """Nothing is held."""
+
+    # for the deployments, under the lock
+
+    def kept(self, record: T) -> T:
+        return kept(record)
+
+    def add(self, run: RunRecord, tasks: Sequence[TaskRecord]) -> _Run:
+        """A new run; nobody has taken it."""
+        each = _Run(record=kept(run), tasks={task.key: (position, kept(task)) for position, task in enumerate(tasks)})
+        self._runs[run.run_id] = each
+        if run.deployment:
+            self._by_deployment.setdefault(run.deployment, {})[run.run_id] = each
+        return each
+
+    def record_of(self, run_id: str) -> RunRecord | None:
+        each = self._runs.get(run_id)
+        return each.record if each else None
+
+    def owner_of(self, run_id: str) -> str:
+        """Who has its lease, lapsed or not; "" when nobody has."""
+        return self._runs[run_id].owner if run_id in self._runs else ""
+
+    def records(self) -> list[RunRecord]:
+        return [each.record for runs in self._by_deployment.values() for each in runs.values()]
+
+    def records_of(self, deployment: str) -> list[RunRecord]:
+        return [each.record for each in self._by_deployment.get(deployment, {}).values()]
 
     # under the lock
 
@@ -313,11 +356,11 @@ class MemoryStore:
     def _has_lapsed(self, each: _Run) -> bool:
         return each.expires_at is None or each.expires_at <= self._clock.now()
 
-    def _after(self, seconds: float) -> datetime:
+    def after(self, seconds: float) -> datetime:
         return self._clock.now() + timedelta(seconds=seconds)
 
 
-def _kept(record: T) -> T:
+def kept(record: T) -> T:
     """A private copy, as a database would give it back: what it would refuse is refused here too."""
     return decode(type(record), encode(record))
 

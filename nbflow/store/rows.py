@@ -32,6 +32,11 @@ def run_row(run: RunRecord, record: str) -> dict[str, Any]:
         "path": column_text(run.path),
         "created_at": micros(run.created_at),
         "record": record,
+        "deployment": column_text(run.deployment) or None,
+        "logical_date": micros(run.logical_date) if run.deployment and run.logical_date else None,
+        "idempotency_key": column_text(run.idempotency_key) or None,
+        "run_type": column_text(run.run_type)[:16],
+        "run_after": micros(run.run_after or run.created_at),
     }
 
 

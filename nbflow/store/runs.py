@@ -33,7 +33,7 @@ class Runs:
         this = columns.run_id == bindparam("this")
         of_run = task_instance.c.run_id == bindparam("this")
         captured = run_capture.c.run_id == bindparam("this")
-        self._create = database.upsert(run_table, key=["run_id"], changing=[])
+        self._create = database.insert_new(run_table)
         self._update = database.statement(
             run_table.update().where(this).values(state=bindparam("new_state"), path=bindparam("new_path"), record=bindparam("new_record"))
         )
@@ -57,7 +57,12 @@ class Runs:
     def create(self, connection: Connection, run: RunRecord, tasks: Sequence[TaskRecord]) -> None:
         if not self._create.run(connection, **run_row(run, encode(run))).rowcount:
             raise taken(run.run_id)
-        self.put_tasks(connection, [task_row(run.run_id, task, encode(task), position) for position, task in enumerate(tasks)])
+        self.put_tasks(connection, self.rows_of(run.run_id, tasks))
+
+    @staticmethod
+    def rows_of(run_id: str, tasks: Sequence[TaskRecord]) -> list[dict[str, Any]]:
+        """The rows of the instances of a new run, in order."""
+        return [task_row(run_id, task, encode(task), position) for position, task in enumerate(tasks)]
 
     def put(self, connection: Connection, run: RunRecord, record: str) -> None:
         """The run's record, which is there already."""

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 #: The newest migration, so that opening an up-to-date database needs no Alembic.
-HEAD: Final = "0004"
+HEAD: Final = "0003"
 #: Where the database says which migration it is at. A name of our own, since a PostgreSQL database may be shared with another Alembic.
 VERSION_TABLE: Final = "nbflow_version"
 
@@ -46,6 +46,8 @@ flow_version: Final = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("record", Text, nullable=False),
     Column("source", LargeBinary, nullable=False),
+    #: Copies of the modules it imports, as JSON; NULL where there are none.
+    Column("files", LargeBinary),
     Index(None, "name", "created_at"),
 )
 
@@ -58,6 +60,15 @@ run: Final = Table(
     Column("path", Path, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("record", Text, nullable=False),
+    #: NULL for a run that no deployment made: then the three below do not count either.
+    Column("deployment", Name),
+    Column("logical_date", BigInteger),
+    Column("idempotency_key", Name),
+    Column("run_type", String(16), nullable=False),
+    Column("run_after", BigInteger, nullable=False),
+    Index(None, "deployment", "logical_date", unique=True),
+    Index(None, "deployment", "idempotency_key", unique=True),
+    Index(None, "deployment", "state", "created_at"),
     Index(None, "created_at", "run_id"),
     Index(None, "flow", "created_at", "run_id"),
     Index(None, "state", "created_at", "run_id"),
@@ -190,4 +201,43 @@ cache_entry: Final = Table(
     Column("run_id", Name, nullable=False),
     Column("token", Name, nullable=False),
     Index(None, "run_id"),
+)
+
+deployment: Final = Table(
+    "deployment",
+    metadata,
+    Column("name", Name, primary_key=True),
+    #: When a scheduler has to look at it; NULL while it is paused or nothing is to come.
+    Column("next_run_at", BigInteger),
+    Column("paused", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    Index(None, "next_run_at"),
+)
+
+deployment_version: Final = Table(
+    "deployment_version",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("record", Text, nullable=False),
+)
+
+#: Scheduler processes, as long as they say that they live.
+scheduler: Final = Table(
+    "scheduler",
+    metadata,
+    Column("owner", String(250), primary_key=True),
+    #: By the database's clock.
+    Column("expires_at", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("about", Name, nullable=False),
+    Column("record", Text, nullable=False),
+    Index(None, "about", "id"),
 )

@@ -40,3 +40,17 @@ def check_deletion(pool: str, board: Board) -> None:
     for one in users:
         does = "runs in it" if isinstance(one, Holder) else "waits for it"
         raise UserError(f"Pool {pool} cannot be deleted now: task {one.key} of run {one.run_id} {does}.")
+
+
+def deployment_taken(name: str) -> UserError:
+    return UserError(f'There is a flow "{name}" already: choose another name with --name, or replace that one with --replace.')
+
+
+def unknown_deployment(name: str, known: Sequence[str]) -> UserError:
+    more = nearest(name, known) or (" `nbflow flows list` shows them." if known else " None is deployed yet: type nbflow deploy NOTEBOOK.")
+    return UserError(f'There is no deployed flow "{name}".{more}')
+
+
+def date_taken(run: RunRecord, other: str) -> UserError:
+    date = run.logical_date.isoformat() if run.logical_date else ""
+    return UserError(f"Flow {run.deployment} has its run for {date} already: {other}.")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection
@@ -19,6 +20,7 @@ from nbflow.store.cache import Cache
 from nbflow.store.change_log import ChangeLog
 from nbflow.store.codec import encode
 from nbflow.store.database import Database
+from nbflow.store.deployments import Deployments
 from nbflow.store.flows import Flows
 from nbflow.store.leases import Leases
 from nbflow.store.pools import Pools
@@ -44,11 +46,19 @@ class SqlStore:
         self._requests = Requests(database)
         self._cache = Cache(database)
         self._pools = Pools(database)
+        #: What is deployed, and how runs come from it.
+        self.deployments = Deployments(database, self._runs, self._leases)
 
     # flows
 
-    def save_flow(self, flow: Flow, *, source: bytes = b"") -> str:
-        return self._flows.save(flow, source)
+    def save_flow(self, flow: Flow, *, source: bytes = b"", files: Mapping[str, bytes] = MappingProxyType({})) -> str:
+        return self._flows.save(flow, source, files)
+
+    def source(self, version: str) -> bytes:
+        return self._flows.source(version)
+
+    def files(self, version: str) -> Mapping[str, bytes]:
+        return self._flows.files(version)
 
     def flow(self, version: str) -> Flow:
         return self._flows.load(version)

@@ -147,7 +147,7 @@ class TestRuns:
     @DRAWN
     @given(run=records(RunRecord, run_id=NAMES), tasks=st.lists(records(TaskRecord), max_size=4, unique_by=lambda task: task.key))
     def test_every_field_comes_back(self, store, run, tasks):
-        run = replace(run, run_id=RunId(uuid.uuid4().hex))
+        run = replace(run, run_id=RunId(uuid.uuid4().hex), deployment=f"{run.deployment[:200]}-{uuid.uuid4().hex}")
         store.create_run(run, tasks)
         assert store.run(run.run_id) == run
         assert {task.key: task for task in store.task_records(run.run_id)} == {task.key: task for task in tasks}
