@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbflow.core.errors import NbflowError
-from nbflow.notebook import completer, transform
+from nbflow.notebook import completer, outputs, transform
 from nbflow.notebook.channel import Channel, channel_of
 from nbflow.notebook.kernel import Kernel
 from nbflow.notebook.launch import Launcher
@@ -64,6 +64,7 @@ def load(shell: Any, channel: Channel | None = None) -> Extension:
     shell.events.register("post_run_cell", extension.post_run_cell)
     transform.install(shell)
     completer.install(shell, completer.Completer(session))
+    outputs.install(shell, lambda run_id, task: _recorded(launcher, run_id, task))
     use_kernel(NotebookOfFlows(shell, launcher))
     setattr(shell, _ATTRIBUTE, extension)
     return extension
@@ -75,6 +76,7 @@ def unload(shell: Any) -> None:
     if extension is None:
         return
     use_kernel(None)
+    outputs.uninstall(shell)
     transform.uninstall(shell)
     shell.events.unregister("pre_run_cell", extension.pre_run_cell)
     shell.events.unregister("post_run_cell", extension.post_run_cell)
@@ -84,3 +86,10 @@ def unload(shell: Any) -> None:
     if isinstance(host, LiveHost):
         host.close()
     delattr(shell, _ATTRIBUTE)
+
+
+def _recorded(launcher: Launcher, run_id: str, task: str) -> list[dict[str, Any]]:
+    host = launcher.host
+    workspace: Any = (host if isinstance(host, LiveHost) else LiveHost()).workspace
+    found: list[dict[str, Any]] = workspace.logs(run_id, task)
+    return found

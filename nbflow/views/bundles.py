@@ -8,16 +8,17 @@ trust, such as one that was executed overnight. `image/svg+xml` is for whoever t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from nbflow.core.ids import TaskKey
-from nbflow.core.mapping import map_sources, summary
+from nbflow.core.mapping import copies_of, map_sources, summary
 from nbflow.core.model import Flow, Task
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.views.card import card_html, card_sentence, card_text, header_html, header_text
-from nbflow.views.glyphs import is_cached
+from nbflow.views.glyphs import is_cached, urgency
 from nbflow.views.payloads import instant
 from nbflow.views.svg import graph_svg, size_of, svg_image
 from nbflow.views.text import graph_text
@@ -25,6 +26,8 @@ from nbflow.views.words import copies_in, gives_of, graph_sentence, reads_of, se
 
 GRAPH_MIME: Final = "application/vnd.nbflow.graph+json"
 TASK_MIME: Final = "application/vnd.nbflow.task+json"
+#: Copies of a mapped task that a page can list.
+_COPIES_LISTED: Final = 100
 #: Of both payloads; raised when a key changes its meaning.
 VERSION: Final = 1
 
@@ -41,7 +44,10 @@ def graph_bundle(flow: Flow, records: Mapping[TaskKey, TaskRecord], run: RunReco
             "flow": flow.name,
             "run_id": run.run_id if run else None,
             "state": str(run.state) if run else None,
-            "tasks": [_task(task, summary(records, task.id), now) for task in flow.tasks],
+            "tasks": [
+                {**_task(task, summary(records, task.id), now), "instances": _instances(copies_of(records, task.id), now)}
+                for task in flow.tasks
+            ],
             "edges": [{"from": edge.upstream, "to": edge.downstream, "names": list(edge.names)} for edge in flow.edges],
             "sentence": sentence,
         },
@@ -61,6 +67,7 @@ def task_bundle(flow: Flow, task: Task, record: TaskRecord | None, now: datetime
             "upstream": list(flow.upstream(task.id)),
             "sentence": card_sentence(flow, task, record),
             "note": note,
+            "code": code_of(task),
         },
         "text/html": card_html(flow, task, record, now, note=note),
         "text/plain": card_text(flow, task, record, now, note=note),
@@ -70,6 +77,28 @@ def task_bundle(flow: Flow, task: Task, record: TaskRecord | None, now: datetime
 def header_bundle(flow: Flow) -> dict[str, Any]:
     """The line under the `%%flow` cell."""
     return {"text/html": header_html(flow), "text/plain": header_text(flow)}
+
+
+def code_of(task: Task) -> int:
+    """What a page compares with the cell as it is now: the CRC-32 of the body, without what does not matter around it."""
+    return zlib.crc32(task.source.strip().encode())
+
+
+def _instances(copies: Sequence[TaskRecord], now: datetime) -> list[dict[str, Any]] | None:
+    """The copies of a mapped task, those that need somebody first; None for any other task, and before its elements are counted."""
+    if not copies or copies[0].key.map_index < 0:
+        return None
+    urgent = sorted(copies, key=lambda copy: (urgency(copy.state), copy.key.map_index))
+    return [
+        {
+            "index": copy.key.map_index,
+            "state": str(copy.state),
+            "reason": copy.reason,
+            "attempt": copy.attempt,
+            "duration": seconds_of(copy, now),
+        }
+        for copy in urgent[:_COPIES_LISTED]
+    ]
 
 
 def _task(task: Task, record: TaskRecord | None, now: datetime) -> dict[str, Any]:
@@ -83,6 +112,7 @@ def _task(task: Task, record: TaskRecord | None, now: datetime) -> dict[str, Any
         "reason": record.reason if record else "",
         "attempt": record.attempt if record else 0,
         "attempts": task.options.retries + 1,
+        "trigger_rule": str(task.options.trigger_rule),
         "start": instant(record.started_at) if record else None,
         "end": instant(record.ended_at) if record else None,
         "duration": seconds_of(record, now) if record else None,

@@ -200,6 +200,15 @@ _VIEWS: Final = (
 STATE_VIEWS: Final[Mapping[str, StateView]] = MappingProxyType({view.name: view for view in _VIEWS})
 
 
+#: What somebody must look at comes first: what a folded group as a whole is, and the order of a mapped task's copies in a list.
+LOUDEST: Final = ("failed", "upstream_failed", "awaiting_input", "up_for_retry", "running", "queued", "scheduled", "deferred", "cancelled")
+
+
+def urgency(state: TaskState) -> int:
+    """The less, the sooner somebody must look at it."""
+    return LOUDEST.index(state.value) if state.value in LOUDEST else len(LOUDEST)
+
+
 def state_view(state: TaskState | RunState, *, cached: bool = False) -> StateView:
     """How a state of a task instance or of a run is shown."""
     return STATE_VIEWS["cached" if cached and state.value == "success" else state.value]

@@ -16,7 +16,7 @@ from nbflow.core.model import Flow, Task
 from nbflow.core.options import TaskKind
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.states import TaskState
-from nbflow.views.glyphs import GREY, STATE_VIEWS, StateView, glyph_paths, record_view
+from nbflow.views.glyphs import GREY, LOUDEST, STATE_VIEWS, StateView, glyph_paths, record_view
 from nbflow.views.layout import NAME_LEFT, NAME_RIGHT, Frame, Layout, Node, Tip, groups_to_fold, layout, text_width
 from nbflow.views.words import copies_in, graph_sentence, node_line, times
 
@@ -33,8 +33,6 @@ _BAR: Final = (
     "success", "running", "up_for_retry", "queued", "scheduled", "deferred", "up_for_reschedule", "awaiting_input",
     "failed", "upstream_failed", "cancelled", "skipped",
 )  # fmt: skip
-#: What a folded group as a whole is: the first of these that any of its tasks is in.
-_LOUDEST: Final = ("failed", "upstream_failed", "awaiting_input", "up_for_retry", "running", "queued", "scheduled", "deferred", "cancelled")
 
 
 def graph_svg(flow: Flow, records: Mapping[TaskKey, TaskRecord], run: RunRecord | None, now: datetime) -> str:
@@ -229,7 +227,7 @@ class _Picture:
 
     @staticmethod
     def _whole(counts: Mapping[str, int], total: int) -> str:
-        loud = next((name for name in _LOUDEST if counts.get(name)), "")
+        loud = next((name for name in LOUDEST if counts.get(name)), "")
         if loud:
             return loud
         if counts.get("success", 0) + counts.get("skipped", 0) == total:

@@ -68,3 +68,20 @@ def test_the_card_names_the_first_copy_to_blame(records: dict[TaskKey, TaskRecor
 def test_before_a_run_the_card_says_what_is_mapped_over():
     bundle = task_bundle(FLOW, SCORE, None, NOW)
     assert bundle[TASK_MIME]["sentence"] == "Waits for listed. One copy for each x of xs. Reads xs. Gives y."
+
+
+def test_the_page_can_list_the_copies_those_that_need_somebody_first(records: dict[TaskKey, TaskRecord]):
+    payload = graph_bundle(FLOW, records, None, NOW)[GRAPH_MIME]
+    score = next(task for task in payload["tasks"] if task["id"] == "score")
+    assert [(copy["index"], copy["state"]) for copy in score["instances"]] == [(1, "failed"), (0, "success"), (2, "success")]
+    assert score["instances"][0]["reason"] == "Why."
+
+
+def test_there_is_no_list_before_the_elements_are_counted():
+    payload = graph_bundle(FLOW, {}, None, NOW)[GRAPH_MIME]
+    assert [task["instances"] for task in payload["tasks"]] == [None] * len(FLOW.tasks)
+
+
+def test_a_card_knows_the_code_its_task_was_defined_with():
+    task = replace(SCORE, source="y = x\n")
+    assert task_bundle(FLOW, task, None, NOW)[TASK_MIME]["code"] == 1966830066

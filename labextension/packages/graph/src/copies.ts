@@ -71,7 +71,7 @@ export class CopiesList {
     this.element.replaceChildren(
       html('div', 'nbflow-why-title', html('b', '', task.id), html('span', 'nbflow-quiet', `x ${total}`)),
       list,
-      ...(more > 0 ? [html('div', 'nbflow-quiet', `${more} more, all of them well`)] : [])
+      ...(more > 0 ? [html('div', 'nbflow-quiet', `${more} more`)] : [])
     );
   }
 

@@ -373,6 +373,7 @@ export class GraphView {
     } else if (place) {
       this.#focusOn(place.id);
       this.#choose(place.id);
+      this.#why.hide(); // whoever chose it reads on elsewhere
     } else if (!(event.target as Element).closest('.nbflow-frame-name')) {
       this.#choose(null);
     }
@@ -408,7 +409,8 @@ export class GraphView {
   }
 
   #explain(id: string, now = false): void {
-    this.#why.show(id, this.#outline.places.get(id)!.members, () => this.#boxOf(id), now);
+    const boxes = (): DOMRect[] => [id, ...this.#outline.walk.neighbours(id)].map(one => this.#boxOf(one));
+    this.#why.show(id, this.#outline.places.get(id)!.members, boxes, now);
   }
 
   #boxOf(id: string): DOMRect {

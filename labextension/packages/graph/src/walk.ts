@@ -41,6 +41,11 @@ export class Walk {
     return nearest(from, column);
   }
 
+  /** The nodes at the other ends of its edges. */
+  neighbours(id: string): readonly string[] {
+    return [...(this.#above.get(id) ?? []), ...(this.#below.get(id) ?? [])];
+  }
+
   /** The numbers of the edges that begin or end at a node. */
   edgesAt(id: string): Set<number> {
     return new Set(

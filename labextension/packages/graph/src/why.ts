@@ -21,15 +21,16 @@ export class Why {
     this.element.hidden = true;
   }
 
-  /** Show it beside that part of the page, a little later or at once. */
-  show(id: string, members: readonly string[], anchor: () => DOMRect, now = false): void {
+  /** Show it beside the first of these boxes, off the others, a little later or at once. */
+  show(id: string, members: readonly string[], boxes: () => readonly DOMRect[], now = false): void {
     window.clearTimeout(this.#timer);
     this.#timer = window.setTimeout(
       () => {
         this.#shown = id;
         this.#fill(id, members);
         popUp(this.element, true);
-        placeBeside(this.element, anchor());
+        const [own, ...others] = boxes();
+        placeBeside(this.element, own!, others);
       },
       now || this.#shown ? 0 : DELAY
     );

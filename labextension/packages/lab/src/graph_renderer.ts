@@ -2,9 +2,11 @@
 /** A flow's graph in an output area. Displaying the same output again changes what has changed and nothing else. */
 
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
-import { Widget } from '@lumino/widgets';
 import { FlowModel, GraphView, html, NowStrip, offerSeat, Summary, type IGraphPayload } from '@nbflow/graph';
+import { Panel, Widget } from '@lumino/widgets';
+import { Details } from './details.js';
 import { isPayload } from './payload.js';
+import { notebookOf } from './task_cells.js';
 
 export const GRAPH_MIME = 'application/vnd.nbflow.graph+json';
 
@@ -16,20 +18,26 @@ interface IParts {
   readonly summary: Summary;
   readonly graph: GraphView;
   readonly now: NowStrip;
+  readonly details: Details;
 }
 
-class RenderedGraph extends Widget implements IRenderMime.IRenderer {
+export class RenderedGraph extends Panel implements IRenderMime.IRenderer {
   #parts: IParts | null = null;
   /** Where the live panel sits, while there is one; the picture below it then waits. */
   readonly #seat = html('div', 'nbflow-seat');
-  readonly #still = html('div', 'nbflow nbflow-output nbflow-still');
+  readonly #still = new Panel();
+  readonly #page = new Widget();
   #panel = '';
   #withdraw: (() => void) | null = null;
   #waiting: IGraphPayload | null = null;
 
   constructor() {
     super();
-    this.node.append(this.#seat, this.#still);
+    this.node.append(this.#seat);
+    ['nbflow', 'nbflow-output', 'nbflow-still'].forEach(name => this.#still.addClass(name));
+    this.#page.addClass('nbflow-output-page');
+    this.#still.addWidget(this.#page);
+    this.addWidget(this.#still);
     this.#seat.addEventListener('nbflow-left', () => this.#show(this.#waiting));
   }
 
@@ -37,7 +45,7 @@ class RenderedGraph extends Widget implements IRenderMime.IRenderer {
     const payload = model.data[GRAPH_MIME];
     if (!isPayload<IGraphPayload>(payload, 'tasks')) {
       this.#clear();
-      this.#still.replaceChildren(html('div', 'nbflow-quiet', 'This graph was written by a newer nbflow.'));
+      this.#page.node.replaceChildren(html('div', 'nbflow-quiet', 'This graph was written by a newer nbflow.'));
       return Promise.resolve();
     }
     this.#offer(payload.panel ?? '');
@@ -55,6 +63,18 @@ class RenderedGraph extends Widget implements IRenderMime.IRenderer {
     super.dispose();
   }
 
+  /** Whether this graph shows that task. */
+  has(id: string): boolean {
+    return this.#parts?.model.task(id) !== undefined;
+  }
+
+  /** Choose a task and show its log and outputs. */
+  open(id: string): void {
+    this.#parts?.graph.select(id);
+    this.#choose(id);
+    this.node.scrollIntoView({ block: 'nearest' });
+  }
+
   #offer(panel: string): void {
     if (panel !== this.#panel) {
       this.#withdraw?.();
@@ -68,6 +88,7 @@ class RenderedGraph extends Widget implements IRenderMime.IRenderer {
       this.#waiting = null;
       this.#parts?.model.update(payload);
       this.#parts ??= this.#draw(payload);
+      this.#parts.details.refresh();
     }
   }
 
@@ -75,24 +96,53 @@ class RenderedGraph extends Widget implements IRenderMime.IRenderer {
     const model = new FlowModel();
     model.update(payload);
     const summary = new Summary(model);
-    const now = new NowStrip(model);
-    const graph = new GraphView(model, { maxHeight: HEIGHT, onSelect: id => now.select(id) });
-    this.#still.replaceChildren(summary.element, graph.element, now.element);
-    return { model, summary, graph, now };
+    const now = new NowStrip(model, { onSelect: id => this.open(id) });
+    const graph = new GraphView(model, {
+      maxHeight: HEIGHT,
+      onSelect: id => this.#choose(id),
+      onOpen: (id, what) => {
+        now.select(id);
+        details.open(id, what, true);
+      }
+    });
+    const details = new Details(
+      model,
+      () => notebookOf(this),
+      () => this.#close()
+    );
+    this.#page.node.replaceChildren(summary.element, graph.element, now.element);
+    this.#still.addWidget(details);
+    return { model, summary, graph, now, details };
+  }
+
+  #choose(id: string | null): void {
+    this.#parts?.now.select(id);
+    this.#parts?.details.open(id);
+  }
+
+  /** The keys go back to the graph. */
+  #close(): void {
+    this.#parts?.graph.select(null);
+    this.#choose(null);
+    this.node.querySelector<SVGElement>('.nbflow-node[tabindex="0"]')?.focus({ preventScroll: true });
   }
 
   #clear(): void {
     this.#parts?.summary.dispose();
     this.#parts?.graph.dispose();
     this.#parts?.now.dispose();
+    this.#parts?.details.dispose();
     this.#parts = null;
   }
 }
 
-/** Safe: all text of a payload goes in as text. Its rank puts it before HTML, pictures, and the widget's own view, which cannot be drawn without a kernel. */
+/** Before HTML, pictures, and the widget's own view, which cannot be drawn without a kernel. */
+export const GRAPH_RANK = -20;
+
+/** Safe: all text of a payload goes in as text. */
 export const graphRenderer: IRenderMime.IRendererFactory = {
   safe: true,
   mimeTypes: [GRAPH_MIME],
-  defaultRank: -20,
+  defaultRank: GRAPH_RANK,
   createRenderer: () => new RenderedGraph()
 };

@@ -3,18 +3,12 @@
 
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { Widget } from '@lumino/widgets';
-import { attemptWords, glyph, html, lookOf, LOOKS, names, took, type ITask } from '@nbflow/graph';
+import { attemptWords, glyph, html, lookOf, LOOKS, names, took } from '@nbflow/graph';
 import { isPayload } from './payload.js';
+import { TASK_MIME, type ITaskPayload } from './task_cells.js';
 
-export const TASK_MIME = 'application/vnd.nbflow.task+json';
 /** Names shown of what a task reads, and of what it gives. */
 const CHIPS = 2;
-
-interface ITaskPayload extends ITask {
-  readonly version?: number;
-  readonly sentence?: string;
-  readonly note?: string;
-}
 
 class RenderedTask extends Widget implements IRenderMime.IRenderer {
   constructor() {
