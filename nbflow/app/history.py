@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nbflow.app import limits
 from nbflow.app.rooms import Opened
 from nbflow.core.errors import Problem, UserError, nearest
 from nbflow.core.ids import slug, task_key
@@ -40,7 +41,14 @@ class History(Opened):
         from nbflow.authoring.flow_builder import find_problems  # noqa: PLC0415 - as above
         from nbflow.authoring.notebook_file import read_notebook  # noqa: PLC0415
 
-        return find_problems(read_notebook(path).cells, name=slug(Path(path).stem), path=str(Path(path).resolve()))
+        found = find_problems(read_notebook(path).cells, name=slug(Path(path).stem), path=str(Path(path).resolve()))
+        if any(problem.severity == "error" for problem in found):
+            return found
+        return (*found, *self.limit_problems(self.load_flow(path)))
+
+    def limit_problems(self, flow: Flow) -> tuple[Problem, ...]:
+        """What this installation would never let run."""
+        return limits.pool_problems(self.store, flow) if limits.asks_for_pools(flow) else ()
 
     # --- what happened ----------------------------------------------------------------------------------------------
 
@@ -62,8 +70,9 @@ class History(Opened):
         return newest
 
     def snapshot(self, run_id: str) -> RunSnapshot:
-        """The run as recorded now."""
-        return RunSnapshot.of(self.store.run(run_id), self.store.task_records(run_id))
+        """The run as recorded now, and why what waits does wait."""
+        snapshot = RunSnapshot.of(self.store.run(run_id), self.store.task_records(run_id))
+        return limits.explained(self.store, snapshot, self.clock.now())
 
     def flow_of(self, run: RunRecord) -> Flow:
         """The flow version the run is pinned to."""

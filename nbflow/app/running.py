@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from nbflow.app.history import History
+from nbflow.app.limits import refuse_pools
 from nbflow.app.rooms import RunHandle, person
 from nbflow.core.errors import Superseded, UserError, nearest
 from nbflow.core.graph import Graph
@@ -57,6 +58,7 @@ class Running(History):
         chosen = self._chosen(flow, tasks)
         _refuse_unsendable(flow, captures, chosen)
         _refuse_resources(flow)
+        refuse_pools(self.store, flow)
         surroundings = self._surroundings(executor)
         values = self._values_from_last_run(flow, chosen)
         now = self.clock.now()

@@ -81,9 +81,12 @@ def _problems_of(workspace: Workspace, path: Path) -> tuple[Any, ...]:
     target = python_target(path)
     if target is None:
         return workspace.problems(path)
-    from nbflow.python.tracing import find_problems  # noqa: PLC0415
+    from nbflow.python.tracing import find_problems, trace_flow  # noqa: PLC0415
 
-    return find_problems(target)
+    found = find_problems(target)
+    if target.name and not any(problem.severity == "error" for problem in found):
+        return (*found, *workspace.limit_problems(trace_flow(target)))
+    return found
 
 
 def vars_of(problem: Any) -> dict[str, Any]:

@@ -93,6 +93,16 @@ def runs_table(runs: Sequence[RunRecord], now: datetime, *, more: bool) -> None:
         out.print("There are more: raise --limit, or use --json for the cursor.", style="dim")
 
 
+def plain_table(titles: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right: Sequence[str] = (), empty: str = "") -> None:
+    """Rows as they are, the last column folded; `empty` where there are none."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, justify="right" if title in right else "left", no_wrap=title != titles[-1], overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    console().print(empty if empty and not table.row_count else table)
+
+
 def values_table(given: Mapping[str, ValueRef]) -> None:
     """What a task gave."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")

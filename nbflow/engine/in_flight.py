@@ -36,7 +36,8 @@ class InFlight:
         inbox: Inbox,
         watchers: Watchers,
     ) -> None:
-        self.jobs = JobMaker(flow=flow, artifacts_url=surroundings.artifacts_url, keep_limit=surroundings.keep_limit)
+        at = surroundings
+        self.jobs = JobMaker(flow=flow, artifacts_url=at.artifacts_url, keep_limit=at.keep_limit, weights=machine.weights)
         self._at = surroundings
         self._machine, self._captures, self._values = machine, captures, values
         self._tasks = {task.id: task for task in flow.tasks}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from nbflow.core import messages
@@ -33,6 +33,8 @@ class JobMaker:
     flow: Flow
     artifacts_url: str
     keep_limit: int
+    #: How urgent each task is.
+    weights: Mapping[TaskId, int] = field(default_factory=dict)
 
     def make(
         self,
@@ -98,7 +100,7 @@ class JobMaker:
             timeout=task.options.timeout,
             memory_limit=None if memory is None else parse_bytes(memory),
             resources={name: _amount(task, name, text) for name, text in resources.items()},
-            priority=task.options.priority,
+            priority=self.weights.get(task.id, task.options.priority),
             artifacts_url=self.artifacts_url,
             keep_limit=self.keep_limit,
         )

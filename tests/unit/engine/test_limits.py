@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pools and limits as a driver lives with them, over the memory store and the inline executor."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from nbflow.app.limits import pool_use, states_asked, tasks_under_way
+from nbflow.core.errors import UserError
+from nbflow.core.ids import TaskId, TaskKey
+from nbflow.core.job import CaptureSet, Job, Report
+from nbflow.core.limits import Pool
+from nbflow.core.model import Flow, FlowOptions
+from nbflow.core.states import RunState, TaskState
+from tests.unit.engine.test_driver import ended, flow, gives, states, task, workspace_of
+
+FULL = "Waiting for a slot in pool sftp: 1 of 1 in use by a."
+
+
+class Gate:
+    """A body that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun, self.open = threading.Event(), threading.Event()
+
+    def __call__(self, job: Job) -> Report:
+        self.begun.set()
+        assert self.open.wait(30)
+        return ended(job)
+
+
+def test_who_waits_for_a_pool_says_so_live_and_recorded(tmp_path: Path):
+    gate = Gate()
+    with workspace_of(tmp_path, {"a": gate, "b": gives()}) as workspace:
+        workspace.store.save_pool(Pool(name="sftp", slots=1))
+        told = threading.Event()
+
+        class Observer:
+            def changed(self, changes):
+                if any(change.reason == FULL for change in changes):
+                    told.set()
+
+            def said(self, key, attempt, event): ...
+
+        handle = workspace.start_run(flow(task("a", pool="sftp"), task("b", pool="sftp")), CaptureSet(), observers=[Observer()])
+        assert told.wait(30)
+        b = TaskKey(TaskId("b"))
+        assert handle.snapshot().tasks[b].reason == FULL
+        assert workspace.snapshot(handle.run_id).tasks[b].reason == FULL
+        assert [(one.task.key.task_id, one.pool, one.task.reason) for one in tasks_under_way(workspace.store, states_asked(["queued"]))][
+            -1
+        ] == (
+            "b",
+            "sftp",
+            FULL,
+        )
+        assert (pool_use(workspace.store, "sftp").used, pool_use(workspace.store, "sftp").waiting) == (1, 1)
+        gate.open.set()
+        assert handle.wait(30)
+        assert handle.snapshot().run.state is RunState.SUCCESS
+        assert all(change.before != change.after for change in workspace.store.changes(handle.run_id))
+        assert workspace.store.board().waiters == ()
+
+
+def test_runs_of_one_process_hand_a_pool_on(tmp_path: Path):
+    gate = Gate()
+    with workspace_of(tmp_path, {"a": gate, "b": gives()}) as workspace:
+        workspace.store.save_pool(Pool(name="sftp", slots=1))
+        first = workspace.start_run(flow(task("a", pool="sftp")), CaptureSet())
+        assert gate.begun.wait(30)
+        second = workspace.start_run(flow(task("b", pool="sftp")), CaptureSet())
+        gate.open.set()
+        assert first.wait(30)
+        assert second.wait(30)
+        assert states(second) == {"b": "success"}
+
+
+def test_the_heavier_goes_first(tmp_path: Path):
+    seen: list[Job] = []
+    with workspace_of(tmp_path, dict.fromkeys("abc", gives()), seen) as workspace:
+        workspace.store.save_pool(Pool(name="one", slots=1))
+        handle = workspace.start_run(
+            flow(task("a", pool="one"), task("b", pool="one", priority=5), task("c", pool="one", priority=-1)), CaptureSet()
+        )
+        handle.wait(30)
+    assert [job.context.key.task_id for job in seen] == ["b", "a", "c"]
+    assert [job.priority for job in seen] == [5, 1, -1]
+
+
+@pytest.mark.parametrize(
+    ("limits", "options"),
+    [({"max_active_tasks": 1}, {}), ({"max_active_tasks_per_run": 1}, {}), ({}, {"max_active": 1}), ({}, {"max_active_per_run": 1})],
+)
+def test_limits_let_everything_run_in_the_end(tmp_path: Path, limits: dict[str, int], options: dict[str, int]):
+    with workspace_of(tmp_path, dict.fromkeys("abcd", gives())) as workspace:
+        tasks = flow(*(task(id, **options) for id in "abcd")).tasks
+        limited = Flow(name="f", tasks=tasks, options=FlowOptions(**limits))
+        handles = [workspace.start_run(limited, CaptureSet()) for _ in range(2)]
+        assert all(handle.wait(30) for handle in handles)
+        assert {state for handle in handles for state in states(handle).values()} == {"success"}
+        for handle in handles:
+            active = 0
+            for change in workspace.store.changes(handle.run_id):
+                active += (change.after == TaskState.QUEUED) - (change.before == TaskState.RUNNING)
+                assert active <= 1 or options
+
+
+@pytest.mark.parametrize(
+    ("wants", "sentence"),
+    [
+        ({"pool": "sfpt"}, r'Task a is in the pool "sfpt", which does not exist\. Did you mean "sftp"\?'),
+        ({"pool": "db"}, r'Task a is in the pool "db", which does not exist\. Make it with nbflow pools set db SLOTS\.'),
+        ({"pool": "sftp", "slots": 2}, r"Task a takes 2 slots of pool sftp, which has 1 slot: it could never run\."),
+        ({"slots": 999}, r"Task a takes 999 slots of pool default_pool, which has 128 slots: it could never run\."),
+    ],
+)
+def test_what_could_never_run_is_refused_before_the_run_exists(tmp_path: Path, wants: dict[str, object], sentence: str):
+    with workspace_of(tmp_path, {}) as workspace:
+        workspace.store.save_pool(Pool(name="sftp", slots=1))
+        with pytest.raises(UserError, match=sentence):
+            workspace.start_run(flow(task("a", **wants)), CaptureSet())
+        assert workspace.find_runs().runs == ()
+
+
+def test_check_names_the_cell_of_a_pool_that_does_not_exist(tmp_path: Path):
+    cells = [
+        {"cell_type": "code", "id": "c1", "metadata": {}, "source": "%%task a --pool db\nx = 1", "outputs": [], "execution_count": None}
+    ]
+    notebook = tmp_path / "n.ipynb"
+    notebook.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}))
+    with workspace_of(tmp_path, {}) as workspace:
+        errors = [str(problem) for problem in workspace.problems(notebook) if problem.severity == "error"]
+        assert errors == ['cell 1, line 1: Task a is in the pool "db", which does not exist. Make it with nbflow pools set db SLOTS.']
