@@ -189,8 +189,11 @@ class Returns:
         return report
 
     def _started_mark(self, token: Token) -> datetime | None:
-        """When user code began, by the mark that stands in the artifact store; its text is an ISO instant, or anything."""
-        if self._artifacts is None:
+        """When user code began, by the mark that stands in the artifact store; its text is an ISO instant, or anything.
+
+        Where there is none it is made here: a worker that is cut off from its scheduler, but lives, must not begin what is handed over again.
+        """
+        if self._artifacts is None or self._artifacts.mark(f"{token}.started", b"taken back"):
             return None
         mark = self._artifacts.read_mark(f"{token}.started")
         if mark is None:

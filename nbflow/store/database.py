@@ -6,6 +6,7 @@ What the two databases say differently stands here and nowhere else: their clock
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import threading
@@ -27,6 +28,9 @@ from nbflow.store.troubles import explained
 
 #: Seconds a writer waits for another one (`?timeout=` in the URL). Transactions are short: a longer wait means that somebody holds the file.
 BUSY_SECONDS: Final = 15.0
+#: Seconds SQLite itself waits at a time; then a writer says that it waits.
+_SILENCE: Final = 4.0
+_log = logging.getLogger("nbflow.store")
 
 
 class now_micros(FunctionElement[int]):  # noqa: N801 - a function of SQL
@@ -85,10 +89,10 @@ class Database:
         #: `insert` with `on_conflict_...`, which both have and both spell in the same way.
         self._insert: Callable[[Table], Any] = sqlite.insert
         if self.is_sqlite:
-            busy = float(str(url.query.get("timeout", BUSY_SECONDS)))
-            arguments: dict[str, Any] = {"timeout": busy, "check_same_thread": False}
+            self._busy = float(str(url.query.get("timeout", BUSY_SECONDS)))
+            arguments: dict[str, Any] = {"timeout": min(self._busy, _SILENCE), "check_same_thread": False}
             self._engine = create_engine(url, connect_args=arguments, poolclass=NullPool)
-            event.listen(self._engine, "connect", partial(_set_up_sqlite, busy))
+            event.listen(self._engine, "connect", partial(_set_up_sqlite, self.place, self._busy))
         else:
             from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - 15 ms that SQLite need not pay
 
@@ -113,13 +117,24 @@ class Database:
             connection = self._connection()
             try:
                 if self.is_sqlite:
-                    # Takes the write lock up front, so that no writer fails half way.
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    self._begin(connection)
                 yield connection
                 connection.commit()
             except BaseException:
                 self._end(connection, Connection.rollback)
                 raise
+
+    def _begin(self, connection: Connection) -> None:
+        """Takes SQLite's write lock up front, so that no writer fails half way. A person hears of it when that takes long."""
+        wait = _Wait(self.place, self._busy)
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except DBAPIError as error:
+                if "locked" not in str(error.orig) or wait.is_over():
+                    raise
+            else:
+                return
 
     def statement(self, statement: Executable, names: Sequence[str] | None = None) -> Statement:
         return Statement(statement, self.dialect, names)
@@ -218,21 +233,36 @@ def place(url: URL) -> str:
     return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
 
-def _set_up_sqlite(busy: float, connection: Any, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+class _Wait:
+    """For a lock that somebody else has; after a few seconds a person hears of it, once."""
+
+    def __init__(self, place: str, seconds: float) -> None:
+        self._place, self._since, self._seconds = place, time.monotonic(), seconds
+        self._has_said = False
+
+    def is_over(self) -> bool:
+        waited = time.monotonic() - self._since
+        if waited >= _SILENCE and not self._has_said:
+            self._has_said = True
+            left = max(0.0, self._seconds - waited)
+            _log.warning("The database %s is locked by another program; waiting %.0f s more.", self._place, left)
+        return waited >= self._seconds
+
+
+def _set_up_sqlite(place: str, busy: float, connection: Any, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
     connection.isolation_level = None  # the driver must not open transactions by itself
-    connection.execute(f"PRAGMA busy_timeout={int(busy * 1000)}")
-    _use_write_ahead_log(connection, busy)
+    connection.execute(f"PRAGMA busy_timeout={int(min(busy, _SILENCE) * 1000)}")
+    _use_write_ahead_log(connection, _Wait(place, busy))
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def _use_write_ahead_log(connection: Any, busy: float) -> None:
+def _use_write_ahead_log(connection: Any, wait: _Wait) -> None:
     """SQLite does not wait by itself when two processes switch a new file at the same instant."""
-    until = time.monotonic() + busy
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
         except connection.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
+            if "locked" not in str(error) or wait.is_over():
                 raise
             time.sleep(0.01)
         else:

@@ -149,6 +149,6 @@ def _wrong_end(workspace: Workspace, run_id: str, plan: Plan) -> Iterator[str]:
                 yield f"{key} ended {record.state if record else 'without a record'}, not {task.expected}"
         if task.shown and snapshot.tasks[TaskKey(task.id)].state is TaskState.SUCCESS:
             given = workspace.given(run_id, task.id)
-            value = given.get(f"x_{task.id}") or given.get("result")
+            value = given.get(f"x_{task.id}") or given.get(f"{task.id}()")  # in cells, in Python
             if value is None or value.shown != task.shown:
                 yield f"{task.id} gave {value.shown if value else list(given)}, not {task.shown}"

@@ -107,6 +107,19 @@ def test_the_started_mark_tells_that_an_attempt_had_begun_when_no_event_did(home
     executor.close()
 
 
+def test_what_is_lost_before_it_began_can_never_begin(home, tmp_path):
+    artifacts = open_artifacts(str(tmp_path))
+    executor = DaskExecutor("local", home=home, runner=NAME, artifacts=artifacts)
+    bench = Bench(executor)
+    bench.submit("silent", FOREVER)  # this runner makes no mark
+    bench.began("silent")
+    executor.returns.live[bench.token("silent")].began = None
+    dask_worker(home).kill()
+    assert bench.report("silent").started_at is None
+    assert not artifacts.mark(f"{bench.token('silent')}.started")
+    executor.close()
+
+
 def test_a_daemon_of_user_code_is_dead_after_cancel(bench):
     source = """
 import os, sys, time

@@ -20,6 +20,7 @@ from sqlalchemy import create_engine, inspect, text
 from nbflow.core.errors import SetupError
 from nbflow.core.ids import RunId
 from nbflow.core.records import RunRecord
+from nbflow.store import database
 from nbflow.store.memory import MemoryStore
 from nbflow.store.opening import migrations, network_file_system, open_store
 from nbflow.store.schema import HEAD, VERSION_TABLE, metadata
@@ -184,6 +185,18 @@ def test_a_locked_database_is_said_to_be_locked(sqlite_url):
         store.create_run(RunRecord(run_id=RunId("r"), flow="f", created_at=NOW), [])
     other.close()
     store.create_run(RunRecord(run_id=RunId("r"), flow="f", created_at=NOW), [])
+
+
+def test_a_writer_that_waits_long_says_so_once(sqlite_url, monkeypatch, caplog):
+    monkeypatch.setattr(database, "_SILENCE", 0.01)
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    store = open_store(f"{sqlite_url}?timeout=0.1")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(SetupError, match="is locked by another program"):
+        store.create_run(RunRecord(run_id=RunId("r"), flow="f", created_at=NOW), [])
+    other.close()
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == f"The database {sqlite_url.removeprefix('sqlite:///')} is locked by another program; waiting 0 s more."
 
 
 def test_a_new_database_that_is_locked_is_said_to_be_locked(tmp_path):
