@@ -24,6 +24,9 @@ class Happening(StrEnum):
     FAIL = "fail"
     FAIL_FOR_GOOD = "fail_for_good"
     SKIP = "skip"
+    DEFER = "defer"
+    FIRE = "fire"
+    ANSWER = "answer"
     LOSE = "lose"
     LOSE_UNSTARTED = "lose_unstarted"
     REPEAT = "repeat"
@@ -46,6 +49,9 @@ ORDINARY = (
     Happening.FAIL,
     Happening.FAIL_FOR_GOOD,
     Happening.SKIP,
+    Happening.DEFER,
+    Happening.FIRE,
+    Happening.ANSWER,
     Happening.LOSE,
     Happening.LOSE_UNSTARTED,
     Happening.REPEAT,
@@ -60,15 +66,24 @@ def durations(most: int) -> st.SearchStrategy[timedelta]:
 
 @st.composite
 def task_options(draw: st.DrawFn, rules: st.SearchStrategy[TriggerRule], *, setups: bool) -> TaskOptions:
-    """Options that decide what happens next. `setups` also makes setups and teardowns, which no option names yet."""
-    kinds = [TaskKind.PLAIN, TaskKind.PLAIN, TaskKind.BRANCH, *(["setup", "teardown"] if setups else [])]
-    kind = draw(st.sampled_from(kinds))
+    """Options that decide what happens next. Without `setups` there are no setups and teardowns."""
+    scopes = {TaskKind.SETUP, TaskKind.TEARDOWN}
+    kind = draw(st.sampled_from([*[TaskKind.PLAIN] * 6, *(kind for kind in TaskKind if setups or kind not in scopes)]))
+    lenient = draw(st.sampled_from(["", "", "soft_fail", "never_fail", "silent_fail"])) if kind is TaskKind.SENSOR else ""
+    waits = kind in {TaskKind.SENSOR, TaskKind.APPROVAL}
     return TaskOptions(
+        **({lenient: True} if lenient else {}),
+        ignore_downstream_trigger_rules=draw(st.booleans()),
+        on_failure_fail_run=draw(st.booleans()),
+        poke=draw(st.integers(1, 100).map(lambda seconds: timedelta(seconds=seconds))) if waits else timedelta(minutes=1),
+        exponential=draw(st.booleans()) if waits else False,
+        timeout=draw(st.integers(1, 400).map(lambda seconds: timedelta(seconds=seconds))) if waits else None,
+        default=draw(st.sampled_from(["", "yes", "no"])) if kind is TaskKind.APPROVAL else "",
         retries=draw(st.integers(0, 2)),
         retry_delay=draw(durations(60)),
         backoff=draw(st.sampled_from([0.0, 1.0, 2.0])),
         infra_retries=draw(st.integers(0, 2)),
-        trigger_rule=TriggerRule.ALL_DONE_SETUP_SUCCESS if kind == "teardown" else draw(rules),
+        trigger_rule=TriggerRule.ALL_DONE_SETUP_SUCCESS if kind is TaskKind.TEARDOWN else draw(rules),
         as_=kind,
         priority=draw(st.integers(0, 2)),
     )

@@ -8,11 +8,13 @@ from typing import Any, Self
 
 from nbflow.app.clearing import Clearing
 from nbflow.app.rooms import person
-from nbflow.core.errors import UserError
+from nbflow.core import messages
+from nbflow.core.errors import UserError, nearest
 from nbflow.core.events import CancelRequested
 from nbflow.core.ids import RunId, task_key
 from nbflow.core.records import Request, RunRecord
-from nbflow.core.states import RunState
+from nbflow.core.states import RunState, TaskState
+from nbflow.core.waiting import read_answer
 from nbflow.engine.owner import is_dead, me
 from nbflow.engine.reaping import abandon
 from nbflow.settings import Settings, load_settings
@@ -44,6 +46,30 @@ class Workspace(Clearing):
         else:
             self.store.leave_request(run_id, Request(kind="cancel", keys=keys, by=by or person(), at=self.clock.now()))
             self.reap()
+
+    def answer(self, run_id: str, task: str, answer: str, by: str = "") -> str:
+        """Answer an approval, whoever drives its run; returns the answer as it was understood. Raises UserError, also when it was answered before."""
+        run, by = self.store.run(run_id), by or person()
+        records = {record.key: record for record in self.store.task_records(run.run_id)}
+        key = task_key(task)
+        record = records.get(key)
+        if record is None:
+            raise UserError(f'Run {run.run_id} has no task "{task}".{nearest(task, [str(known) for known in records])}')
+        earlier = record.note.get("resumed", record.note)
+        if "answer" in earlier:
+            raise UserError(messages.answered_already(task, run.run_id, earlier["answer"], earlier["by"]))
+        if record.state is not TaskState.AWAITING_INPUT:
+            raise UserError(messages.asks_nothing(task, run.run_id, record.state.value.replace("_", " ")))
+        choices = tuple(record.note["choices"])
+        understood = read_answer(answer, choices)
+        if understood is None:
+            raise UserError(messages.not_an_answer(answer, task, choices))
+        for request in self.store.requests(run.run_id):
+            if request.kind == "answer" and key in request.keys:
+                raise UserError(messages.answered_already(task, run.run_id, str(request.arguments["answer"]), request.by))
+        asked = Request(kind="answer", keys=(key,), by=by, at=self.clock.now(), arguments={"answer": understood})
+        self.store.leave_request(run.run_id, asked)
+        return understood
 
     def reap(self) -> tuple[RunId, ...]:
         """End the runs whose process died, with a true reason and the way on; those of deployments are gone on with. Returns their ids."""

@@ -17,10 +17,11 @@ from nbflow.core.errors import Problem, nearest
 from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskId
 from nbflow.core.messages import name_list
-from nbflow.core.options import TriggerRule
+from nbflow.core.options import TaskKind, TriggerRule
 
 #: Rules under which a join below a branch is skipped with any of its sides.
 _STRICT: Final = frozenset({TriggerRule.ALL_SUCCESS, TriggerRule.NONE_SKIPPED, TriggerRule.ALL_DONE_MIN_ONE_SUCCESS})
+_NEEDS_BELOW: Final = frozenset({TaskKind.SHORT_CIRCUIT, TaskKind.LATEST_ONLY, TaskKind.SETUP})
 _SEEDS: Final = frozenset(
     {"random.seed", "np.random.seed", "numpy.random.seed", "torch.manual_seed", "manual_seed", "set_seed", "seed_everything"}
 )
@@ -32,7 +33,15 @@ _GENERATORS: Final = frozenset({"default_rng", "RandomState", "Random"})
 def warnings(inference: Inference, reader: CellReader) -> list[Problem]:
     """Everything worth a word; the flow works as it is."""
     advice = _Advice(inference, reader)
-    return [*advice.unknown_names(), *advice.too_early(), *advice.no_run(), *advice.joins(), *advice.seeds(), *advice.empty_groups()]
+    return [
+        *advice.unknown_names(),
+        *advice.too_early(),
+        *advice.no_run(),
+        *advice.joins(),
+        *advice.seeds(),
+        *advice.empty_groups(),
+        *advice.pointless(),
+    ]
 
 
 class _Advice:
@@ -78,7 +87,7 @@ class _Advice:
     def joins(self) -> Iterator[Problem]:
         """Tasks that are always skipped with one side of a branch, though they look as if they took either."""
         graph = self._inference.graph()
-        skippable = self._inference.skippable
+        skippable = self._inference.parting()
         for place, unit in self._tasks:
             assert unit.task is not None
             if unit.options.trigger_rule not in _STRICT:
@@ -123,6 +132,22 @@ class _Advice:
                 line = self._reader.header.lines.get(("groups", *group.split(".")), 0)
                 message = f"[groups.{group}] holds for no task: none is named {group}.*.{nearest(group, groups)}"
                 yield Problem(cell=cell.number, line=line, message=message, code="empty-group", severity="warning")
+
+    def pointless(self) -> Iterator[Problem]:
+        """Tasks that decide about what stands below them, where nothing does."""
+        graph = self._inference.graph()
+        for _, unit in self._tasks:
+            assert unit.task is not None
+            if unit.options.as_ in _NEEDS_BELOW and not graph.downstream(unit.task):
+                kind = unit.options.as_.value
+                message = f"Task {unit.task} is a {kind} task and nothing stands below it: add --after {unit.task} to the tasks that depend on it."
+                yield _warning(unit, message, code="nothing-below")
+            if unit.options.as_ is TaskKind.TEARDOWN and not any(self._is_setup(above) for above in graph.upstream(unit.task)):
+                message = f"Teardown {unit.task} stands below no setup: add --after with the tasks that are --as setup, if there are any."
+                yield _warning(unit, message, code="no-setup")
+
+    def _is_setup(self, id: TaskId) -> bool:
+        return any(unit.task == id and unit.options.as_ is TaskKind.SETUP for _, unit in self._tasks)
 
 
 def _stand_apart(first: TaskId, second: TaskId, graph: Graph) -> bool:

@@ -7,8 +7,8 @@ import ast
 import inspect
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 from nbflow.authoring.cell_kinds import CellKind, classify
 from nbflow.authoring.cells import CellNames, analyse
@@ -16,6 +16,7 @@ from nbflow.authoring.header import Header, read_header
 from nbflow.authoring.magic_line import read_task_line
 from nbflow.authoring.magics import plain_cell
 from nbflow.authoring.notebook_file import CellSource
+from nbflow.authoring.options_reader import LOOKING, kind_mistakes, make_options
 from nbflow.authoring.parameters_cell import read_parameters
 from nbflow.authoring.templates import template_names
 from nbflow.authoring.units import Unit
@@ -23,11 +24,11 @@ from nbflow.core.cache_key import why_not_cached
 from nbflow.core.errors import Problem, nearest
 from nbflow.core.ids import TaskId
 from nbflow.core.model import CellRef, Parameter
-from nbflow.core.options import TaskOptions, TriggerRule
+from nbflow.core.options import TaskOptions
 
 PARAMETERS_TAG: Final = "parameters"
 #: What `--operator` may say -> the operator of the task.
-_OPERATORS: Final = {"": "cell", "python": "cell", "cell": "cell", "bash": "bash"}
+_OPERATORS: Final = {"": "cell", "python": "cell", "cell": "cell", "bash": "bash", **{name: name for name in sorted(LOOKING)}}
 _TASK = re.compile(r"\A(?P<lead>\s*)%%task\b(?P<line>[^\n]*)(?:\n|\Z)")
 
 
@@ -89,12 +90,13 @@ class CellReader:
             )
             return
         self._named[line.id] = cell
-        options = _options({**self.header.for_task(line.id), **line.overrides})
+        options = make_options(self.header.for_task(line.id), line.overrides)
         body = cell.source[found.end() :]
         operator = self._operator(cell, at, options)
         names = self._task_names(cell, body, at, options, operator)
         self._check_names(cell, at, options, operator)
-        self._check_rule(cell, at, options)
+        for mistake in kind_mistakes(options, line.overrides, fail_fast=self.header.options.fail_fast):
+            self._wrong(cell, at, mistake, code="option")
         if why := why_not_cached(options):
             self._wrong(cell, at, why, code="option")
         self.units.append(
@@ -112,7 +114,7 @@ class CellReader:
     def _operator(self, cell: CellSource, line: int, options: TaskOptions) -> str:
         operator = _OPERATORS.get(options.operator)
         if operator is None:
-            hint = nearest(options.operator, _OPERATORS) or " It can be python or bash."
+            hint = nearest(options.operator, _OPERATORS) or " It can be python, bash, file, http, sql, time or flow."
             self._wrong(cell, line, f'There is no operator "{options.operator}".{hint}', code="option")
         return operator or "cell"
 
@@ -124,11 +126,6 @@ class CellReader:
             return replace(found, reads=found.reads | set(more), order=(*more, *found.order)) if more else found
         read = tuple(dict.fromkeys([*asked, *template_names(body)]))
         return CellNames(reads=frozenset(read), order=read, writes=(options.out,) if options.out else ())
-
-    def _check_rule(self, cell: CellSource, line: int, options: TaskOptions) -> None:
-        if self.header.options.fail_fast and options.trigger_rule is not TriggerRule.ALL_SUCCESS:
-            message = f"This flow has fail_fast, under which every task needs the trigger rule all_success, not {options.trigger_rule}."
-            self._wrong(cell, line, message, code="option")
 
     def _check_names(self, cell: CellSource, line: int, options: TaskOptions, operator: str) -> None:
         words = [("--reads", word) for word in options.reads] + [("--writes", word) for word in options.writes]
@@ -181,11 +178,6 @@ class CellReader:
 
     def _wrong(self, cell: CellSource, line: int, message: str, *, code: str) -> None:
         self.problems.append(Problem(cell=cell.number, line=line, message=message, code=code))
-
-
-def _options(chosen: dict[str, Any]) -> TaskOptions:
-    known = {f.name for f in fields(TaskOptions)}
-    return TaskOptions(**{name: value for name, value in chosen.items() if name in known})
 
 
 def _docstring(body: str) -> str:

@@ -30,12 +30,14 @@ class TaskFunction(Generic[P, R]):
     Calls are typed to give `Any`: inside a flow they give a reference, which goes where the value would and also knows `>>`; no type says both.
     """
 
-    def __init__(self, function: Callable[P, R], keywords: Mapping[str, Any]) -> None:
+    def __init__(self, function: Callable[P, R], keywords: Mapping[str, Any], *, is_named: bool = False) -> None:
+        """`is_named`: the person gave the `task_id`, so another task of that name is a mistake."""
         if not callable(function):
             raise UserError(f"@task stands above a function, and {function!r:.60} is none: write @task(option=value) with names.")
         functools.update_wrapper(self, function)
         self.function = function
         self._keywords = dict(keywords)
+        self._is_named = is_named
         name = str(keywords.get("task_id") or getattr(function, "__name__", "task").strip("<>"))
         self.task_id = task_id(name)
         self._options = read_task_options({key: value for key, value in keywords.items() if key not in OWN}, f"@task {name}")
@@ -48,7 +50,7 @@ class TaskFunction(Generic[P, R]):
 
     def override(self, **keywords: Unpack[TaskKeywords]) -> TaskFunction[P, R]:
         """The same task with other options: `extract.override(task_id=f"extract_{t}", retries=5)(t)`. Raises UserError."""
-        return TaskFunction(self.function, {**self._keywords, **keywords})
+        return TaskFunction(self.function, {**self._keywords, **keywords}, is_named=self._is_named or "task_id" in keywords)
 
     def partial(self, **arguments: Any) -> Partial:
         """Arguments for every copy of a task that is to be mapped: `score.partial(seed=1).expand(model=models)`."""
@@ -65,7 +67,7 @@ class TaskFunction(Generic[P, R]):
         return writing.add(
             self.function,
             name=self.task_id,
-            is_named="task_id" in self._keywords,
+            is_named=self._is_named,
             options=self._options,
             is_multiple=bool(self._keywords.get("multiple_outputs")),
             **arguments,
@@ -84,7 +86,7 @@ class TaskFunction(Generic[P, R]):
         module = sys.modules.get(self.__module__)
         if self.__module__ != "__main__" and getattr(module, self.function.__qualname__, None) is self:
             return self.function.__qualname__
-        return TaskFunction, (self.function, self._keywords)
+        return functools.partial(TaskFunction, is_named=self._is_named), (self.function, self._keywords)
 
 
 class Partial:
@@ -120,7 +122,7 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """
     if function is not None:
         return TaskFunction(function, options)
-    return lambda decorated: TaskFunction(decorated, options)
+    return lambda decorated: TaskFunction(decorated, options, is_named="task_id" in options)
 
 
 @contextmanager

@@ -76,10 +76,12 @@ class _Built:
                 self._order.pairs.update((above, self._id(unit)) for above in found)
 
     def _expand(self, word: str, unit: Unit) -> list[TaskId]:
-        """A task, or the tasks of a group, without the one that says so."""
+        """A task, or the tasks of a group, without the one that says so; what comes after a group does not wait for its teardowns."""
         if word in self._ids:
             return [TaskId(word)]
-        return [id for id in self._ids if id.startswith(word + ".") and id != unit.task]
+        inside = [other for other in self._tasks() if self._id(other).startswith(word + ".") and other is not unit]
+        last = [other for other in inside if other.options.as_ is not TaskKind.TEARDOWN]
+        return [self._id(other) for other in last or inside]
 
     def _follow_branches(self) -> None:
         """An edge from a branch to each task below that it names and nothing connects to it yet."""

@@ -11,8 +11,10 @@ from nbflow.authoring.units import Units
 from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskId
 from nbflow.core.model import Edge, Read
-from nbflow.core.options import TaskKind, TriggerRule
+from nbflow.core.options import TaskKind, TaskOptions, TriggerRule
 
+#: Kinds that stop everything below them.
+_STOPS = frozenset({TaskKind.SHORT_CIRCUIT, TaskKind.APPROVAL, TaskKind.LATEST_ONLY})
 _SKIP_TASK = re.compile(r"\bSkipTask\b")
 #: Rules under which a task with upstreams may be skipped although none of them was.
 _SKIPS_BY_ITSELF = frozenset({TriggerRule.ALL_FAILED, TriggerRule.ONE_FAILED, TriggerRule.ALL_SKIPPED})
@@ -51,7 +53,7 @@ class Inference:
         """Find sources until nothing changes: more edges make more tasks skippable, and those make more edges."""
         while True:
             self._find_sources()
-            skippable = self._find_skippable()
+            skippable = self._find_skippable(self.skippable)
             if skippable == self.skippable:
                 return
             self.skippable = skippable
@@ -170,21 +172,45 @@ class Inference:
         """Its code, or a function it uses, speaks of SkipTask."""
         return "SkipTask" in self.units.effects[place].through or _SKIP_TASK.search(self.units.units[place].source) is not None
 
-    def _find_skippable(self) -> frozenset[TaskId]:
+    def parting(self) -> frozenset[TaskId]:
+        """Those of the skippable tasks that a run may leave out while it goes on with others beside them: not what a short circuit stops."""
+        return self._find_skippable(frozenset(), stopped=False)
+
+    def _find_skippable(self, known: frozenset[TaskId], *, stopped: bool = True) -> frozenset[TaskId]:
         by_id = {unit.task: unit for unit in self.units.units if unit.task is not None}
         graph = self.graph()
-        found = set(self.skippable)
+        found = set(known)
         found.update(self._id(place) for place, unit in enumerate(self.units.units) if unit.task is not None and self._skips_itself(place))
+        found.update(id for id, unit in by_id.items() if unit.options.soft_fail or unit.options.never_fail)
+        for id, unit in by_id.items():
+            if not stopped and unit.options.as_ in _STOPS:
+                continue
+            found.update(_stopped_by(id, unit.options, graph) - {other for other in graph.ids if _is_teardown(by_id[other].options)})
         growing = True
         while growing:
             before = len(found)
             for id, unit in by_id.items():
                 upstream = graph.upstream(id)
-                under_branch = any(by_id[above].options.as_ is TaskKind.BRANCH for above in upstream)
-                if upstream and (under_branch or _may_skip(unit.options.trigger_rule, upstream, found)):
+                if upstream and _may_skip(unit.options.trigger_rule, upstream, found):
                     found.add(id)
             growing = len(found) > before
         return frozenset(found)
+
+
+def _is_teardown(options: TaskOptions) -> bool:
+    return options.as_ is TaskKind.TEARDOWN
+
+
+def _stopped_by(id: TaskId, options: TaskOptions, graph: Graph) -> frozenset[TaskId]:
+    """What a deciding task may leave out."""
+    match options.as_:
+        case TaskKind.BRANCH | TaskKind.LATEST_ONLY:
+            return frozenset(graph.downstream(id))
+        case TaskKind.SHORT_CIRCUIT if not options.ignore_downstream_trigger_rules:
+            return frozenset(graph.downstream(id))
+        case TaskKind.SHORT_CIRCUIT | TaskKind.APPROVAL:
+            return graph.descendants(id)
+    return frozenset()
 
 
 def _may_skip(rule: TriggerRule, upstream: Iterable[TaskId], skippable: set[TaskId]) -> bool:

@@ -140,7 +140,7 @@ def _read_flag(word: str, values: list[str], read: TaskLine) -> None:
         return
     name = field_of(flag.spec)
     if flag.undoes:
-        read.overrides[name] = dict(default_of(flag.spec)) if flag.spec.takes is Takes.RESOURCES else default_of(flag.spec)
+        read.overrides[name] = _undone(flag.spec)
         if values:
             read.mistakes.append(f"{word} takes no value.")
         return
@@ -158,6 +158,13 @@ def _read_flag(word: str, values: list[str], read: TaskLine) -> None:
             read.overrides[name] = {**before, **now} if isinstance(now, dict) else tuple(dict.fromkeys([*before, *now]))
     else:
         _read(flag.spec, word, values[0], read)
+
+
+def _undone(spec: OptionSpec) -> Any:
+    """What `--no-` says: false, or as if nobody had said anything."""
+    if spec.takes is Takes.FLAG:
+        return False
+    return dict(default_of(spec)) if spec.takes is Takes.RESOURCES else default_of(spec)
 
 
 def _read(spec: OptionSpec, word: str, value: Any, read: TaskLine) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from enum import Enum
 from functools import cache
@@ -12,7 +12,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 from nbflow.core.durations import parse_duration
 from nbflow.core.errors import UserError, nearest
-from nbflow.core.options import NOT_DEFAULTS, OptionSpec, Takes, TaskOptions, option_specs
+from nbflow.core.options import NOT_DEFAULTS, OptionSpec, Takes, TaskKind, TaskOptions, TriggerRule, option_specs
 
 
 def _later(name: str, takes: Takes, *choices: str) -> OptionSpec:
@@ -25,9 +25,6 @@ LATER_OPTIONS: Final = {
     for spec in (
         _later("escalate", Takes.RESOURCES),
         _later("zip", Takes.FLAG),
-        _later("poke", Takes.DURATION),
-        _later("soft_fail", Takes.FLAG),
-        _later("exponential", Takes.FLAG),
         _later("depends_on_past", Takes.CHOICE, "wait", "skip", "true", "false"),
         _later("wait_for_downstream", Takes.FLAG),
         _later("on_failure", Takes.CHOICE, "fail", "skip", "last-good"),
@@ -54,6 +51,11 @@ _TAKES: Final[Mapping[Takes, str]] = {
     Takes.PAIRS: "it takes pairs of names such as x=xs",
     Takes.RESOURCES: "it takes pairs such as GPU=1 MEM=4GB",
 }
+#: Operators that look whether something is there, and those of them that do nothing else.
+LOOKING: Final = frozenset({"file", "http", "sql", "time", "flow"})
+SENSING: Final = frozenset({"file", "time", "flow"})
+#: Options that only a sensor has. Among defaults for many tasks they may stand: other tasks pass them over.
+_OF_SENSORS: Final = ("soft_fail", "never_fail", "silent_fail", "exponential", "max_wait", "poke")
 _WORD = re.compile(r"[^\s=]+")
 #: The least that options of whole numbers take.
 _WHOLE: Final[Mapping[Takes, int | None]] = {Takes.INTEGER: 0, Takes.COUNT: 1, Takes.SIGNED: None}
@@ -192,6 +194,7 @@ def _flag(value: Any) -> bool:
 def _choice(spec: OptionSpec, value: Any) -> Any:
     text = str(value.value if isinstance(value, Enum) else value)
     text = text.lower() if isinstance(value, bool) else text
+    text = text.replace("_", "-") if text not in spec.choices else text  # Python writes short_circuit
     if text not in spec.choices:
         raise ValueError
     enum = _enums().get(spec.name)
@@ -216,6 +219,38 @@ def _number(value: Any) -> float:
     if not 0 <= number < float("inf"):
         raise ValueError
     return number
+
+
+def make_options(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> TaskOptions:
+    """The options of one task: its own before those it inherits. A teardown keeps its own rule unless it says another one itself."""
+    chosen = {**inherited, **own}
+    if chosen.get("operator") in SENSING and "as_" not in own:
+        chosen["as_"] = TaskKind.SENSOR
+    if chosen.get("as_") is TaskKind.TEARDOWN and "trigger_rule" not in own:
+        chosen["trigger_rule"] = TriggerRule.ALL_DONE_SETUP_SUCCESS
+    return TaskOptions(**chosen)
+
+
+def kind_mistakes(options: TaskOptions, own: Mapping[str, Any], *, fail_fast: bool) -> Iterator[str]:
+    """Options of one task that do not go together, a sentence each; `own` are those it says itself."""
+    kind, rule = options.as_, options.trigger_rule
+    if fail_fast and rule is not TriggerRule.ALL_SUCCESS and kind is not TaskKind.TEARDOWN:
+        yield f"This flow has fail_fast, under which every task but a teardown needs the trigger rule all_success, not {rule}."
+    if options.operator in LOOKING - SENSING and kind is not TaskKind.SENSOR:
+        yield f"-o {options.operator} looks whether something is there: add --as sensor."
+    if options.operator in SENSING and kind is not TaskKind.SENSOR:
+        yield f"-o {options.operator} is a sensor, so it cannot be --as {kind.value}."
+    if options.soft_fail and options.never_fail:
+        yield "--soft-fail and --never-fail exclude each other: --never-fail skips after any error, --soft-fail when the time is up."
+    of_sensors = [name for name in _OF_SENSORS if own.get(name)]
+    if of_sensors and kind is not TaskKind.SENSOR and not (of_sensors == ["soft_fail"] and kind is TaskKind.APPROVAL):
+        yield f"--{of_sensors[0].replace('_', '-')} is for sensors: add --as sensor."
+    if options.default and kind is not TaskKind.APPROVAL:
+        yield "--default is the answer of an approval: add --as approval."
+    if options.default and options.timeout is None:
+        yield "--default needs a --timeout: how long a person has to answer."
+    if options.on_failure_fail_run and kind is not TaskKind.TEARDOWN:
+        yield "--on-failure-fail-run is for teardowns: any other task fails its run anyway."
 
 
 def read_defaults(table: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], list[tuple[str, str, bool]]]:

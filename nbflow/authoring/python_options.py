@@ -43,6 +43,15 @@ class TaskKeywords(TypedDict, total=False):
     as_: str
     pool: str
     slots: int
+    ignore_downstream_trigger_rules: bool
+    on_failure_fail_run: bool
+    poke: Duration
+    exponential: bool
+    max_wait: Duration | None
+    soft_fail: bool
+    never_fail: bool
+    silent_fail: bool
+    default: str
     priority: int
     weight_rule: str
     max_active: int | None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from nbflow.core.errors import UserError
 from nbflow.core.ids import TaskId
+from nbflow.core.options import TaskKind
 
 if TYPE_CHECKING:
     from nbflow.authoring.trace import Node, Trace
@@ -63,6 +64,21 @@ class Reference(Ordered):
     def partial(self, **arguments: Any) -> Reference:
         """Arguments that are the same for every copy of a mapped task: `score.expand(model=models).partial(seed=1)`. Raises UserError."""
         self._trace.add_arguments(self._node, arguments)
+        return self
+
+    def as_setup(self) -> Reference:
+        """The task makes what tasks below it need (`semantics.md` 9)."""
+        self._trace.make(self._node, TaskKind.SETUP)
+        return self
+
+    def as_teardown(self, setups: Any = (), *, on_failure_fail_run: bool = False) -> Reference:
+        """The task takes away what `setups` made, which become setups that it stands below. Raises UserError for what is no task."""
+        options = {"on_failure_fail_run": True} if on_failure_fail_run else {}
+        self._trace.make(self._node, TaskKind.TEARDOWN, **options)
+        for setup in members(setups):
+            if not isinstance(setup, Reference):
+                raise UserError(f"{setup!r} is no task: the setups of a teardown are tasks.")
+            self._trace.order(setup.as_setup(), self)
         return self
 
     @property

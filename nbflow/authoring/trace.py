@@ -15,6 +15,7 @@ from typing import Any, Final
 from nbflow.authoring.arguments import check_call, elements_of, filled, references_in, written
 from nbflow.authoring.branches import read_returned
 from nbflow.authoring.header import Header
+from nbflow.authoring.options_reader import kind_mistakes, make_options
 from nbflow.authoring.references import Group, Reference
 from nbflow.core.cache_key import why_not_cached
 from nbflow.core.calls import CALL, Call, Placeholder, element_name, item_name, result_name
@@ -127,6 +128,10 @@ class Trace:
         for reference in references_in(dict(arguments)):
             self._own(reference)
         node.kwargs |= arguments
+
+    def make(self, node: Node, kind: TaskKind, **options: Any) -> None:
+        """The task is a setup or a teardown."""
+        node.options = {**node.options, "as_": kind, **options}
 
     def order(self, above: Reference | Group, below: Reference | Group) -> None:
         """`below` waits for `above`."""
@@ -248,15 +253,17 @@ class Trace:
         )
 
     def _options(self, node: Node) -> TaskOptions:
-        chosen = self._header.for_task(node.id)
+        inherited = self._header.for_task(node.id)
         parts = node.id.split(".")[:-1]
         for depth in range(1, len(parts) + 1):
-            chosen |= self._groups.get(".".join(parts[:depth]), {})
-        chosen |= node.options
+            inherited |= self._groups.get(".".join(parts[:depth]), {})
+        own = dict(node.options)
         if node.mapped:
             names = [source.written if isinstance(source, Reference) else name for name, source in node.mapped.items()]
-            chosen["map"] = tuple(zip(node.mapped, names, strict=True))
-        options = TaskOptions(**chosen)
+            own["map"] = tuple(zip(node.mapped, names, strict=True))
+        options = make_options(inherited, own)
+        for mistake in kind_mistakes(options, own, fail_fast=self._header.options.fail_fast):
+            raise UserError(f"Task {node.id}: {mistake}")
         if why := why_not_cached(options):
             raise UserError(f"Task {node.id}: {why}")
         return options
@@ -311,7 +318,15 @@ class Trace:
         pairs = [(a.task_id, b.task_id) for a, b in self._order if isinstance(a, Reference) and isinstance(b, Reference)]
         pairs += [(above, below) for below in inside for above in data.upstream(below)]
         graph = Graph(inside, pairs)
-        return [id for id in inside if not (graph.upstream(id) if first else graph.downstream(id))]
+        if first:
+            return [id for id in inside if not graph.upstream(id)]
+        # What comes after a group does not wait for its teardowns.
+        aside = {id for id in inside if self._kind(id) is TaskKind.TEARDOWN}
+        last = [id for id in inside if id not in aside and aside.issuperset(graph.downstream(id))]
+        return last or [id for id in inside if not graph.downstream(id)]
+
+    def _kind(self, id: TaskId) -> TaskKind:
+        return self._options(self._nodes[id]).as_
 
     def _after(self, word: str, task: Task) -> list[TaskId]:
         """A task, or the tasks of a group, as `--after` has it; a name of the task's own group may be short."""
@@ -320,7 +335,7 @@ class Trace:
                 return [TaskId(name)]
             inside = [id for id in self._nodes if id.startswith(name + ".") and id != task.id]
             if inside:
-                return inside
+                return [id for id in inside if self._kind(id) is not TaskKind.TEARDOWN] or inside
         raise UserError(f'after of task {task.id}: there is no task or group "{word}".{nearest(word, [*self._nodes, *self._groups])}')
 
     def _check_groups(self) -> None:

@@ -13,7 +13,7 @@ from nbflow.core.errors import RunFailed, UserError
 
 @click.group()
 def runs() -> None:
-    """What happened: list, show, logs, result, open, cancel, retry, clear, mark."""
+    """What happened: list, show, logs, result, open, answer, cancel, retry, clear, mark."""
 
 
 @runs.command("list")
@@ -158,3 +158,15 @@ def runs_retry(run_id: str, tasks: tuple[str, ...], *, upstream: bool, latest: b
             print_json(run_json(workspace, outcome.run_id))
         if not outcome.succeeded:
             raise RunFailed(failure_sentence(workspace.snapshot(outcome.run_id), workspace.clock.now()))
+
+
+@runs.command("answer")
+@click.argument("run_id")
+@click.argument("task")
+@click.argument("answer")
+def runs_answer(run_id: str, task: str, answer: str) -> None:
+    """Answer a task that waits for a person (--as approval): yes, no, or one of its choices."""
+    with closing(open_workspace()) as workspace:
+        run_id = workspace.run(run_id).run_id
+        understood = workspace.answer(run_id, task, answer)
+    click.echo(f"Answered {understood} to {task} of run {run_id}.")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -56,7 +57,7 @@ class AttemptStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptSucceeded:
-    """The body ran to its end and what it gave is stored. `decision` is the last expression of a branch."""
+    """The body ran to its end and what it gave is stored. `decision` is what its last expression decided (`--as`)."""
 
     key: TaskKey
     token: Token
@@ -93,6 +94,35 @@ class AttemptSkipped:
     token: Token
     at: datetime
     reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptDeferred:
+    """The body waits for something outside, and gave its worker back: `trigger` says what for (core/waiting.py)."""
+
+    key: TaskKey
+    token: Token
+    at: datetime
+    trigger: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriggerFired:
+    """What a deferred instance waits for is there; `token` is the one of the attempt that deferred. `problem`: it never will be."""
+
+    key: TaskKey
+    token: Token
+    result: Any = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerGiven:
+    """A person answers an approval."""
+
+    key: TaskKey
+    answer: str
+    by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +187,10 @@ Event = (
     | ResultFound
     | AttemptFailed
     | AttemptSkipped
+    | AttemptDeferred
     | AttemptLost
+    | TriggerFired
+    | AnswerGiven
     | Woke
     | CancelRequested
     | MarkRequested
@@ -193,6 +226,15 @@ class Cancel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Look whether this trigger has fired, until it has or the instance waits for it no more; answer with `TriggerFired`."""
+
+    key: TaskKey
+    token: Token
+    trigger: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class WakeAt:
     """Send `Woke` at this instant."""
 
@@ -207,7 +249,7 @@ class FinishRun:
     reason: str
 
 
-Command = Submit | Expand | Cancel | WakeAt | FinishRun
+Command = Submit | Expand | Cancel | Watch | WakeAt | FinishRun
 
 
 @dataclass(frozen=True, kw_only=True)

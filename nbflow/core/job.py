@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from nbflow.core.ids import FlowName, RunId, TaskId, TaskKey, Token
 from nbflow.core.model import CellRef
+from nbflow.core.options import TaskKind
 
 #: Values up to this many bytes ride in the report and stand in the database row; larger ones are artifacts under their hash.
 INLINE_LIMIT: Final = 16 * 1024
@@ -135,8 +136,10 @@ class Job:
     splits: Mapping[str, TaskId] = field(default_factory=dict)
     #: Inputs it is known to change in place; any other input that changed gets a warning.
     mutates: tuple[str, ...] = ()
-    #: The value of the last expression is wanted (branch), as JSON.
-    wants_decision: bool = False
+    #: What the last expression decides; PLAIN: nothing, so it is not wanted.
+    decides: TaskKind = TaskKind.PLAIN
+    #: What an attempt that gave its worker back goes on with (core/waiting.py); empty for any other.
+    resumed: Mapping[str, Any] = field(default_factory=dict)
     #: An operator's result is bound to this name.
     out: str = ""
     #: The body does not run when this exists (a path or an fsspec URL, as a template).
@@ -160,6 +163,8 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
     LOST = "lost"
+    #: It gave its worker back until a trigger fires, and goes on then.
+    DEFERRED = "deferred"
 
 
 #: `ErrorInfo.ename` of an attempt that was lost.
@@ -252,6 +257,8 @@ class Report:
     decision: Any = None
     #: What existed already (`unless_exists`): the body did not run.
     already: str = ""
+    #: What a deferred attempt waits for (core/waiting.py).
+    trigger: Mapping[str, Any] = field(default_factory=dict)
     #: E.g. an input changed in place that nbflow had not seen.
     warnings: tuple[str, ...] = ()
     peak_bytes: int = 0

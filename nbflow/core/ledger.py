@@ -11,14 +11,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from nbflow.core import branching, messages
+from nbflow.core import choices, messages
 from nbflow.core.events import Command, Event, Step
 from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.mapping import in_place, map_sources
 from nbflow.core.model import Flow, Read
 from nbflow.core.records import Change, RunRecord, TaskRecord
-from nbflow.core.rules import BranchChoice, is_branch, is_setup, is_teardown
+from nbflow.core.rules import is_setup, is_teardown
+from nbflow.core.setups import Scopes
 from nbflow.core.states import FAILED_LIKE, FINISHED, RUN_TRANSITIONS, TRANSITIONS, RunState, TaskState
 from nbflow.core.trigger_rules import Decision, UpstreamCounts, UpstreamNames, Verdict
 from nbflow.core.weights import priority_weights
@@ -59,7 +60,12 @@ class Ledger:
         self.weights = priority_weights(self.whole, {task.id: task.options for task in flow.tasks})
         self.setups = frozenset(id for id, task in self.tasks.items() if is_setup(task))
         self.teardowns = frozenset(id for id, task in self.tasks.items() if is_teardown(task))
-        self.branches = frozenset(id for id, task in self.tasks.items() if is_branch(task))
+        self.scopes = Scopes(self.graph, self.setups, self.teardowns)
+        self._deciders = frozenset(id for id, task in self.tasks.items() if choices.is_deciding(task))
+        #: Upstream tasks in the same mapped group: of those, the copy with the same index counts.
+        self.aligned = {id: above for id in self.graph.ids if (above := self._aligned_of(id))}
+        #: Deciders in the same mapped group, above a task.
+        self._beside = {id: above for id in self.tasks if (above := self._deciders_beside(id))}
         #: What mapped tasks map over.
         self.map_sources = {id: found for id, task in self.tasks.items() if (found := map_sources(task))}
         #: Mapped tasks by the tasks that give what they map over.
@@ -79,12 +85,13 @@ class Ledger:
         self.counts: Counter[TaskState] = Counter(record.state for record in self.records.values())
         self.unfinished = sum(count for state, count in self.counts.items() if state not in FINISHED)
         self.upstream = {id: self._count_upstream(id) for id in self.graph.ids}
-        #: Tasks whose dependencies changed since they were last judged, in the order found.
-        self.dirty: dict[TaskId, None] = dict.fromkeys(self.graph.order)
-        #: Branches that decided against a task.
-        self.not_chosen: dict[TaskId, set[TaskId]] = {}
-        for branch in self.branches:
-            self._note_choice(branch)
+        #: Tasks whose dependencies changed since they were last judged, in the order found; with which of their copies, where not all are meant.
+        self.dirty: dict[TaskId, set[int] | None] = dict.fromkeys(self.graph.order)
+        #: What each decider left out, and the deciders that left out a task.
+        self._left_out: dict[TaskId, frozenset[TaskId]] = {}
+        self._against: dict[TaskId, set[TaskId]] = {}
+        for id in self._deciders:
+            self._note_choice(id)
         self._ranks: list[Rank] = []
         self._waiting: list[TaskKey] = []
         #: Instants of next attempts; an entry counts while its record still says the same.
@@ -107,32 +114,77 @@ class Ledger:
     def key_name(self, key: TaskKey) -> str:
         return self.name(key.task_id) if key.map_index < 0 else f"{self.name(key.task_id)}[{key.map_index}]"
 
-    def upstream_names(self, id: TaskId, *, setups_only: bool = False) -> UpstreamNames:
-        """Who the upstream instances are; looks at each of them."""
+    def counts_of(self, key: TaskKey) -> UpstreamCounts:
+        """The upstream instances that are relevant for this one."""
+        counts = self.upstream[key.task_id]
+        if key.task_id not in self.aligned:
+            return counts
+        counts = replace(counts)
+        for above in self.aligned[key.task_id]:
+            for other in self.beside(above, key):
+                counts.count(self.records[other].state, setup=above in self.setups)
+        return counts
+
+    def beside(self, id: TaskId, key: TaskKey) -> tuple[TaskKey, ...]:
+        """The instances of `id` that `key` stands with: in one mapped group those of its index, else all."""
+        if not self._is_aligned(id, key.task_id):
+            return self.copies[id]
+        return tuple(other for other in self.copies[id] if other.map_index in {key.map_index, -1})
+
+    def upstream_names(self, key: TaskKey, *, setups_only: bool = False) -> UpstreamNames:
+        """Who the relevant upstream instances are; looks at each of them."""
+        above = self.graph.upstream(key.task_id)
+        return self._names_of(key, [id for id in above if not setups_only or id in self.setups])
+
+    def _names_of(self, key: TaskKey, ids: Iterable[TaskId]) -> UpstreamNames:
         unfinished: list[str] = []
         ended: dict[TaskState, list[str]] = {}
-        for above in self.graph.upstream(id):
-            if setups_only and above not in self.setups:
-                continue
-            for key in self.copies[above]:
-                state = self.records[key].state
-                (ended.setdefault(state, []) if state in FINISHED else unfinished).append(self.key_name(key))
+        for id in ids:
+            for other in self.beside(id, key):
+                state = self.records[other].state
+                (ended.setdefault(state, []) if state in FINISHED else unfinished).append(self.key_name(other))
         return UpstreamNames(unfinished=tuple(unfinished), ended={state: tuple(names) for state, names in ended.items()})
 
-    def choice_against(self, id: TaskId) -> BranchChoice | None:
-        """The branch that decided against this task, if any; the one written first."""
-        branches = self.not_chosen.get(id)
-        if not branches:
+    def left_out_because(self, key: TaskKey) -> str:
+        """Why a decider left out this instance, the one written first; "" when none did."""
+        beside = [id for id in self._beside.get(key.task_id, ()) if key.task_id in self._left_out_beside(id, key)]
+        against = [*self._against.get(key.task_id, ()), *beside]
+        if not against:
+            return ""
+        decider = min(against, key=self.graph.position.__getitem__)
+        notes = [self.records[other].note for other in self.beside(decider, key) if self.records[other].state is TaskState.SUCCESS]
+        return choices.sentence(self.name(decider), self.tasks[decider].options.as_, notes, self._names)
+
+    def is_left_out(self, id: TaskId) -> bool:
+        """Whether a decider may have left out a copy of this task."""
+        return bool(self._against.get(id)) or id in self._beside
+
+    def setup_verdict(self, key: TaskKey) -> Verdict | None:
+        """What the setups say that this instance stands on without an edge to them; None when they are all done well."""
+        indirect = self.scopes.indirect.get(key.task_id)
+        if indirect is None:
             return None
-        branch = min(branches, key=self.graph.position.__getitem__)
-        followed = self._followed(branch) or ()
-        return BranchChoice(branch=self.name(branch), followed=tuple(self.name(other) for other in followed))
+        names = self._names_of(key, indirect)
+        bad, state = names.first(TaskState.FAILED, TaskState.CANCELLED, TaskState.UPSTREAM_FAILED)
+        if state:
+            return Verdict(Decision.UPSTREAM_FAILED, messages.did_not_run(bad, state))
+        if skipped := names.ended.get(TaskState.SKIPPED):
+            return Verdict(Decision.SKIP, messages.skipped_because(skipped, TaskState.SKIPPED))
+        if names.unfinished:
+            total = sum(len(self.beside(id, key)) for id in indirect)
+            return Verdict(Decision.WAIT, messages.setup_not_done(names.unfinished, total))
+        return None
+
+    def work_verdict(self, key: TaskKey) -> Verdict | None:
+        """A teardown waits until everything between its setups and itself has ended."""
+        between = self.scopes.between.get(key.task_id)
+        names = self._names_of(key, between) if between else None
+        return Verdict(Decision.WAIT, messages.work_not_done(names.unfinished)) if names and names.unfinished else None
 
     def leaf_states(self) -> list[TaskState]:
-        """States of the instances that decide the run: those below which nothing counts. Teardowns do not count."""
-        leaves = [
-            id for id in self.graph.ids if id not in self.teardowns and all(below in self.teardowns for below in self.graph.downstream(id))
-        ]
+        """States of the instances that decide the run: those below which nothing counts. A teardown counts only where it says so."""
+        aside = {id for id in self.teardowns if not self.tasks[id].options.on_failure_fail_run}
+        leaves = [id for id in self.graph.ids if id not in aside and all(below in aside for below in self.graph.downstream(id))]
         leaves = leaves or [id for id in self.graph.ids if not self.graph.downstream(id)]
         return [state for id in leaves for key in self.copies[id] if (state := self.records[key].state) is not TaskState.REMOVED]
 
@@ -196,7 +248,7 @@ class Ledger:
             raise InvalidTransition(self.run, record, state, self.history)
         self.records[key] = after
         self.changes.append(Change(at=now, key=key, before=before, after=state, reason=after.reason, task=after))
-        self._recount(key.task_id, before, state)
+        self._recount(key, before, state)
         if before is TaskState.SCHEDULED:
             self._leave_waiting(key)
         self._enter(after)
@@ -222,9 +274,9 @@ class Ledger:
                 self.counts[TaskState.REMOVED] += 1
         self._insert(id, placed)
         for key in placed:
-            self._recount(key.task_id, TaskState.REMOVED, TaskState.PENDING)
+            self._recount(key, TaskState.REMOVED, TaskState.PENDING)
         self._counted.add(id)
-        self.dirty[id] = None
+        self.touch([id])
 
     def _insert(self, id: TaskId, fresh: Mapping[TaskKey, TaskRecord]) -> None:
         """Every record in the order written, the copies of `id` with the fresh ones among them."""
@@ -254,31 +306,43 @@ class Ledger:
         self.commands.clear()
         return step
 
-    def touch(self, ids: Iterable[TaskId]) -> None:
-        """Judge these tasks again."""
+    def touch(self, ids: Iterable[TaskId], index: int | None = None) -> None:
+        """Judge these tasks again, or only their copies of this index."""
         for id in ids:
-            self.dirty[id] = None
+            known = self.dirty.setdefault(id, set() if index is not None else None)
+            if index is None:
+                self.dirty[id] = None
+            elif known is not None:
+                known.update((index, -1))
 
-    def _recount(self, id: TaskId, before: TaskState, after: TaskState) -> None:
+    def _recount(self, key: TaskKey, before: TaskState, after: TaskState) -> None:
+        id = key.task_id
         self.counts[before] -= 1
         self.counts[after] += 1
         was_finished, is_finished = before in FINISHED, after in FINISHED
         self.unfinished += was_finished - is_finished
         if after is TaskState.PENDING:
-            self.dirty[id] = None
+            self.touch([id])
             self._counted.discard(id)
         if not was_finished and not is_finished:
             return
+        mapped_over = self._mapped_over.get(id, ())
         if was_finished and not is_finished:
-            self._counted.difference_update(self._mapped_over.get(id, ()))
-        if id in self.branches:
+            self._counted.difference_update(mapped_over)
+        self.touch(mapped_over)
+        if id in self._deciders:
             self._note_choice(id)
+            self._touch_beside(key)
         setup = id in self.setups
         for below in self.graph.downstream(id):
+            if self._is_aligned(id, below):
+                self.touch([below], key.map_index if key.map_index >= 0 else None)
+                continue
             counts = self.upstream[below]
             counts.count(before, setup=setup, times=-1)
             counts.count(after, setup=setup)
             self.dirty[below] = None
+        self.touch(self.scopes.concerned.get(id, ()))
 
     def _enter(self, record: TaskRecord) -> None:
         if record.state is TaskState.SCHEDULED:
@@ -286,7 +350,7 @@ class Ledger:
             place = bisect_left(self._ranks, rank)
             self._ranks.insert(place, rank)
             self._waiting.insert(place, record.key)
-        elif record.state is TaskState.UP_FOR_RETRY and record.wake_at:
+        elif record.wake_at:
             heapq.heappush(self._wakes, (record.wake_at, self._rank(record.key), record.key))
 
     def _leave_waiting(self, key: TaskKey) -> None:
@@ -296,26 +360,42 @@ class Ledger:
     def _rank(self, key: TaskKey) -> Rank:
         return (-self.weights[key.task_id], key.map_index, self.graph.position[key.task_id])
 
-    def _note_choice(self, branch: TaskId) -> None:
-        for below in self.graph.downstream(branch):
-            self.not_chosen.get(below, set()).discard(branch)
-        followed = self._followed(branch)
-        if followed is None:
-            return
-        for below in branching.left_out(branch, followed, graph=self.whole):
-            if below in self.graph:
-                self.not_chosen.setdefault(below, set()).add(branch)
+    def _note_choice(self, id: TaskId) -> None:
+        for other in self._left_out.pop(id, ()):
+            self._against.get(other, set()).discard(id)
+        if any(self.records[key].state not in FINISHED for key in self.copies[id]):
+            return  # a copy that still runs may go where the others did not
+        notes = [self.records[key].note for key in self.copies[id] if self.records[key].state is TaskState.SUCCESS]
+        out = choices.left_out_together(id, notes, graph=self.whole)
+        out = frozenset(other for other in out if other in self.graph and not self._is_aligned(id, other))
+        self._left_out[id] = out
+        for other in out:
+            self._against.setdefault(other, set()).add(id)
+        self.touch(sorted(out, key=self.graph.position.__getitem__))
 
-    def _followed(self, branch: TaskId) -> tuple[TaskId, ...] | None:
-        """What the branch's copies chose, together; None while there is no recorded decision."""
-        if any(self.records[key].state not in FINISHED for key in self.copies[branch]):
-            return None  # a copy that still runs may choose what the others did not
-        notes = [self.records[key].note for key in self.copies[branch] if self.records[key].state is TaskState.SUCCESS]
-        decided = [note["followed"] for note in notes if "followed" in note]
-        if not decided:
-            return None
-        chosen = {id for followed in decided for id in followed if id in self.whole}
-        return tuple(sorted(chosen, key=self.whole.position.__getitem__))
+    def _touch_beside(self, key: TaskKey) -> None:
+        """Copies of the same index that this one's decision leaves out."""
+        if key.map_index >= 0 and self.tasks[key.task_id].mapped_group:
+            self.touch([id for id, deciders in self._beside.items() if key.task_id in deciders], key.map_index)
+
+    def _left_out_beside(self, decider: TaskId, key: TaskKey) -> frozenset[TaskId]:
+        record = self.records.get(TaskKey(decider, key.map_index))
+        if record is None or record.state is not TaskState.SUCCESS:
+            return frozenset()
+        return choices.left_out(decider, record.note, graph=self.whole) or frozenset()
+
+    def _is_aligned(self, one: TaskId, other: TaskId) -> bool:
+        group = self.tasks[one].mapped_group
+        return bool(group) and self.tasks[other].mapped_group == group
+
+    def _aligned_of(self, id: TaskId) -> tuple[TaskId, ...]:
+        return tuple(above for above in self.graph.upstream(id) if self._is_aligned(above, id))
+
+    def _deciders_beside(self, id: TaskId) -> tuple[TaskId, ...]:
+        if not self._deciders or not self.tasks[id].mapped_group:
+            return ()
+        above = self.graph.ancestors(id)
+        return tuple(other for other in self.graph.ids if other in self._deciders and other in above and self._is_aligned(other, id))
 
     def _in_order(self, records: Iterable[TaskRecord]) -> dict[TaskKey, TaskRecord]:
         """Records of the tasks that take part, in the order written; a task without any gets a pending one."""
@@ -332,7 +412,7 @@ class Ledger:
     def _count_upstream(self, id: TaskId) -> UpstreamCounts:
         counts = UpstreamCounts()
         for above in self.graph.upstream(id):
-            for key in self.copies[above]:
+            for key in () if self._is_aligned(above, id) else self.copies[above]:
                 counts.count(self.records[key].state, setup=above in self.setups)
         return counts
 

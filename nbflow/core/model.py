@@ -56,6 +56,8 @@ class Task:
     #: The part of `writes` it must give: read below it, or listed in `--writes`.
     demands: tuple[str, ...] = ()
     doc: str = ""
+    #: The group that is mapped as a whole, of which this task is a part: copies of its tasks with the same map index belong together.
+    mapped_group: str = ""
 
     @property
     def group(self) -> str:

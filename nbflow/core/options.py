@@ -33,10 +33,29 @@ class TriggerRule(StrEnum):
 
 
 class TaskKind(StrEnum):
-    """What the last expression of a task decides (`--as`)."""
+    """What a task is besides work, and what its last expression decides (`--as`)."""
 
     PLAIN = "task"
+    #: The ids to follow; what stands directly below and is neither named nor below a named task is skipped.
     BRANCH = "branch"
+    #: Whether to go on; if not, everything below is skipped.
+    SHORT_CIRCUIT = "short-circuit"
+    #: Whether what it waits for is there; no worker is held between two looks.
+    SENSOR = "sensor"
+    #: Makes what the work below it needs.
+    SETUP = "setup"
+    #: Takes away what its setups made, however the work ended.
+    TEARDOWN = "teardown"
+    #: Skips what stands directly below in all runs but the latest scheduled one, and those started by hand.
+    LATEST_ONLY = "latest-only"
+    #: The question a person is asked, or the answers to choose from.
+    APPROVAL = "approval"
+
+
+#: Kinds whose body says something in its last expression that nbflow needs.
+DECIDING: Final = frozenset({TaskKind.BRANCH, TaskKind.SHORT_CIRCUIT, TaskKind.SENSOR, TaskKind.APPROVAL})
+#: How long a sensor waits in all when nobody says.
+SENSOR_TIMEOUT: Final = timedelta(days=7)
 
 
 class WeightRule(StrEnum):
@@ -87,13 +106,31 @@ class TaskOptions:
     retry_on: tuple[str, ...] = _option((), Takes.NAMES, "retry only these exceptions", metavar="EXCEPTION")
     no_retry_on: tuple[str, ...] = _option((), Takes.NAMES, "never retry these exceptions", metavar="EXCEPTION")
     infra_retries: int = _option(2, Takes.INTEGER, "restarts, free of charge, after a lost worker", metavar="N")
-    timeout: timedelta | None = _option(None, Takes.DURATION, "end an attempt that takes longer", metavar="D")
+    timeout: timedelta | None = _option(
+        None, Takes.DURATION, "end an attempt that takes longer; of a sensor or approval: the whole wait", metavar="D"
+    )
     trigger_rule: TriggerRule = _option(
         TriggerRule.ALL_SUCCESS, Takes.CHOICE, "when it may run, given its upstream tasks", metavar="RULE", choices=tuple(TriggerRule)
     )
     as_: TaskKind = _option(
-        TaskKind.PLAIN, Takes.CHOICE, "the last expression decides: ids to follow", flag="as", metavar="KIND", choices=tuple(TaskKind)
+        TaskKind.PLAIN,
+        Takes.CHOICE,
+        "what the task is; the last expression decides: ids to follow, go on?, there yet?, what to ask",
+        flag="as",
+        metavar="KIND",
+        choices=tuple(TaskKind),
     )
+    ignore_downstream_trigger_rules: bool = _option(
+        default=True, takes=Takes.FLAG, help="a short circuit skips everything below; with --no- only what stands directly below"
+    )
+    on_failure_fail_run: bool = _option(default=False, takes=Takes.FLAG, help="a failed teardown fails the run")
+    poke: timedelta = _option(timedelta(minutes=1), Takes.DURATION, "a sensor looks again after this", metavar="D")
+    exponential: bool = _option(default=False, takes=Takes.FLAG, help="a sensor waits longer after each look")
+    max_wait: timedelta | None = _option(None, Takes.DURATION, "the longest wait between two looks of a sensor", metavar="D")
+    soft_fail: bool = _option(default=False, takes=Takes.FLAG, help="a sensor or approval is skipped when its time is up")
+    never_fail: bool = _option(default=False, takes=Takes.FLAG, help="any error of a sensor skips it")
+    silent_fail: bool = _option(default=False, takes=Takes.FLAG, help="a sensor looks again after an error")
+    default: str = _option("", Takes.TEXT, "the answer of an approval when its --timeout is over", metavar="ANSWER")
     pool: str = _option("default_pool", Takes.TEXT, "run only while this pool has a slot free (nbflow pools)", metavar="POOL")
     slots: int = _option(1, Takes.COUNT, "how many slots of its pool it takes", metavar="N")
     priority: int = _option(1, Takes.SIGNED, "higher runs first among those that may run", metavar="N")
@@ -103,7 +140,9 @@ class TaskOptions:
     max_active: int | None = _option(None, Takes.COUNT, "at most so many of it at once, over all runs of the flow", metavar="N")
     max_active_per_run: int | None = _option(None, Takes.COUNT, "at most so many of it at once in one run", metavar="N")
     resources: Mapping[str, str] = _option((), Takes.RESOURCES, "MEM=4GB is enforced; others are Dask worker resources", metavar="NAME=N")
-    operator: str = _option("", Takes.TEXT, "what runs the body: python (default) or bash", metavar="OP", short="o")
+    operator: str = _option(
+        "", Takes.TEXT, "what runs the body: python (default), bash; as sensors: file, http, sql, time, flow", metavar="OP", short="o"
+    )
     out: str = _option("", Takes.TEXT, "the variable an operator's result is bound to", metavar="NAME")
     cache: bool = _option(
         default=False, takes=Takes.FLAG, help="take the result of an earlier run when code, inputs and parameters are the same"
@@ -118,7 +157,7 @@ class TaskOptions:
 
 
 #: Options of one cell, which therefore cannot be a default for many tasks.
-NOT_DEFAULTS: Final = frozenset({"after", "reads", "writes", "map", "as_", "out", "doc", "run", "unless_exists"})
+NOT_DEFAULTS: Final = frozenset({"after", "reads", "writes", "map", "as_", "default", "out", "doc", "run", "unless_exists"})
 
 
 @dataclass(frozen=True, kw_only=True)

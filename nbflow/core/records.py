@@ -141,7 +141,7 @@ class Change:
 class Request:
     """What somebody who does not drive the run asks of its driver.
 
-    `kind`: `cancel` (keys empty: the whole run), `clear`, `mark` (arguments: {"state": "success"}).
+    `kind`: `cancel` (keys empty: the whole run), `clear`, `mark` (arguments: {"state": "success"}), `answer` (arguments: {"answer": "yes"}).
     """
 
     kind: str

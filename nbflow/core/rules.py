@@ -19,20 +19,12 @@ def is_branch(task: Task) -> bool:
 
 
 def is_setup(task: Task) -> bool:
-    return str(task.options.as_) == "setup"
+    return task.options.as_ is TaskKind.SETUP
 
 
 def is_teardown(task: Task) -> bool:
     """A teardown still runs while its run is being ended, and its state does not count for the run's."""
-    return str(task.options.as_) == "teardown"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BranchChoice:
-    """A branch that has decided against this task: its name, and the names it chose."""
-
-    branch: str
-    followed: tuple[str, ...]
+    return task.options.as_ is TaskKind.TEARDOWN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +37,12 @@ class Situation:
     counts: UpstreamCounts
     #: None where only the decision matters: finding names costs a look at every upstream task.
     names: UpstreamNames | None = None
-    not_chosen_by: BranchChoice | None = None
+    #: Why a branch or its like leaves it out; "" when none does.
+    left_out: str = ""
+    #: What the setups say that it stands on without an edge to them.
+    setups: Verdict | None = None
+    #: What a teardown still waits for between its setups and itself.
+    work: Verdict | None = None
     #: What stands in the way of counting the elements of a mapped task.
     map_source: Verdict | None = None
     #: A mapped task whose elements have not been counted.
@@ -64,15 +61,24 @@ def cells_above_have_not_run(situation: Situation) -> Verdict | None:
     return Verdict(Decision.WAIT, messages.HELD) if situation.held else None
 
 
-def branch_chose_others(situation: Situation) -> Verdict | None:
+def branch_left_it_out(situation: Situation) -> Verdict | None:
     """A recorded decision counts before the trigger rule, so that clearing the task alone skips it again."""
-    choice = situation.not_chosen_by
-    return Verdict(Decision.SKIP, messages.branch_chose(choice.branch, choice.followed)) if choice else None
+    return Verdict(Decision.SKIP, situation.left_out) if situation.left_out else None
 
 
 def map_source_is_not_there(situation: Situation) -> Verdict | None:
     """Without elements there are no copies that a trigger rule could let run."""
     return situation.map_source
+
+
+def setups_are_not_done(situation: Situation) -> Verdict | None:
+    """Setups are asked before the trigger rule, whatever that is."""
+    return situation.setups
+
+
+def work_is_not_done(situation: Situation) -> Verdict | None:
+    """What a teardown takes away may still be in use by tasks that nothing directly above it waits for."""
+    return situation.work
 
 
 def trigger_rule_is_not_met(situation: Situation) -> Verdict | None:
@@ -90,11 +96,17 @@ def elements_are_not_counted(situation: Situation) -> Verdict | None:
 _BEFORE_COUNTING: Final[tuple[Rule, ...]] = (
     run_has_not_started,
     cells_above_have_not_run,
-    branch_chose_others,
+    branch_left_it_out,
     map_source_is_not_there,
 )
 #: Asked in this order; the first objection counts.
-RULES: Final[tuple[Rule, ...]] = (*_BEFORE_COUNTING, trigger_rule_is_not_met, elements_are_not_counted)
+RULES: Final[tuple[Rule, ...]] = (
+    *_BEFORE_COUNTING,
+    setups_are_not_done,
+    work_is_not_done,
+    trigger_rule_is_not_met,
+    elements_are_not_counted,
+)
 MAY_RUN: Final = Verdict(Decision.RUN, messages.MAY_RUN)
 
 

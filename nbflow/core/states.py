@@ -54,6 +54,10 @@ FAILED_LIKE = frozenset({S.FAILED, S.CANCELLED, S.UPSTREAM_FAILED})
 OCCUPYING = frozenset({S.QUEUED, S.RUNNING})
 #: Counts against per-task limits: also those that gave their slot back while they wait.
 ACTIVE = OCCUPYING | {S.DEFERRED, S.AWAITING_INPUT}
+#: Waits for an instant, without a worker.
+SLEEPING = frozenset({S.UP_FOR_RETRY, S.UP_FOR_RESCHEDULE})
+#: Waits for something outside or for a person, without a worker.
+WATCHING = frozenset({S.DEFERRED, S.AWAITING_INPUT})
 SCHEDULABLE = frozenset({S.PENDING, S.UP_FOR_RETRY, S.UP_FOR_RESCHEDULE})
 UNFINISHED = frozenset(TaskState) - FINISHED
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nbflow.core.events import AttemptFailed, AttemptLost, AttemptSkipped, AttemptStarted, AttemptSucceeded, Event
-from nbflow.core.ids import TaskKey
+from nbflow.core.events import AttemptDeferred, AttemptFailed, AttemptLost, AttemptSkipped, AttemptStarted, AttemptSucceeded, Event
+from nbflow.core.ids import TaskKey, Token
 from nbflow.core.job import LOST, AttemptBegan, ErrorInfo, Job, Outcome, Report, ValueRef
 from nbflow.core.mapping import without_items
 from nbflow.core.protocols import Store
@@ -20,15 +20,17 @@ from nbflow.engine.values import Values
 class Attempt:
     """An attempt in flight: its job's inputs, and what was heard of it."""
 
-    def __init__(self, key: TaskKey, number: int, job: Job) -> None:
+    def __init__(self, key: TaskKey, number: int, job: Job, row: str = "") -> None:
+        """`row`: the token under which the attempt stands in the history, where it went on under another one."""
         self.key, self.number, self.job = key, number, job
+        self.row = Token(row) if row else job.token
         self.heard = LiveOutputs()
         self.began: AttemptBegan | None = None
 
 
 def reported(attempt: Attempt, report: Report) -> AttemptRecord:
     """The record of an attempt that reported its end."""
-    record = recorded(attempt.key, attempt.number, report, attempt.job.inputs)
+    record = replace(recorded(attempt.key, attempt.number, report, attempt.job.inputs), token=attempt.row)
     lost = report.outcome is Outcome.LOST
     return replace(record, outputs=attempt.heard.ref()) if lost and not report.outputs.size else record
 
@@ -69,6 +71,8 @@ def events_of(key: TaskKey, report: Report) -> list[Event]:
     match report.outcome:
         case Outcome.SUCCESS:
             events.append(AttemptSucceeded(key=key, token=token, at=at, decision=report.decision, already=report.already))
+        case Outcome.DEFERRED:
+            events.append(AttemptDeferred(key=key, token=token, at=at, trigger=report.trigger))
         case Outcome.SKIPPED:
             events.append(AttemptSkipped(key=key, token=token, at=at, reason=report.reason))
         case _:
@@ -88,7 +92,7 @@ def ended_from_outside(attempt: Attempt, change: Change) -> AttemptRecord:
     return AttemptRecord(
         key=attempt.key,
         attempt=attempt.number,
-        token=attempt.job.token,
+        token=attempt.row,
         outcome=Outcome.CANCELLED.value,
         reason=change.reason,
         started_at=attempt.began.at if attempt.began else None,

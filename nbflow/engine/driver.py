@@ -30,6 +30,7 @@ from nbflow.core.events import (
     Step,
     Submit,
     WakeAt,
+    Watch,
     Woke,
 )
 from nbflow.core.graph import Graph
@@ -49,10 +50,12 @@ from nbflow.engine.in_flight import InFlight
 from nbflow.engine.inbox import Inbox, monotonic
 from nbflow.engine.lease import LeaseKeeper
 from nbflow.engine.news import Batch, News
+from nbflow.engine.ongoing import Ongoing
 from nbflow.engine.reaping import abandon
 from nbflow.engine.resume import GoingOn, settle
 from nbflow.engine.reuse import Reuse
 from nbflow.engine.surroundings import Surroundings
+from nbflow.engine.triggers import TriggerRunner
 from nbflow.engine.values import Values, namespace_after
 from nbflow.engine.watchers import Watchers
 
@@ -94,7 +97,9 @@ class Driver:
         self._inbox = Inbox()
         self._watchers = Watchers(RunSnapshot.of(run, records), observers)
         parts: dict[str, Any] = {"machine": self._machine, "surroundings": surroundings, "captures": captures, "values": self._values}
-        self._attempts = InFlight(flow=flow, inbox=self._inbox, watchers=self._watchers, **parts)
+        self._ongoing = Ongoing(surroundings.store, run.run_id, records)
+        self._attempts = InFlight(flow=flow, inbox=self._inbox, watchers=self._watchers, ongoing=self._ongoing, **parts)
+        self._triggers = TriggerRunner(surroundings.store, self._watchers, self._inbox.put)
         self._news = News(lease=lease, attempts=self._attempts, watchers=self._watchers, **parts)
         self._reuse = Reuse(flow=flow, surroundings=surroundings, attempts=self._attempts, fresh=run.fresh)
         self._dispatch = Dispatch(flow, self._machine, ahead=surroundings.ahead, parallelism=surroundings.parallelism)
@@ -306,8 +311,9 @@ class Driver:
     def _record(self, batch: Batch, now: datetime, asks: Asks | None = None) -> None:
         """One commit of all this; what it grants of `asks` is part of it, and of the batch."""
         changes = batch.changes()
-        attempts = self._news.refused(changes, batch.attempts)
+        attempts = self._ongoing.joined(self._news.taken(changes, batch.attempts))
         attempts += self._attempts.ended_from_outside(changes, {attempt.token for attempt in attempts})
+        attempts += self._ongoing.noted(changes, attempts)
         entries = self._reuse.entries(attempts)
         if asks is not None:
             answer = self._at.store.commit_asking(self._lease, asks, changes, attempts, batch.requests, entries=entries)
@@ -334,12 +340,15 @@ class Driver:
                     self._attempts.order(command)
                 case Cancel(token=token):
                     self._attempts.cancel(token)
+                case Watch():
+                    self._triggers.watch(command)
                 case WakeAt(at=at):
                     self._wakes.add(at)
 
     def _let_go(self) -> None:
         with self._clearing:
             self._to_clear = None
+        self._triggers.stop()
         self._attempts.let_go(cancel=self._failure is not None)
         self._keeper.stop()
         try:

@@ -17,6 +17,7 @@ from nbflow.engine.attempts import Attempt, ended_from_outside
 from nbflow.engine.captures import HandedOver
 from nbflow.engine.inbox import Inbox
 from nbflow.engine.jobs import JobMaker
+from nbflow.engine.ongoing import Ongoing
 from nbflow.engine.surroundings import Surroundings
 from nbflow.engine.values import Values
 from nbflow.engine.watchers import Watchers
@@ -35,13 +36,14 @@ class InFlight:
         values: Values,
         inbox: Inbox,
         watchers: Watchers,
+        ongoing: Ongoing,
     ) -> None:
         at = surroundings
         self.jobs = JobMaker(flow=flow, artifacts_url=at.artifacts_url, keep_limit=at.keep_limit, weights=machine.weights)
         self._at = surroundings
         self._machine, self._captures, self._values = machine, captures, values
         self._tasks = {task.id: task for task in flow.tasks}
-        self._inbox, self._watchers = inbox, watchers
+        self._inbox, self._watchers, self._ongoing = inbox, watchers, ongoing
         self._attempts: dict[Token, Attempt] = {}
         self._to_submit: list[Submit] = []
         #: Cancelled attempts that may still be running, by instance: its next attempt waits for that.
@@ -62,7 +64,7 @@ class InFlight:
 
     def adopt(self, key: TaskKey, token: Token, number: int) -> None:
         """An attempt that an earlier driver had handed over is this one's now."""
-        self._attempts[token] = Attempt(key, number, self.job(key, token, number))
+        self._attempts[token] = Attempt(key, number, self.job(key, token, number), self._row(key))
 
     def order(self, command: Submit) -> None:
         """Hand this over with the next `submit`."""
@@ -81,7 +83,7 @@ class InFlight:
                 waiting.append(command)
                 continue
             job = self.job(command.key, command.token, command.attempt)
-            self._attempts[command.token] = Attempt(command.key, command.attempt, job)
+            self._attempts[command.token] = Attempt(command.key, command.attempt, job, self._row(command.key))
             jobs.append(job)
         self._to_submit = waiting
         if jobs:
@@ -114,6 +116,9 @@ class InFlight:
                     archived.append(ended_from_outside(attempt, change))
         return archived
 
+    def _row(self, key: TaskKey) -> str:
+        return str(self._machine.records[key].note.get("row", ""))
+
     def job(self, key: TaskKey, token: Token, attempt: int) -> Job:
         """What this attempt is given."""
         return self.jobs.make(
@@ -125,6 +130,8 @@ class InFlight:
             records=self._machine.records,
             values=self._values,
             captures=self._captures.of(key.task_id),
+            given=self._ongoing.given(self._machine.records[key]),
+            now=self._at.clock.now(),
         )
 
     def _hear(self, event: ExecutorEvent) -> None:

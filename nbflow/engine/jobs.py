@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import cached_property
 
-from nbflow.core import messages
+from nbflow.core import messages, waiting
 from nbflow.core.calls import CALL
 from nbflow.core.errors import UserError
 from nbflow.core.events import MapExpanded
@@ -15,13 +16,15 @@ from nbflow.core.ids import TaskId, TaskKey, Token
 from nbflow.core.job import Capture, CaptureSet, Job, JobContext, ValueRef
 from nbflow.core.mapping import MAP_LIMIT, is_mapped, map_sources, places, size_of, summary
 from nbflow.core.model import Flow, Read, Task
-from nbflow.core.options import TaskKind
+from nbflow.core.options import DECIDING, TaskKind
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.states import TaskState
 from nbflow.engine.values import Values, namespace_after
 
 __all__ = ["JobMaker", "Values", "namespace_after", "parse_bytes"]
 
+#: A look that begins when the time is nearly up may take this long.
+_LAST_LOOK = timedelta(seconds=10)
 _BYTES = {"": 1, "b": 1, "k": 1000, "kb": 1000, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9, "t": 10**12, "tb": 10**12}
 _BYTES |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
@@ -47,8 +50,10 @@ class JobMaker:
         records: Mapping[TaskKey, TaskRecord],
         values: Values,
         captures: CaptureSet,
+        now: datetime,
+        given: Mapping[str, ValueRef] | None = None,
     ) -> Job:
-        """The job of this attempt. Raises UserError for resources that cannot be read."""
+        """The job of this attempt. `given`: its body has run and gave these. Raises UserError for resources that cannot be read."""
         inputs: dict[str, ValueRef] = {}
         unbound: dict[str, str] = {}
         plain: list[str] = []
@@ -57,7 +62,7 @@ class JobMaker:
             inputs.update(bound)
             unbound.update(missing)
         for read in task.reads:
-            if read.element:
+            if read.element or given is not None:
                 continue
             value = _value_of(read, values, records)
             if isinstance(value, ValueRef):
@@ -66,6 +71,8 @@ class JobMaker:
                 plain.append(read.name)
             elif value is not None:
                 unbound[read.name] = value
+        if given is not None:
+            inputs, unbound = dict(given), {}
         early = captures.early.get(task.id, {})
         needed = [CALL, *plain, *(name for value in inputs.values() for name in value.needs)]
         resources = dict(task.options.resources)
@@ -94,10 +101,11 @@ class JobMaker:
             offers=tuple(name for name in task.writes if name not in task.demands),
             splits=self._splits.get(task.id, {}),
             mutates=tuple(read.name for read in task.reads if read.mutates and not read.element),
-            wants_decision=task.options.as_ is TaskKind.BRANCH,
+            decides=task.options.as_ if task.options.as_ in DECIDING else TaskKind.PLAIN,
+            resumed=records[key].note.get("resumed", {}) if key in records else {},
             out=task.options.out,
             unless_exists=task.options.unless_exists,
-            timeout=task.options.timeout,
+            timeout=_time_left(task, records.get(key), now),
             memory_limit=None if memory is None else parse_bytes(memory),
             resources={name: _amount(task, name, text) for name, text in resources.items()},
             priority=self.weights.get(task.id, task.options.priority),
@@ -126,6 +134,17 @@ class JobMaker:
                     if writer not in mapped:
                         found.setdefault(writer, {}).setdefault(read.name, task.id)
         return found
+
+
+def _time_left(task: Task, record: TaskRecord | None, now: datetime) -> timedelta | None:
+    """How long the attempt may run. A sensor's limit is the time of all its looks: the last one gets a few seconds of its own."""
+    limit = task.options.timeout
+    if task.options.as_ is TaskKind.APPROVAL:
+        return None  # the limit is for the answer
+    if task.options.as_ is not TaskKind.SENSOR or limit is None or record is None:
+        return limit
+    left = waiting.deadline(task.options, record.note, now) - now
+    return max(left, min(limit, _LAST_LOOK))
 
 
 def parse_bytes(text: str) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from nbflow.core.events import AttemptStarted, CancelRequested, ClearRequested, Event, MarkRequested, Step, TasksReleased
+from nbflow.core.events import AnswerGiven, AttemptStarted, CancelRequested, ClearRequested, Event, MarkRequested, Step, TasksReleased
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, Outcome, Report
 from nbflow.core.machine import RunMachine
@@ -16,6 +16,7 @@ from nbflow.core.states import RunState, TaskState
 from nbflow.engine.attempts import error_of, events_of, reported
 from nbflow.engine.captures import HandedOver
 from nbflow.engine.in_flight import InFlight
+from nbflow.engine.ongoing import outcome_of
 from nbflow.engine.surroundings import Surroundings
 from nbflow.engine.values import Values
 from nbflow.engine.watchers import Watchers
@@ -82,6 +83,8 @@ class News:
                 return [CancelRequested(keys=keys, by=by)]
             case "clear":
                 return [ClearRequested(keys=keys, by=by)]
+            case "answer":
+                return [AnswerGiven(key=key, answer=str(request.arguments.get("answer", "")), by=by) for key in keys]
             case "mark":
                 state = TaskState(request.arguments["state"]) if keys else RunState(request.arguments["state"])
                 return [MarkRequested(state=state, keys=keys, by=by)]
@@ -105,9 +108,9 @@ class News:
             return ()  # it was cancelled meanwhile, and archived with that
         batch.attempts.append(reported(attempt, report))
         self._watchers.said(key, attempt.number, report)
-        if report.outcome is Outcome.SUCCESS:
+        if report.outcome is Outcome.SUCCESS:  # forgotten again where the machine takes it for something else
             self._values.keep(key, report.values, report.left_out, report.elements)
-        elif report.outcome is not Outcome.SKIPPED:
+        elif report.outcome not in {Outcome.SKIPPED, Outcome.DEFERRED}:
             self.errors[key] = error_of(report)
         return events_of(key, report)
 
@@ -121,16 +124,18 @@ class News:
         )
         self._watchers.said(attempt.key, attempt.attempt, told)
 
-    def refused(self, changes: Sequence[Change], attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
-        """Attempts whose body ran well but whose decision the machine could not follow failed; what they gave does not count."""
-        why = {change.key: change.reason for change in changes if change.key is not None and change.after == TaskState.FAILED}
+    def taken(self, changes: Sequence[Change], attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
+        """The attempts as the machine took them. What one gave does not count where it was no success: a choice there is not, a look too early."""
+        ends = {change.key: change for change in changes if change.before == TaskState.RUNNING and change.after != TaskState.RUNNING}
         recorded = []
         for attempt in attempts:
-            if attempt.key in why and attempt.outcome == Outcome.SUCCESS.value:
-                reason = why[attempt.key]
-                self._values.forget(attempt.key)
-                self.errors[attempt.key] = ErrorInfo(ename="BranchError", evalue=reason, may_retry=False)
-                recorded.append(replace(attempt, outcome=Outcome.FAILED.value, reason=reason))
-            else:
+            change = ends.get(attempt.key)
+            if change is None:
                 recorded.append(attempt)
+                continue
+            if attempt.outcome == Outcome.SUCCESS.value and change.after != TaskState.SUCCESS:
+                self._values.forget(attempt.key)
+                if change.after == TaskState.FAILED:
+                    self.errors[attempt.key] = ErrorInfo(ename="TaskError", evalue=change.reason, may_retry=False)
+            recorded.append(outcome_of(attempt, change))
         return recorded

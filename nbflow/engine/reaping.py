@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from nbflow.core.events import Event, RunAbandoned
-from nbflow.core.ids import RunId, TaskKey
+from nbflow.core.ids import RunId, TaskKey, Token
 from nbflow.core.job import Outcome, Report
 from nbflow.core.machine import RunMachine
 from nbflow.core.messages import sentence
@@ -15,6 +16,7 @@ from nbflow.core.protocols import ArtifactStore, Store
 from nbflow.core.records import AttemptRecord, Change, Lease
 from nbflow.core.states import OCCUPYING
 from nbflow.engine.attempts import events_of, recorded
+from nbflow.engine.ongoing import Ongoing
 from nbflow.engine.resume import DRIVER_GONE, manifest
 
 #: Who drove it, by the run's trigger.
@@ -30,7 +32,9 @@ def abandon(store: Store, artifacts: ArtifactStore, lease: Lease, now: datetime,
     if not run.state.is_finished:
         machine = RunMachine(store.flow(run.version), run, store.task_records(run.run_id))
         why = why or f"The {_WHO.get(run.trigger, 'process')} that drove this run ended."
+        ongoing = Ongoing(store, run.run_id, machine.records.values())
         changes, attempts = _end(machine, artifacts, why, now)
+        attempts += ongoing.noted(changes, attempts)
         store.commit(lease, changes, attempts)
     store.release(lease)
 
@@ -58,7 +62,8 @@ def _end(machine: RunMachine, artifacts: ArtifactStore, why: str, now: datetime)
             )
         else:
             events += events_of(record.key, report)
-        attempts[record.key] = recorded(record.key, record.attempt, report)
+        row = Token(str(record.note.get("row") or record.token))
+        attempts[record.key] = replace(recorded(record.key, record.attempt, report), token=row)
     events.append(RunAbandoned(reason=way_on(why, machine.run.run_id)))
     changes = [change for event in events for change in machine.handle(event, now).changes]
     return changes, list(attempts.values())

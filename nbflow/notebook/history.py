@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The verbs that look back: `%nbflow status`, `logs`, `result`, `runs`, `cancel`."""
+"""The verbs that look back: `%nbflow status`, `logs`, `result`, `runs`, `cancel`, `answer`."""
 
 from __future__ import annotations
 
@@ -90,6 +90,12 @@ class History:
         self.workspace.cancel(run.run_id, tuple(asked["task"]))
         what = f"{', '.join(asked['task'])} of run" if asked["task"] else "run"
         self._channel.write(f"Cancelling {what} {run.run_id}.\n")
+
+    def answer(self, asked: Asked) -> None:
+        """Answer a task of the newest run that waits for a person."""
+        run = self.last(asked["task"])
+        understood = self.workspace.answer(run.run_id, asked["task"], asked["answer"])
+        self._channel.write(f"Answered {understood} to {asked['task']} of run {run.run_id}.\n")
 
     def chosen(self, run_id: str, task: str = "") -> RunRecord:
         """The run of that id; without one, the newest (that has the task). Raises UserError."""

@@ -86,6 +86,11 @@ def _logs_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--attempt", type=int, default=None, metavar="N")
 
 
+def _answer_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK")
+    parser.add_argument("answer", metavar="ANSWER")
+
+
 def _result_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK")
     parser.add_argument("name", metavar="NAME", nargs="?", default="")
@@ -140,6 +145,12 @@ VERBS: Final[Mapping[str, Verb]] = {
         meaning="cancel the run that is going on, or tasks of it: cancel [TASK ...]",
         answered_by="history:History",
         options=lambda parser: parser.add_argument("task", metavar="TASK", nargs="*"),
+        takes_tasks=True,
+    ),
+    "answer": Verb(
+        meaning="answer a task that waits for a person: answer TASK yes, no or one of its choices",
+        answered_by="history:History",
+        options=_answer_options,
         takes_tasks=True,
     ),
     "forget": Verb(

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from nbflow.core.job import ErrorInfo, Job, Outcome
@@ -36,6 +36,8 @@ class Ending:
     decision: Any = None
     #: What existed already, so that the body did not run.
     already: str = ""
+    #: With Outcome.DEFERRED: what it waits for (core/waiting.py).
+    trigger: Mapping[str, Any] = field(default_factory=dict)
 
 
 #: Runs one attempt's body. A body that fails is an Ending; only nbflow's own mistakes are raised.

@@ -11,6 +11,7 @@ from typing import IO, Any, Final
 
 from nbflow.core.context import ctx
 from nbflow.core.job import ErrorInfo, Outcome
+from nbflow.core.options import TaskKind
 from nbflow.operators.attempt import Attempt, Ending
 from nbflow.operators.outputs import Outputs
 
@@ -20,7 +21,7 @@ _TAIL: Final = 64 * 1024
 
 
 def run_bash(attempt: Attempt) -> Ending:
-    """Run the script with the inputs rendered into it; any exit code but 0 fails the attempt."""
+    """Run the script with the inputs rendered into it; any exit code but 0 fails the attempt; to a sensor or a short circuit it says no."""
     try:
         script = render(attempt.job.source, attempt.namespace)
     except Exception as error:  # noqa: BLE001  templates run expressions over the user's values
@@ -38,12 +39,15 @@ def run_bash(attempt: Attempt) -> Ending:
         for follower in followers:
             follower.join()
     printed, complained = (follower.last_line for follower in followers)
+    truth = attempt.job.decides in {TaskKind.SENSOR, TaskKind.SHORT_CIRCUIT}
+    if code > 0 and truth:
+        return Ending(decision=False)
     if code != 0:
         how = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
         return _failed("CommandFailed", f"bash ended with {how}" + (f": {complained or printed}" if complained or printed else ""))
     if attempt.job.out:
         attempt.namespace[attempt.job.out] = printed
-    return Ending(decision=printed if attempt.job.wants_decision else None)
+    return Ending(decision=True if truth else None if attempt.job.decides is TaskKind.PLAIN else printed)
 
 
 def render(text: str, names: dict[str, Any]) -> str:

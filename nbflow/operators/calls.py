@@ -17,7 +17,9 @@ from typing import Any, Final
 from nbflow.core.calls import IMPORTING, Call, Defined, Imported, Placeholder
 from nbflow.core.context import FailTask
 from nbflow.core.errors import UserError
+from nbflow.core.options import TaskKind
 from nbflow.operators.attempt import Attempt, Ending
+from nbflow.operators.deciding import as_decision
 from nbflow.operators.errors import ending_of
 
 _OWN: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120 - compared with texts
@@ -27,8 +29,7 @@ _NOTHING: Final = object()
 
 def run_call(attempt: Attempt, call: Call) -> Ending:
     """Call the function as the task's body, in a kernel's shell, so that `display` and figures work in it."""
-    from nbflow.operators.cell import as_decision  # noqa: PLC0415 - IPython is loaded by then
-    from nbflow.operators.shell import current, new_shell  # noqa: PLC0415 - as above
+    from nbflow.operators.shell import current, new_shell  # noqa: PLC0415 - IPython is loaded by then
 
     inputs = _take_inputs(attempt)
     shell = new_shell(attempt)
@@ -45,10 +46,10 @@ def run_call(attempt: Attempt, call: Call) -> Ending:
             return ending_of(error, filename=shell.filename, shown=tuple(shell.shown_traceback))
     if call.then:
         return _carry_out(attempt, call, result)
-    if not attempt.job.wants_decision:
+    if attempt.job.decides is TaskKind.PLAIN:
         return Ending()
     try:
-        return Ending(decision=as_decision(_named(result)))
+        return Ending(decision=as_decision(_named(result), attempt.job.decides))
     except FailTask as refused:
         return ending_of(refused)
 

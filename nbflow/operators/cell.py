@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from nbflow.core.context import FailTask
+from nbflow.core.options import TaskKind
 from nbflow.operators.attempt import Attempt, Ending
+from nbflow.operators.deciding import as_decision
 from nbflow.operators.errors import ending_of
-from nbflow.operators.plain import is_exact_in_json
 from nbflow.operators.shell import ZMQInteractiveShell, current, new_shell
 
 
@@ -27,10 +27,10 @@ def run_source(attempt: Attempt, source: str) -> Ending:
     error = result.error_before_exec or result.error_in_exec
     if error is not None and not (isinstance(error, SystemExit) and error.code in (None, 0)):
         return ending_of(error, filename=shell.filename, offset=shell.offset, shown=tuple(shell.shown_traceback))
-    if not attempt.job.wants_decision:
+    if attempt.job.decides is TaskKind.PLAIN:
         return Ending()
     try:
-        return Ending(decision=as_decision(result.result))
+        return Ending(decision=as_decision(result.result, attempt.job.decides))
     except FailTask as refused:
         return ending_of(refused)
 
@@ -69,20 +69,4 @@ def _is_in_loop() -> bool:
     return True
 
 
-def as_decision(value: Any) -> Any:
-    """What a branch decided, as JSON: names, a truth value, or nothing. Raises FailTask for anything else."""
-    if isinstance(value, (set, frozenset)):
-        value = sorted(value, key=str)
-    if isinstance(value, (tuple, list)):
-        return [as_decision(item) for item in value]
-    if isinstance(value, str):
-        return str(value)
-    if type(value).__module__ == "numpy" and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
-        value = value.item()
-    if is_exact_in_json(value):
-        return json.loads(json.dumps(value))
-    kind = type(value).__name__
-    raise FailTask(f"the last expression of a branch is a {kind}, but it must be a task's name or a list of names: end the cell with one")
-
-
-__all__ = ["as_decision", "run_cell", "run_source"]
+__all__ = ["run_cell", "run_source"]

@@ -18,6 +18,7 @@ from nbflow.core.job import AttemptBegan, ErrorInfo, ExecutorEvent, Job, Outcome
 from nbflow.core.protocols import ArtifactStore
 from nbflow.operators.already import found_already
 from nbflow.operators.attempt import Attempt, Ending
+from nbflow.operators.deciding import answered
 from nbflow.operators.errors import ending_of, error_info
 from nbflow.operators.giving import Given, Inputs, give
 from nbflow.operators.outputs import Output, Outputs, keep_outputs
@@ -59,6 +60,7 @@ def run_job(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = "")
         outputs=outputs,
         decision=ending.decision,
         already=ending.already,
+        trigger=ending.trigger,
         warnings=tuple(dict.fromkeys(given.warnings)),
         peak_bytes=usage.peak_bytes,
         cpu_seconds=usage.cpu_seconds,
@@ -131,7 +133,7 @@ def _run(job: Job, artifacts: ArtifactStore, tell: Tell, outputs: Outputs, given
     main = fresh_main()
     with isolated(job.process, main) as problems, ctx.during(job.context, _progress(job, tell)):
         try:
-            operator = find_operator(job.operator)
+            operator = answered if "answer" in job.resumed else find_operator(job.operator)
             inputs = Inputs(job, artifacts)
             install_captures(job.captures, main.__dict__, artifacts, inputs.decode)
             inputs.bind(main.__dict__)

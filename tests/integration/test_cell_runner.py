@@ -25,6 +25,7 @@ from nbflow.core.job import (
     ProgressMade,
 )
 from nbflow.core.model import CellRef
+from nbflow.core.options import TaskKind
 from nbflow.operators.values import decode, store
 from nbflow.store.artifacts import open_artifacts
 
@@ -444,7 +445,7 @@ def test_offered_names_that_cannot_be_kept_are_left_out_and_named(child):
 
 def test_a_branch_gives_its_decision(child):
     reports = child.run_all(
-        *(child.job(source, wants_decision=True) for source in ["'alert'", "['a', 'b'];", "import pandas\npandas.DataFrame()", "x = 1"])
+        *(child.job(source, decides=TaskKind.BRANCH) for source in ["'alert'", "['a', 'b'];", "import pandas\npandas.DataFrame()", "x = 1"])
     )
     assert reports[0].decision == "alert"
     assert reports[1].decision == ["a", "b"]

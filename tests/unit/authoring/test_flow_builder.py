@@ -168,8 +168,12 @@ def test_every_error_is_raised_at_once_in_the_order_of_the_notebook() -> None:
 
 
 def test_a_flow_that_stops_at_the_first_failure_takes_only_the_default_rule() -> None:
-    found = errors("%%flow f\nfail_fast = true", "%%task a\n1", "%%task b --after a --trigger-rule all_done\n1")
-    assert found == ["cell 3, line 1: This flow has fail_fast, under which every task needs the trigger rule all_success, not all_done."]
+    found = errors(
+        "%%flow f\nfail_fast = true", "%%task a\n1", "%%task b --after a --trigger-rule all_done\n1", "%%task c --as teardown\n1"
+    )
+    assert found == [
+        "cell 3, line 1: This flow has fail_fast, under which every task but a teardown needs the trigger rule all_success, not all_done."
+    ]
 
 
 ADVICE = {

@@ -32,6 +32,9 @@ LINES: dict[str, dict[str, Any]] = {
     "--no-run": {"run": False},
     "--trigger-rule none_failed": {"trigger_rule": TriggerRule.NONE_FAILED},
     "--as branch": {"as_": TaskKind.BRANCH},
+    "--as short_circuit": {"as_": TaskKind.SHORT_CIRCUIT},
+    "--no-ignore-downstream-trigger-rules": {"ignore_downstream_trigger_rules": False},
+    "--as sensor --poke 30s --soft-fail": {"as_": TaskKind.SENSOR, "poke": timedelta(seconds=30), "soft_fail": True},
     "--resources GPU=1 MEM=4GB": {"resources": {"GPU": "1", "MEM": "4GB"}},
     "-o bash --out made": {"operator": "bash", "out": "made"},
     '--doc "all of it" # a comment': {"doc": "all of it"},
@@ -58,7 +61,8 @@ def test_every_option_makes_task_options() -> None:
         value = {"flag": "", "choice": spec.choices[-1] if spec.choices else "", "resources": "A=1", "pairs": "x=xs", "duration": "1s"}.get(
             spec.takes, "7"
         )
-        _, overrides = parse_task_line(f"a --{spec.flag} {value}")
+        undone = "no-" if spec.default is True else ""
+        _, overrides = parse_task_line(f"a --{undone}{spec.flag} {value}")
         assert TaskOptions(**overrides) != TaskOptions()
 
 
@@ -87,7 +91,7 @@ MISTAKES = {
     "a --retries 1.5": '--retries cannot be "1.5": it takes a whole number, 0 or more.',
     "a --backoff x": '--backoff cannot be "x": it takes a number, 0 or more.',
     "a --timeout soon": '--timeout cannot be "soon": it takes a duration such as 30s, 5m, 1h30m or a number of seconds.',
-    "a --as brunch": '--as cannot be "brunch": it takes one of task, branch. Did you mean "branch"?',
+    "a --as brunch": '--as cannot be "brunch": it takes one of task, branch, short-circuit, sensor, setup, teardown, latest-only, approval. Did you mean "branch"?',
     "a --resources GPU": '--resources cannot be "GPU": it takes pairs such as GPU=1 MEM=4GB.',
     "a --run=maybe": '--run cannot be "maybe": it takes true or false.',
     'a --doc "x': 'A quotation mark is missing in: a --doc "x',
@@ -115,7 +119,7 @@ COMPLETIONS = {
     "%%task a --tr": ["--trigger-rule"],
     "%%task a --retries 1 --ti": ["--timeout"],
     "%%task a --no-ti": ["--no-timeout"],
-    "%%task a --as ": ["branch", "task"],
+    "%%task a --as ": ["approval", "branch", "latest-only", "sensor", "setup", "short-circuit", "task", "teardown"],
     "%%task a --trigger-rule one": ["one_done", "one_failed", "one_success"],
     "%%task a --after ": ["clean", "load"],
     "%%task a --after clean l": ["load"],

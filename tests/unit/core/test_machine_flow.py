@@ -176,8 +176,8 @@ def test_a_task_outside_the_run_may_still_be_chosen():
 
 # --- setups and teardowns (no option names them yet; the hook reads their kind) ----------------------------------------
 
-TEARDOWN: dict[str, Any] = {"as_": "teardown", "trigger_rule": TriggerRule.ALL_DONE_SETUP_SUCCESS}
-SETUP: dict[str, Any] = {"as_": "setup"}
+TEARDOWN: dict[str, Any] = {"as_": TaskKind.TEARDOWN, "trigger_rule": TriggerRule.ALL_DONE_SETUP_SUCCESS}
+SETUP: dict[str, Any] = {"as_": TaskKind.SETUP}
 
 
 def test_a_teardown_runs_after_failed_work_when_its_setup_succeeded():

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from nbflow.core.branching import left_out
 from nbflow.core.events import (
+    AnswerGiven,
+    AttemptDeferred,
     AttemptFailed,
     AttemptLost,
     AttemptSkipped,
@@ -23,6 +25,7 @@ from nbflow.core.events import (
     RunStarted,
     SlotGranted,
     TasksReleased,
+    TriggerFired,
     Woke,
 )
 from nbflow.core.graph import Graph
@@ -31,13 +34,14 @@ from nbflow.core.mapping import copies_of, is_mapped, map_sources
 from nbflow.core.model import Flow, FlowOptions
 from nbflow.core.options import TaskKind, TriggerRule
 from nbflow.core.rules import run_outcome
-from nbflow.core.states import RunState, TaskState
+from nbflow.core.setups import Scopes
+from nbflow.core.states import FAILED_LIKE, RunState, TaskState
 from nbflow.core.trigger_rules import Decision, UpstreamCounts, decide
 from tests.strategies import ORDINARY, Happening, flows
 from tests.unit.core.world import World, error
 
 S, H = TaskState, Happening
-REPORTS = (AttemptStarted, AttemptSucceeded, AttemptFailed, AttemptSkipped, AttemptLost)
+REPORTS = (AttemptStarted, AttemptSucceeded, AttemptFailed, AttemptSkipped, AttemptDeferred, AttemptLost)
 
 
 class Fate:
@@ -63,7 +67,7 @@ class Fate:
             return self.draw(*reports) if (reports := [event for event in world.told if isinstance(event, REPORTS)]) else None
         if happening is H.STALE:
             return AttemptSucceeded(key=self.draw(*world.machine.records), token=Token("another"), at=world.now)
-        return self.report(happening) or self.wish(happening)
+        return self.report(happening) or self.outside(happening) or self.wish(happening)
 
     def grant(self, key: TaskKey) -> SlotGranted:
         self.world.tokens += 1
@@ -77,19 +81,40 @@ class Fate:
         job = {"key": world.jobs[token], "token": token, "at": world.now}
         return {
             H.START: lambda: AttemptStarted(**job, worker="w-1"),
-            H.SUCCEED: lambda: AttemptSucceeded(**job, decision=self.decision()),
+            H.SUCCEED: lambda: AttemptSucceeded(**job, decision=self.decision(world.jobs[token])),
             H.FAIL: lambda: AttemptFailed(**job, error=error()),
             H.FAIL_FOR_GOOD: lambda: AttemptFailed(**job, error=error("FailTask", may_retry=False)),
+            H.DEFER: lambda: AttemptDeferred(**job, trigger=self.trigger()),
             H.SKIP: lambda: AttemptSkipped(**job, reason="nothing new"),
             H.LOSE: lambda: AttemptLost(**job, started=True, reason="worker w-1 is gone"),
             H.LOSE_UNSTARTED: lambda: AttemptLost(**job, started=False, reason="worker w-1 is gone"),
         }.get(happening, lambda: None)()
 
-    def decision(self) -> object:
+    def decision(self, key: TaskKey) -> object:
+        kind = self.world.flow.task(key.task_id).options.as_
+        if kind in {TaskKind.SENSOR, TaskKind.SHORT_CIRCUIT}:
+            return self.data.draw(st.booleans())
         ids = [task.id for task in self.world.flow.tasks]
         return self.data.draw(
             st.lists(st.sampled_from([*ids, *ids, *ids, "left", "nowhere"]), max_size=3) | st.sampled_from([None, *ids, 3])
         )
+
+    def trigger(self) -> dict[str, str]:
+        at = self.data.draw(st.none() | st.integers(-10, 200).map(lambda seconds: self.world.now + timedelta(seconds=seconds)))
+        return {"kind": "run", **({"at": at.isoformat()} if at else {})}
+
+    def outside(self, happening: Happening) -> Event | None:
+        """What is waited for comes: a trigger, or the answer of a person."""
+        world = self.world
+        if happening is H.FIRE and world.watched:
+            token = self.draw(*world.watched)
+            problem = self.draw("", "", "", "it never comes")
+            return TriggerFired(key=world.watched.pop(token), token=token, result={"run_id": "r"}, problem=problem)
+        asked = [key for key, record in world.machine.records.items() if record.state is S.AWAITING_INPUT]
+        if happening is H.ANSWER and asked:
+            key = self.draw(*asked)
+            return AnswerGiven(key=key, answer=self.draw(*world.machine.records[key].note["choices"], "perhaps"), by="Ann")
+        return None
 
     def wish(self, happening: Happening) -> Event | None:
         keys = tuple(self.data.draw(st.lists(st.sampled_from([*self.world.machine.records]), min_size=1, max_size=3)))
@@ -130,6 +155,10 @@ def finish(world: World, data: st.DataObject, ends: st.SearchStrategy[Happening]
             world.tell(Fate(world, data).grant(waiting[0]))
         elif world.jobs:
             happen(world, data, data.draw(ends))
+        elif any(record.state is S.AWAITING_INPUT for record in world.machine.records.values()):
+            happen(world, data, H.ANSWER)
+        elif world.watched:
+            happen(world, data, H.FIRE)
         else:
             assert world.wakes, "nothing runs, nothing waits, nobody is woken"
             world.now = max(world.now, min(world.wakes))
@@ -171,7 +200,9 @@ def test_resuming_changes_nothing_that_is_not_due_and_gives_every_command_again(
     queued = {record.token for record in world.machine.records.values() if record.state is S.QUEUED}
     assert queued <= set(jobs)
     assert world.jobs == jobs
-    sleeping = [record.wake_at for record in world.machine.records.values() if record.state is S.UP_FOR_RETRY]
+    sleeping = [record.wake_at for record in world.machine.records.values() if record.wake_at]
+    deferred = [key for key, record in world.machine.records.items() if record.state is S.DEFERRED]
+    assert sorted(world.watched.values()) == sorted(deferred)
     assert set(sleeping) <= set(world.wakes)
 
 
@@ -186,20 +217,34 @@ def judged(flow: Flow, world: World, graph: Graph, key: TaskKey) -> Decision:
                 return Decision.SKIP
         elif S.SUCCESS not in first:
             return Decision.UPSTREAM_FAILED
+    task = flow.task(key.task_id)
+    if task.options.as_ is not TaskKind.TEARDOWN:
+        setups = {copy.state for setup in scopes_of(flow, graph).indirect.get(task.id, ()) for copy in copies_of(records, setup)}
+        if setups & FAILED_LIKE:
+            return Decision.UPSTREAM_FAILED
+        if S.SKIPPED in setups:
+            return Decision.SKIP
     counts = UpstreamCounts()
     for above in graph.upstream(key.task_id):
         for copy in copies_of(records, above):
-            counts.count(copy.state, setup=flow.task(above).options.as_ == "setup")
+            counts.count(copy.state, setup=flow.task(above).options.as_ is TaskKind.SETUP)
     return decide(flow.task(key.task_id).options.trigger_rule, counts)
 
 
+def scopes_of(flow: Flow, graph: Graph) -> Scopes:
+    kinds = {kind: [task.id for task in flow.tasks if task.options.as_ is kind] for kind in (TaskKind.SETUP, TaskKind.TEARDOWN)}
+    return Scopes(graph, kinds[TaskKind.SETUP], kinds[TaskKind.TEARDOWN])
+
+
 def turned_away(flow: Flow, world: World, graph: Graph) -> set[str]:
-    """Tasks that a branch decided against."""
+    """Tasks that were left out by a branch or its like."""
     away: set[str] = set()
     for task in flow.tasks:
         notes = [copy.note for copy in copies_of(world.machine.records, task.id) if copy.state is S.SUCCESS]
-        if task.options.as_ is TaskKind.BRANCH and any("followed" in note for note in notes):
+        if any("followed" in note for note in notes):
             away |= left_out(task.id, tuple(id for note in notes for id in note.get("followed", ())), graph=graph)
+        decided = [set(note["skipped"]) for note in notes if "skipped" in note]
+        away |= set.intersection(*decided) if decided else set()
     return away
 
 
@@ -229,11 +274,18 @@ def test_every_end_agrees_with_the_trigger_rules_whatever_the_order(flow: Flow, 
         elif record.state is S.UPSTREAM_FAILED:
             assert expected is Decision.UPSTREAM_FAILED, key
         else:
+            decided_early = bool({key.task_id} & away)
             race = flow.task(key.task_id).options.trigger_rule is TriggerRule.ALL_SUCCESS and expected is Decision.UPSTREAM_FAILED
             assert record.state is S.SKIPPED, key
-            assert expected is Decision.SKIP or key.task_id in away or race or world.sizes.get(key.task_id) == 0, key
+            assert expected is Decision.SKIP or decided_early or race or world.sizes.get(key.task_id) == 0, key
     states = [record.state for record in world.machine.records.values()]
     assert world.run.state in {run_outcome(states, states, "any"), RunState.SUCCESS if flow.options.fail_on == "leaf" else RunState.FAILED}
+
+
+def goes_without(flow: Flow, key: TaskKey) -> bool:
+    """An empty task never leaves the driver; an approval asks all the same."""
+    task = flow.task(key.task_id)
+    return task.is_empty and task.options.as_ is not TaskKind.APPROVAL
 
 
 @given(flows(options=calm, rules=st.just(TriggerRule.ALL_SUCCESS), setups=False), st.data())
@@ -246,13 +298,17 @@ def test_without_trouble_everything_runs_once_in_an_order_that_respects_the_edge
     while not world.run.state.is_finished:
         key = data.draw(st.sampled_from(world.machine.waiting()))
         above = [copy for id in Graph.of(flow).upstream(key.task_id) for copy in copies_of(world.machine.records, id)]
-        assert all(str(copy.key) in ended or flow.task(copy.key.task_id).is_empty for copy in above)
-        world.succeed(str(key), decision=[task.id for task in flow.tasks])
+        assert all(str(copy.key) in ended or goes_without(flow, copy.key) for copy in above)
+        is_approval = flow.task(key.task_id).options.as_ is TaskKind.APPROVAL
+        world.succeed(str(key), decision="Go on?" if is_approval else [task.id for task in flow.tasks])
+        if is_approval:
+            world.tell(AnswerGiven(key=key, answer="yes"))
+            world.succeed(str(key))
         ended.append(str(key))
     assert world.run.state is RunState.SUCCESS
     assert set(world.states().values()) == {"success"}
     every = world.machine.records.values()
-    assert sorted(ended) == sorted(str(record.key) for record in every if not flow.task(record.key.task_id).is_empty)
+    assert sorted(ended) == sorted(str(record.key) for record in every if not goes_without(flow, record.key))
     assert all((record.key.map_index >= 0) == is_mapped(flow.task(record.key.task_id)) for record in every)
     branches = [copy for task in flow_without_branches if not task.is_empty for copy in copies_of(world.machine.records, task.id)]
     assert all("followed" in copy.note for copy in branches)

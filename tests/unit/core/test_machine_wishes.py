@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from nbflow.core.events import Cancel, CancelRequested, ClearRequested, FinishRun, MarkRequested, RunAbandoned, Step
-from nbflow.core.options import TriggerRule
+from nbflow.core.options import TaskKind, TriggerRule
 from nbflow.core.states import RunState, TaskState
 from tests.unit.core.world import START, World, flow_of
 
-TEARDOWN: dict[str, Any] = {"as_": "teardown", "trigger_rule": TriggerRule.ALL_DONE_SETUP_SUCCESS}
+TEARDOWN: dict[str, Any] = {"as_": TaskKind.TEARDOWN, "trigger_rule": TriggerRule.ALL_DONE_SETUP_SUCCESS}
 LIMIT = {"run_timeout": timedelta(minutes=2)}
 
 

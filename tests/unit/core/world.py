@@ -24,6 +24,7 @@ from nbflow.core.events import (
     Step,
     Submit,
     WakeAt,
+    Watch,
     Woke,
 )
 from nbflow.core.ids import FlowName, RunId, TaskId, TaskKey, Token
@@ -91,6 +92,8 @@ class World:
         self.machine = RunMachine(flow, run, records, held=self.held)
         self.jobs: dict[Token, TaskKey] = {}
         self.wakes: list[datetime] = []
+        #: Triggers that are watched, by the token of the attempt that deferred.
+        self.watched: dict[Token, TaskKey] = {}
         self.ended: FinishRun | None = None
         self.told: list[Event] = []
         #: How many elements a mapped task's sources make, from now on.
@@ -100,6 +103,12 @@ class World:
         self.tokens = 0
         if started:
             self.tell(RunStarted())
+
+    def restart(self, **fields: Any) -> None:
+        """Another run record, before anything has happened."""
+        run = replace(self.run, **fields)
+        self.snapshot = RunSnapshot.of(run, self.machine.records.values())
+        self.machine = RunMachine(self.flow, run, self.machine.records.values(), held=self.held)
 
     # --- the driver's part --------------------------------------------------------------------------------------------
 
@@ -121,6 +130,7 @@ class World:
         self.machine.check()
         assert self.machine.waiting() == waiting
         self.wakes.clear()
+        self.watched.clear()
         step = self.machine.resume(self.now)
         self._record(step)
         self._act(step)
@@ -158,6 +168,8 @@ class World:
                 self.jobs[command.token] = command.key
             elif isinstance(command, Cancel):
                 self.jobs.pop(command.token, None)
+            elif isinstance(command, Watch):
+                self.watched[command.token] = command.key
             elif isinstance(command, WakeAt):
                 self.wakes.append(command.at)
             elif isinstance(command, Expand):

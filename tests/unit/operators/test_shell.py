@@ -7,6 +7,7 @@ import pytest
 
 from nbflow.core.ids import TaskKey
 from nbflow.core.job import Job, JobContext, Outcome
+from nbflow.core.options import TaskKind
 from nbflow.operators import shell
 from nbflow.operators.entry import prepare, run_job
 from nbflow.operators.outputs import Outputs
@@ -21,7 +22,7 @@ def run(tmp_path):
 
     def run(source: str):
         context = JobContext(flow="f", run_id="r", key=TaskKey("t"), attempt=1)
-        job = Job(token=next(tokens), context=context, operator="cell", source=source, wants_decision=True)
+        job = Job(token=next(tokens), context=context, operator="cell", source=source, decides=TaskKind.BRANCH)
         return run_job(job, artifacts, lambda _event: None)
 
     shell._spare.clear()
