@@ -104,7 +104,7 @@ class History(Opened):
         chosen = {one.key: one for one in attempts if attempt is None or one.attempt == attempt}  # the newest of each
         if not chosen:
             what = f"no attempt {attempt}" if attempt is not None else "no finished attempt"
-            raise UserError(f"Task {task} of run {run_id} has {what}. {self._reason(run_id, task)}".rstrip())
+            raise UserError(f"Task {task} of run {run_id} has {what}. {self.reason_of(run_id, task)}".rstrip())
         if len(chosen) == 1:
             return self._told(next(iter(chosen.values())))
         outputs: list[dict[str, Any]] = []
@@ -124,7 +124,8 @@ class History(Opened):
             outputs.append({"output_type": "error", "ename": error.ename, "evalue": error.evalue, "traceback": lines})
         return outputs
 
-    def _reason(self, run_id: str, task: str) -> str:
+    def reason_of(self, run_id: str, task: str) -> str:
+        """Why a task of a run stands as it does."""
         records = RunSnapshot.of(self.store.run(run_id), self.store.task_records(run_id)).tasks
         key = task_key(task)
         found = records.get(key) or summary(records, key.task_id)
@@ -135,7 +136,7 @@ class History(Opened):
         self.attempts(run_id, task)
         found = values_of(self.store, run_id).find(task_key(task))
         if found is None:
-            raise UserError(f"Task {task} of run {run_id} gave nothing. {self._reason(run_id, task)}".rstrip())
+            raise UserError(f"Task {task} of run {run_id} gave nothing. {self.reason_of(run_id, task)}".rstrip())
         return found.values
 
     def captures(self, run_id: str) -> CaptureSet:

@@ -104,7 +104,7 @@ def plain_table(titles: Sequence[str], rows: Iterable[Sequence[str | Text]], *, 
 
 
 def values_table(given: Mapping[str, ValueRef]) -> None:
-    """What a task gave."""
+    """What a task gave, or was given."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("name", no_wrap=True)
     table.add_column("value", overflow="fold")
@@ -112,7 +112,7 @@ def values_table(given: Mapping[str, ValueRef]) -> None:
     table.add_column("format")
     for name, ref in given.items():
         table.add_row(Text(name), Text(ref.shown), f"{ref.size:,}", ref.format)
-    console().print(table if given else "It gave nothing.")
+    console().print(table if given else "Nothing.")
 
 
 def outputs(items: Iterable[Mapping[str, Any]], *, title: str = "") -> None:

@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nbflow.cli.common import as_json, closing, open_workspace, print_json, run_json
 from nbflow.core.errors import RunFailed, UserError
 
+if TYPE_CHECKING:
+    from nbflow.core.job import ValueRef
+
 
 @click.group()
 def runs() -> None:
-    """What happened: list, show, logs, result, open, answer, cancel, retry, clear, mark."""
+    """What happened: list, show, logs, result, inputs, open, answer, cancel, retry, clear, mark."""
 
 
 @runs.command("list")
@@ -75,24 +80,39 @@ def runs_logs(run_id: str, task: str | None, attempt: int | None, as_json: bool)
 @runs.command("result")
 @click.argument("run_id")
 @click.argument("task")
+@click.option("--attempt", type=int, default=None, help="Which attempt (default: what counts).")
 @as_json
-def runs_result(run_id: str, task: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+def runs_result(run_id: str, task: str, attempt: int | None, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """What a task gave: names, kinds and sizes."""
-    from nbflow.cli import render  # noqa: PLC0415
+    from nbflow.app.inspecting import given_by  # noqa: PLC0415
 
     with closing(open_workspace()) as workspace:
-        given = workspace.given(workspace.run(run_id).run_id, task)
-    if as_json:
-        print_json(
-            {
-                "values": [
-                    {"name": name, "shown": ref.shown, "format": ref.format, "size": ref.size, "hash": ref.hash}
-                    for name, ref in given.items()
-                ]
-            }
-        )
-    else:
+        given = given_by(workspace, workspace.run(run_id).run_id, task, attempt)
+    _show_values(given, as_json=as_json)
+
+
+@runs.command("inputs")
+@click.argument("run_id")
+@click.argument("task")
+@click.option("--attempt", type=int, default=None, help="Which attempt (default: the newest).")
+@as_json
+def runs_inputs(run_id: str, task: str, attempt: int | None, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """What a task was given: values of tasks above it and of plain cells."""
+    from nbflow.app.inspecting import inputs_of  # noqa: PLC0415
+
+    with closing(open_workspace()) as workspace:
+        given = inputs_of(workspace, workspace.run(run_id).run_id, task, attempt).shown()
+    _show_values(given, as_json=as_json)
+
+
+def _show_values(given: Mapping[str, ValueRef], *, as_json: bool) -> None:
+    from nbflow.cli import render  # noqa: PLC0415
+
+    if not as_json:
         render.values_table(given)
+        return
+    rows = [{"name": name, "shown": ref.shown, "format": ref.format, "size": ref.size, "hash": ref.hash} for name, ref in given.items()]
+    print_json({"values": rows})
 
 
 @runs.command("open")

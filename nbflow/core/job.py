@@ -187,6 +187,8 @@ class ErrorInfo:
     #: The class names from the exception's class up to Exception, qualified and bare, for --retry-on.
     classes: tuple[str, ...] = ()
     timed_out: bool = False
+    #: The artifact that holds its frames with their locals; "" when none were kept.
+    frames: str = ""
 
     @property
     def is_own(self) -> bool:

@@ -94,7 +94,7 @@ class JobMaker:
             source=task.source,
             cell=task.cell,
             inputs=inputs,
-            captures=_closure(needed, {**captures.names, **early}, inputs),
+            captures=closure(needed, {**captures.names, **early}, inputs),
             unbound=unbound,
             process=captures.process,
             demands=task.demands,
@@ -225,7 +225,7 @@ def _value_of(read: Read, values: Values, records: Mapping[TaskKey, TaskRecord])
     return f"`{read.name}` would come from {nearest} ({word})"
 
 
-def _closure(names: Iterable[str], captures: Mapping[str, Capture], inputs: Mapping[str, ValueRef]) -> dict[str, Capture]:
+def closure(names: Iterable[str], captures: Mapping[str, Capture], inputs: Mapping[str, ValueRef]) -> dict[str, Capture]:
     """The captures of `names` with everything they refer to; a name that is an input is bound by its value instead."""
     found: dict[str, Capture] = {}
     waiting = list(names)

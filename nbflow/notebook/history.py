@@ -47,7 +47,7 @@ class History:
 
     def logs(self, asked: Asked) -> None:
         """What a task showed, shown again here."""
-        run = self.last(asked["task"])
+        run = self.chosen(asked["run"], asked["task"])
         outputs = self.workspace.logs(run.run_id, asked["task"], asked["attempt"])
         if not outputs:
             self._channel.write(f"Task {asked['task']} of run {run.run_id} showed nothing.\n")
@@ -61,12 +61,17 @@ class History:
             self._channel.send(kind, {"metadata": {}, **content} if kind == "display_data" else content, parent)
 
     def result(self, asked: Asked) -> Any:
-        """What a task gave: the value when it is one, else a dict by name. Raises UserError."""
-        run, task, name = self.last(asked["task"]), asked["task"], asked["name"]
-        given = self.workspace.given(run.run_id, task)
+        """What a task gave, or was given: the value when it is one, else a dict by name. Raises UserError."""
+        from nbflow.app.inspecting import given_by, inputs_of  # noqa: PLC0415 - loading the extension stays quick
+
+        run, task, name = self.chosen(asked["run"], asked["task"]), asked["task"], asked["name"]
+        if asked["inputs"]:
+            given, did = inputs_of(self.workspace, run.run_id, task, asked["attempt"]).shown(), "was given"
+        else:
+            given, did = dict(given_by(self.workspace, run.run_id, task, asked["attempt"])), "gave"
         if name and name not in given:
-            raise UserError(f'Task {task} gave no "{name}" in run {run.run_id}; it gave: {", ".join(given) or "nothing"}.')
-        chosen = {name: given[name]} if name else dict(given)
+            raise UserError(f'Task {task} {did} no "{name}" in run {run.run_id}; it {did}: {", ".join(given) or "nothing"}.')
+        chosen = {name: given[name]} if name else given
         values = self._launcher.kernel.decode(chosen, self.workspace.artifacts)
         return next(iter(values.values())) if len(values) == 1 else values
 

@@ -83,6 +83,7 @@ def _mark_options(parser: argparse.ArgumentParser) -> None:
 
 def _logs_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK")
+    parser.add_argument("--run", default="", metavar="RUN")
     parser.add_argument("--attempt", type=int, default=None, metavar="N")
 
 
@@ -94,6 +95,14 @@ def _answer_options(parser: argparse.ArgumentParser) -> None:
 def _result_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK")
     parser.add_argument("name", metavar="NAME", nargs="?", default="")
+    parser.add_argument("--inputs", action="store_true")
+    parser.add_argument("--run", default="", metavar="RUN")
+    parser.add_argument("--attempt", type=int, default=None, metavar="N")
+
+
+def _debug_options(parser: argparse.ArgumentParser) -> None:
+    _logs_options(parser)
+    parser.add_argument("--no-pdb", action="store_true")
 
 
 #: In the order of the help text.
@@ -124,15 +133,21 @@ VERBS: Final[Mapping[str, Verb]] = {
     ),
     "status": Verb(meaning="the last run: every task's state and why", answered_by="history:History"),
     "logs": Verb(
-        meaning="what a task showed in the last run: logs TASK [--attempt N]",
+        meaning="what a task showed: logs TASK [--run RUN] [--attempt N]",
         answered_by="history:History",
         options=_logs_options,
         takes_tasks=True,
     ),
     "result": Verb(
-        meaning="what a task gave in the last run: result TASK [NAME]",
+        meaning="what a task gave, or was given: result TASK [NAME] [--inputs] [--run RUN] [--attempt N]",
         answered_by="history:History",
         options=_result_options,
+        takes_tasks=True,
+    ),
+    "debug": Verb(
+        meaning="the failed task's inputs and frames in this kernel, and the debugger: debug TASK [--run RUN] [--attempt N] [--no-pdb]",
+        answered_by="debugging:Debugging",
+        options=_debug_options,
         takes_tasks=True,
     ),
     "runs": Verb(

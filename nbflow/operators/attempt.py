@@ -33,6 +33,8 @@ class Ending:
     outcome: Outcome = Outcome.SUCCESS
     reason: str = ""
     error: ErrorInfo | None = None
+    #: What it failed with, while its frames are at hand.
+    exception: BaseException | None = None
     decision: Any = None
     #: What existed already, so that the body did not run.
     already: str = ""

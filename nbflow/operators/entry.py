@@ -22,6 +22,7 @@ from nbflow.operators.deciding import answered
 from nbflow.operators.errors import ending_of, error_info
 from nbflow.operators.giving import Given, Inputs, give
 from nbflow.operators.outputs import Output, Outputs, keep_outputs
+from nbflow.operators.postmortem import with_frames
 from nbflow.operators.process_state import fresh_main, isolated
 from nbflow.operators.registry import find_operator
 from nbflow.operators.streams import captured, stay
@@ -152,6 +153,8 @@ def _run(job: Job, artifacts: ArtifactStore, tell: Tell, outputs: Outputs, given
                 return Ending(already=found)
         ending = operator(Attempt(job=job, main=main, outputs=outputs))
         given.warnings += problems
+        if ending.exception is not None:
+            return with_frames(ending, job, artifacts)
         if ending.outcome is Outcome.SUCCESS:
             try:
                 give(job, main.__dict__, inputs, artifacts, given)

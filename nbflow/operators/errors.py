@@ -66,4 +66,4 @@ def ending_of(error: BaseException, *, filename: str = "", offset: int = 0, show
     if isinstance(error, SkipTask):
         return Ending(outcome=Outcome.SKIPPED, reason=error.reason or "the task skipped itself")
     info = error_info(error, filename=filename, offset=offset, shown=shown)
-    return Ending(outcome=Outcome.FAILED, reason=info.sentence, error=info)
+    return Ending(outcome=Outcome.FAILED, reason=info.sentence, error=info, exception=error)

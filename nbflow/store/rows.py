@@ -113,6 +113,8 @@ def artifact_hashes(attempts: Iterable[AttemptRecord]) -> set[str]:
             found |= _hashes(elements)
         if attempt.outputs.hash:
             found.add(attempt.outputs.hash)
+        if attempt.error is not None and attempt.error.frames:
+            found.add(attempt.error.frames)
     return found
 
 
