@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from nbflow.core.mapping import copy_heading, summary
 from nbflow.core.model import Flow
 from nbflow.core.protocols import RunPage
 from nbflow.core.records import AttemptRecord, Change, RunRecord
+from nbflow.core.resources import Offers
 from nbflow.core.snapshot import RunSnapshot
 from nbflow.engine.attempts import values_of
 from nbflow.engine.captures import HandedOver
@@ -46,9 +47,10 @@ class History(Opened):
             return found
         return (*found, *self.limit_problems(self.load_flow(path)))
 
-    def limit_problems(self, flow: Flow) -> tuple[Problem, ...]:
-        """What this installation would never let run."""
-        return limits.pool_problems(self.store, flow) if limits.asks_for_pools(flow) else ()
+    def limit_problems(self, flow: Flow, offers: Callable[[], Offers | None] | None = None) -> tuple[Problem, ...]:
+        """What this installation would never let run. Pools, and what workers have, are looked up only where a task asks for them."""
+        pools = limits.pool_problems(self.store, flow) if limits.asks_for_pools(flow) else ()
+        return (*pools, *limits.resource_problems(flow, offers or self.offers))
 
     # --- what happened ----------------------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -12,13 +13,15 @@ from nbflow.core import messages
 from nbflow.core.errors import Problem, UserError, nearest
 from nbflow.core.ids import TaskId
 from nbflow.core.limits import DEFAULT_POOL, INFINITE, Place, Pool, rank, used_slots
-from nbflow.core.model import Flow
+from nbflow.core.model import Flow, Task
 from nbflow.core.protocols import Store
 from nbflow.core.records import RunRecord, TaskRecord
+from nbflow.core.resources import Offers, refusal, requested
 from nbflow.core.snapshot import RunSnapshot, reasons
 from nbflow.core.states import OCCUPYING, TaskState
 from nbflow.core.waits import reasons_of
 
+_log = logging.getLogger("nbflow")
 #: What `nbflow tasks list` shows: everything that is under way.
 UNDER_WAY: Final = (
     TaskState.RUNNING,
@@ -46,7 +49,7 @@ def pool_problems(store: Store, flow: Flow) -> tuple[Problem, ...]:
     for task in flow.tasks:
         wrong = _wrong_with(task.id, task.options.pool, task.options.slots, pools)
         if wrong:
-            found.append(Problem(cell=task.cell.number, line=1 if task.cell.number else 0, message=wrong, code="pool"))
+            found.append(_problem(task, wrong, "pool"))
     return tuple(found)
 
 
@@ -61,10 +64,35 @@ def _wrong_with(task: TaskId, name: str, slots: int, pools: Mapping[str, Pool]) 
     return ""
 
 
-def refuse_pools(store: Store, flow: Flow) -> None:
-    """Raises UserError for the first task that no pool would ever let run."""
-    for problem in pool_problems(store, flow) if asks_for_pools(flow) else ():
-        raise UserError(problem.message)
+def resource_problems(flow: Flow, ask: Callable[[], Offers | None]) -> tuple[Problem, ...]:
+    """Requests that cannot be read, or that no worker could meet; where other workers may come that is a warning."""
+    found = []
+    for task in flow.tasks:
+        if not task.options.resources and not task.options.escalate:
+            continue
+        try:
+            request = requested(task.options)
+        except UserError as error:
+            found.append(_problem(task, f"Task {task.id}: {error}", "resources"))
+            continue
+        offers = ask()
+        wrong = refusal(task.id, request, offers) if offers is not None else ""
+        if wrong and offers is not None:
+            found.append(_problem(task, wrong, "resources", severity="warning" if offers.may_grow else "error"))
+    return tuple(found)
+
+
+def _problem(task: Task, message: str, code: str, *, severity: str = "error") -> Problem:
+    """At the `%%task` line, where there is one."""
+    return Problem(cell=task.cell.number, line=1 if task.cell.number else 0, message=message, code=code, severity=severity)
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raises UserError for the first that is no warning; those are logged."""
+    for problem in problems:
+        if problem.severity == "error":
+            raise UserError(problem.message)
+        _log.warning("%s", problem.message)
 
 
 # --- pools --------------------------------------------------------------------------------------------------------------

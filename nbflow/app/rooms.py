@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from nbflow.core.errors import NbflowError, SetupError
 from nbflow.core.ids import RunId
 from nbflow.core.protocols import ArtifactStore, Clock, Executor, Store
+from nbflow.core.resources import Offers
 from nbflow.engine.driver import Driver
 from nbflow.engine.inbox import Switchboard
 from nbflow.engine.reaping import way_on
@@ -103,6 +104,14 @@ class Opened:
             artifacts=self.artifacts,
             opener=open_artifacts,
         )
+
+    def offers(self) -> Offers | None:
+        """What workers have to give; of a local cluster also when it does not run. Raises SetupError when another one is not there."""
+        if self._rooms is None and self._executor is None and self.settings.dask == "local":
+            from nbflow.executors.cluster import living_offers  # noqa: PLC0415 - as above
+
+            return Offers(where="the local cluster", workers=(living_offers(self.settings.home),))
+        return None if self.settings.dask == "inline" else self.executor.offers()
 
     def warm(self) -> None:
         """Connect to the cluster in the background: what takes long is then done when the first task needs it."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from nbflow.app.history import History
-from nbflow.app.limits import refuse_pools
+from nbflow.app.limits import refuse
 from nbflow.app.rooms import RunHandle, person
 from nbflow.core.errors import Superseded, UserError, nearest
 from nbflow.core.graph import Graph
@@ -21,7 +21,6 @@ from nbflow.engine.attempts import values_of
 from nbflow.engine.captures import HandedOver
 from nbflow.engine.driver import Driver
 from nbflow.engine.inbox import Switchboard
-from nbflow.engine.jobs import parse_bytes
 from nbflow.engine.owner import is_dead, me, say_owner
 from nbflow.engine.renewing import Renewed, renewed
 from nbflow.engine.resume import GoingOn, to_run_again
@@ -57,9 +56,8 @@ class Running(History):
         """
         chosen = self._chosen(flow, tasks)
         _refuse_unsendable(flow, captures, chosen)
-        _refuse_resources(flow)
-        refuse_pools(self.store, flow)
         surroundings = self._surroundings(executor)
+        refuse(self.limit_problems(flow, surroundings.executor.offers))
         values = self._values_from_last_run(flow, chosen)
         now = self.clock.now()
         run = RunRecord(
@@ -274,10 +272,3 @@ def _refuse_unsendable(flow: Flow, captures: CaptureSet, chosen: Collection[Task
             capture = early.get(read.name) or captures.names.get(read.name)
             if read.plain and not read.writers and capture is not None and capture.kind is CaptureKind.UNSENDABLE:
                 raise UserError(f"Task {task.id} uses `{read.name}`, which cannot be sent to a worker: {capture.reason}")
-
-
-def _refuse_resources(flow: Flow) -> None:
-    for task in flow.tasks:
-        for name, text in dict(task.options.resources).items():
-            if name.upper() in {"MEM", "MEMORY"}:
-                parse_bytes(text)

@@ -23,7 +23,6 @@ def _later(name: str, takes: Takes, *choices: str) -> OptionSpec:
 LATER_OPTIONS: Final = {
     spec.name: spec
     for spec in (
-        _later("escalate", Takes.RESOURCES),
         _later("zip", Takes.FLAG),
         _later("depends_on_past", Takes.CHOICE, "wait", "skip", "true", "false"),
         _later("wait_for_downstream", Takes.FLAG),

@@ -60,6 +60,7 @@ class TaskKeywords(TypedDict, total=False):
     cache_for: Duration | None
     unless_exists: str
     resources: Mapping[str, Any] | str
+    escalate: Mapping[str, Any] | str
     operator: str
     owner: str
     doc: str

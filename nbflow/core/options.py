@@ -140,6 +140,9 @@ class TaskOptions:
     max_active: int | None = _option(None, Takes.COUNT, "at most so many of it at once, over all runs of the flow", metavar="N")
     max_active_per_run: int | None = _option(None, Takes.COUNT, "at most so many of it at once in one run", metavar="N")
     resources: Mapping[str, str] = _option((), Takes.RESOURCES, "MEM=4GB is enforced; others are Dask worker resources", metavar="NAME=N")
+    escalate: Mapping[str, str] = _option(
+        (), Takes.RESOURCES, "multiply these resources after each failed attempt: MEM=2", metavar="NAME=FACTOR"
+    )
     operator: str = _option(
         "", Takes.TEXT, "what runs the body: python (default), bash; as sensors: file, http, sql, time, flow", metavar="OP", short="o"
     )

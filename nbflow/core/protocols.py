@@ -15,6 +15,7 @@ from nbflow.core.job import ExecutorEvent, Job, Report
 from nbflow.core.limits import Answer, Asks, Board, Pool
 from nbflow.core.model import Flow
 from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
+from nbflow.core.resources import Offers
 from nbflow.core.states import TaskState
 
 
@@ -59,6 +60,10 @@ class Executor(Protocol):
 
     #: How many attempts may run at once (None: not known yet, ask again).
     def slots(self) -> int | None: ...
+
+    def offers(self) -> Offers | None:
+        """What its workers have to give; None where resources are not counted, or nobody knows."""
+        ...
 
     def start(self, tell: Callable[[ExecutorEvent], None]) -> None:
         """Connect. `tell` may be called from any thread. Raises SetupError when the cluster is not there."""

@@ -39,7 +39,9 @@ class InFlight:
         ongoing: Ongoing,
     ) -> None:
         at = surroundings
-        self.jobs = JobMaker(flow=flow, artifacts_url=at.artifacts_url, keep_limit=at.keep_limit, weights=machine.weights)
+        self.jobs = JobMaker(
+            flow=flow, artifacts_url=at.artifacts_url, keep_limit=at.keep_limit, offers=at.executor.offers, weights=machine.weights
+        )
         self._at = surroundings
         self._machine, self._captures, self._values = machine, captures, values
         self._tasks = {task.id: task for task in flow.tasks}

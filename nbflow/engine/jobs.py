@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -18,15 +18,14 @@ from nbflow.core.mapping import MAP_LIMIT, is_mapped, map_sources, places, size_
 from nbflow.core.model import Flow, Read, Task
 from nbflow.core.options import DECIDING, TaskKind
 from nbflow.core.records import RunRecord, TaskRecord
+from nbflow.core.resources import Offers, countable, memory_limit, requested, within
 from nbflow.core.states import TaskState
 from nbflow.engine.values import Values, namespace_after
 
-__all__ = ["JobMaker", "Values", "namespace_after", "parse_bytes"]
+__all__ = ["JobMaker", "Values", "namespace_after"]
 
 #: A look that begins when the time is nearly up may take this long.
 _LAST_LOOK = timedelta(seconds=10)
-_BYTES = {"": 1, "b": 1, "k": 1000, "kb": 1000, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9, "t": 10**12, "tb": 10**12}
-_BYTES |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +35,8 @@ class JobMaker:
     flow: Flow
     artifacts_url: str
     keep_limit: int
+    #: What the workers have, asked only for tasks that ask for something.
+    offers: Callable[[], Offers | None] = lambda: None
     #: How urgent each task is.
     weights: Mapping[TaskId, int] = field(default_factory=dict)
 
@@ -75,8 +76,7 @@ class JobMaker:
             inputs, unbound = dict(given), {}
         early = captures.early.get(task.id, {})
         needed = [CALL, *plain, *(name for value in inputs.values() for name in value.needs)]
-        resources = dict(task.options.resources)
-        memory = next((resources.pop(name) for name in list(resources) if name.upper() in {"MEM", "MEMORY"}), None)
+        request = self._request(task, records.get(key))
         return Job(
             token=token,
             context=JobContext(
@@ -106,12 +106,18 @@ class JobMaker:
             out=task.options.out,
             unless_exists=task.options.unless_exists,
             timeout=_time_left(task, records.get(key), now),
-            memory_limit=None if memory is None else parse_bytes(memory),
-            resources={name: _amount(task, name, text) for name, text in resources.items()},
+            memory_limit=memory_limit(request),
+            resources=countable(request, self.offers() if request else None),
             priority=self.weights.get(task.id, task.options.priority),
             artifacts_url=self.artifacts_url,
             keep_limit=self.keep_limit,
         )
+
+    def _request(self, task: Task, record: TaskRecord | None) -> dict[str, float]:
+        """What the attempt asks of its worker, more of it after each failure, but never more than any worker has."""
+        if not task.options.resources:
+            return {}
+        return within(requested(task.options, record.failures if record else 0), self.offers())
 
     def count(self, task: Task, values: Values, captures: CaptureSet) -> MapExpanded:
         """How many copies a mapped task has, or why that cannot be said."""
@@ -145,24 +151,6 @@ def _time_left(task: Task, record: TaskRecord | None, now: datetime) -> timedelt
         return limit
     left = waiting.deadline(task.options, record.note, now) - now
     return max(left, min(limit, _LAST_LOOK))
-
-
-def parse_bytes(text: str) -> int:
-    """`4GB`, `512MiB`, `2e9` as bytes. Raises UserError."""
-    folded = str(text).strip().lower()
-    number = folded.rstrip("bkmgti")
-    unit = folded[len(number) :]
-    try:
-        return int(float(number) * _BYTES[unit])
-    except (ValueError, KeyError):
-        raise UserError(f'"{text}" is not a size: write 4GB, 512MB or a number of bytes.') from None
-
-
-def _amount(task: Task, name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError(f"--resources {name}={text} of task {task.id} is not a number: write {name}=1.") from None
 
 
 def _elements_of_copy(task: Task, index: int, values: Values, captures: CaptureSet) -> tuple[dict[str, ValueRef], dict[str, str]]:

@@ -29,6 +29,7 @@ from typing import Any, Final
 
 import nbflow
 from nbflow.core.errors import SetupError
+from nbflow.executors.offers import machine_offers
 
 LOG_NAME: Final = "cluster.log"
 #: Attempts at once when nothing else is said: threads only wait for their child, so at least four.
@@ -51,6 +52,8 @@ class ClusterFacts:
     address: str
     pid: int
     slots: int
+    #: Dask resources of its worker.
+    offers: Mapping[str, float]
     python: str
     distributed: str
     nbflow: str
@@ -116,6 +119,12 @@ def read_facts(home: Path) -> ClusterFacts | None:
         return ClusterFacts(**json.loads(cluster_file(home).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def living_offers(home: Path) -> Mapping[str, float]:
+    """What the home's cluster offers, or would offer if it were started."""
+    facts = _living(home)
+    return machine_offers(home) if facts is None else facts.offers
 
 
 def _living(home: Path) -> ClusterFacts | None:
@@ -203,6 +212,7 @@ async def _serve(options: argparse.Namespace) -> None:
 
     from nbflow.executors.dask_worker import LowLatency, NbflowHost  # noqa: PLC0415 - as above
 
+    offers = {HOST_RESOURCE: float(HOSTED_NOTEBOOKS), **machine_offers(options.home)}
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -214,13 +224,13 @@ async def _serve(options: argparse.Namespace) -> None:
             nthreads=options.slots,
             host="127.0.0.1",
             memory_limit=0,  # user code is not in the worker but in its children, which have limits of their own
-            resources={HOST_RESOURCE: HOSTED_NOTEBOOKS},
+            resources=offers,
             local_directory=str(options.home / "dask"),
             plugins=(plugin,),
             dashboard=False,
             dashboard_address="127.0.0.1:0",
         )
-        _write_facts(options.home, scheduler.address, options.slots)
+        _write_facts(options.home, scheduler.address, options.slots, offers)
         try:
             if options.ready >= 0:
                 os.write(options.ready, b"R")
@@ -258,8 +268,8 @@ async def _until_idle(scheduler: Any, stop: asyncio.Event, idle: float) -> None:
             return
 
 
-def _write_facts(home: Path, address: str, slots: int) -> None:
-    facts = ClusterFacts(address=address, pid=os.getpid(), slots=slots, code=_code(), **own_versions())
+def _write_facts(home: Path, address: str, slots: int, offers: Mapping[str, float]) -> None:
+    facts = ClusterFacts(address=address, pid=os.getpid(), slots=slots, offers=offers, code=_code(), **own_versions())
     file = cluster_file(home)
     aside = file.with_name(f"{file.name}.{os.getpid()}")
     aside.write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")

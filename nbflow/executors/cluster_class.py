@@ -108,6 +108,7 @@ class OwnCluster:
     def __init__(self, spec: ClusterSpec) -> None:
         """Raises SetupError when there is no such class, or it does not start."""
         self._name = spec.name
+        self.is_adaptive = spec.adapt is not None
         made = cluster_class(spec.name)
         warnings.filterwarnings("ignore", message="Port .* is already in use")  # of a dashboard nobody asked for
         try:

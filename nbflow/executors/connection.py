@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from nbflow.core.errors import SetupError
 from nbflow.core.protocols import ArtifactStore
+from nbflow.core.resources import Offers
 from nbflow.executors import cluster
 from nbflow.executors.cluster_class import PREFIX, OwnCluster, parse_cluster
 from nbflow.executors.dask_client import (
@@ -30,7 +31,7 @@ from nbflow.executors.proof import Challenge
 _log = logging.getLogger(__name__)
 #: Times the home's cluster may fail to answer in `CONNECT_LIMIT` seconds before it is started again: a busy machine is slow.
 HOME_PATIENCE: Final = 4
-#: Seconds for which the number of slots of a foreign cluster is believed.
+#: Seconds for which the slots and resources of a foreign cluster are believed.
 _SLOTS_AGE: Final = 5.0
 
 
@@ -62,6 +63,7 @@ class Connection:
         self._own: OwnCluster | None = None
         self._connecting = threading.Lock()
         self._slots: tuple[float, int | None] = (0.0, None)
+        self._offers: tuple[float, Offers | None] = (0.0, None)
         #: The client in use, if there is one; it may have lost its scheduler.
         self.current: Any = None
         #: Somebody found that the client has lost its scheduler.
@@ -80,6 +82,20 @@ class Connection:
                 slots = sum(self.current.nthreads().values()) or None
                 self._slots = (time.monotonic(), slots)
         return slots
+
+    def offers(self) -> Offers | None:
+        """What the workers have, by Dask's own accounts; None while there is no worker, or none can be asked."""
+        if self.facts is not None:
+            return Offers(where="the local cluster", workers=(self.facts.offers,))
+        age, offers = self._offers
+        if self.current is not None and time.monotonic() - age > _SLOTS_AGE:
+            with contextlib.suppress(OSError, ValueError):
+                workers = self.current.scheduler_info(n_workers=-1)["workers"].values()
+                found = tuple(dict(worker["resources"]) for worker in workers)
+                grows = self._own is not None and self._own.is_adaptive
+                offers = Offers(where=self.current.scheduler.address, workers=found, may_grow=grows) if found else None
+                self._offers = (time.monotonic(), offers)
+        return offers
 
     def client(self) -> Any:
         """A client that works. Raises SetupError when the cluster cannot be reached (or, a local one, started)."""

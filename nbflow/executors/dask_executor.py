@@ -18,7 +18,8 @@ from nbflow.core.errors import SetupError
 from nbflow.core.ids import Token
 from nbflow.core.job import ExecutorEvent, Job
 from nbflow.core.protocols import ArtifactStore
-from nbflow.executors import cluster, endings
+from nbflow.core.resources import Offers, unmet
+from nbflow.executors import endings
 from nbflow.executors.connection import Connection
 from nbflow.executors.dask_client import topic_of
 from nbflow.executors.line import Line
@@ -75,6 +76,10 @@ class DaskExecutor:
     def slots(self) -> int | None:
         """Threads of all workers; None while there is no worker."""
         return self.connection.slots()
+
+    def offers(self) -> Offers | None:
+        """Of the workers that are there; None while there is none."""
+        return self.connection.offers()
 
     def start(self, tell: Callable[[ExecutorEvent], None]) -> None:
         self.returns.start(tell)
@@ -186,11 +191,9 @@ class DaskExecutor:
             client.cancel(unwanted, force=True)
 
     def _missing(self, resources: Mapping[str, float]) -> str:
-        """A resource that no worker of a local cluster will ever offer; other clusters may grow one."""
-        if self.connection.facts is None:
-            return ""
-        offered = {cluster.HOST_RESOURCE: cluster.HOSTED_NOTEBOOKS}
-        return next((f"{name}={amount:g}" for name, amount in resources.items() if amount > offered.get(name, 0)), "")
+        """What no worker of a local cluster will ever offer; other clusters may grow one."""
+        offers = self.connection.offers() if resources and self.connection.facts is not None else None
+        return "" if offers is None else unmet(resources, offers)
 
     def _refuse(self, jobs: Sequence[Job], missing: str) -> None:
         reason = f"the local cluster does not offer {missing}: set `dask` to a cluster whose workers do (dask worker --resources)"

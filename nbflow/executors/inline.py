@@ -21,6 +21,7 @@ from typing import Final
 from nbflow.core.ids import Token
 from nbflow.core.job import AttemptBegan, ExecutorEvent, Job, OutputMade, Report
 from nbflow.core.protocols import RunJob
+from nbflow.core.resources import Offers
 from nbflow.executors import endings
 
 #: Seconds an attempt has to obey the KeyboardInterrupt before its thread is given up.
@@ -63,6 +64,10 @@ class InlineExecutor:
 
     def slots(self) -> int | None:
         return 1
+
+    def offers(self) -> Offers | None:
+        """Nothing is counted here."""
+        return None
 
     def start(self, tell: Callable[[ExecutorEvent], None]) -> None:
         self._tell = tell

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from nbflow.core.ids import Token
 from nbflow.core.job import ExecutorEvent, Job, Report
+from nbflow.core.resources import Offers
 from nbflow.executors.pool import ChildPool
 
 
@@ -31,6 +32,10 @@ class LocalExecutor:
 
     def slots(self) -> int | None:
         return self._slots
+
+    def offers(self) -> Offers | None:
+        """Nothing is counted here."""
+        return None
 
     def start(self, tell: Callable[[ExecutorEvent], None]) -> None:
         self._tell = tell

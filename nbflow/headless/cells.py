@@ -11,6 +11,7 @@ from datetime import datetime
 from nbflow.app import SystemClock
 from nbflow.core.ids import Token
 from nbflow.core.job import AttemptBegan, ErrorInfo, ExecutorEvent, Job, Outcome, Report
+from nbflow.core.resources import Offers
 from nbflow.operators.notebook_host import Ending, EndKind
 
 
@@ -26,6 +27,10 @@ class CellsExecutor:
 
     def slots(self) -> int | None:
         return 1
+
+    def offers(self) -> Offers | None:
+        """Nothing is counted here."""
+        return None
 
     def start(self, tell: Callable[[ExecutorEvent], None]) -> None:
         self._tell = tell

@@ -216,6 +216,13 @@ def test_resources_and_priority_reach_dask(bench):
     assert bench.report("hosted").outcome is Outcome.SUCCESS
 
 
+def test_the_local_cluster_offers_what_the_machine_has(bench):
+    offers = bench.executor.offers()
+    assert {"CPU", "MEM", "DISK"} <= offers.workers[0].keys()
+    bench.submit("big", "pass", resources={"CPU": 1.0, "MEM": offers.most("MEM")})
+    assert bench.report("big").outcome is Outcome.SUCCESS
+
+
 def test_a_resource_the_local_cluster_can_never_offer_is_refused_at_once(bench):
     bench.submit("gpu", "pass", resources={"GPU": 1.0})
     report = bench.report("gpu")

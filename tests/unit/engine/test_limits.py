@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.job import CaptureSet, Job, Report
 from nbflow.core.limits import Pool
 from nbflow.core.model import Flow, FlowOptions
+from nbflow.core.resources import Offers
 from nbflow.core.states import RunState, TaskState
-from tests.unit.engine.test_driver import ended, flow, gives, states, task, workspace_of
+from tests.unit.engine.test_driver import ended, fails, flow, gives, next_of, states, task, workspace_of
 
 FULL = "Waiting for a slot in pool sftp: 1 of 1 in use by a."
 
@@ -135,3 +137,25 @@ def test_check_names_the_cell_of_a_pool_that_does_not_exist(tmp_path: Path):
     with workspace_of(tmp_path, {}) as workspace:
         errors = [str(problem) for problem in workspace.problems(notebook) if problem.severity == "error"]
         assert errors == ['cell 1, line 1: Task a is in the pool "db", which does not exist. Make it with nbflow pools set db SLOTS.']
+
+
+def test_a_failed_attempt_gets_more_of_what_is_escalated(tmp_path: Path):
+    seen: list[Job] = []
+    options = {"retries": 2, "retry_delay": timedelta(0), "resources": {"MEM": "1GB"}, "escalate": {"MEM": "2"}}
+    with workspace_of(tmp_path, {"a": next_of(iter([fails, fails, gives()]))}, seen) as workspace:
+        handle = workspace.start_run(flow(task("a", **options)), CaptureSet())
+        handle.wait(30)
+        assert states(handle) == {"a": "success"}
+    assert [job.memory_limit for job in seen] == [10**9, 2 * 10**9, 4 * 10**9]
+
+
+def test_a_request_nobody_offers_is_refused_or_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    asking = flow(task("a", resources={"GPU": "1"}))
+    with workspace_of(tmp_path, {"a": gives()}) as workspace:
+        executor = workspace.executor
+        executor.offers = lambda: Offers(where="the local cluster", workers=({"CPU": 2.0},))
+        with pytest.raises(UserError, match=r"Task a asks for GPU=1, which no worker of the local cluster offers \(at most CPU=2\)"):
+            workspace.start_run(asking, CaptureSet())
+        executor.offers = lambda: Offers(where="tcp://s:1", workers=({},), may_grow=True)
+        assert workspace.start_run(asking, CaptureSet()).wait(30)
+        assert "which no worker of tcp://s:1 offers" in caplog.text
