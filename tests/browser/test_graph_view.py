@@ -150,6 +150,50 @@ def test_a_group_folds_and_opens(page: Any) -> None:
     assert node(page, "get.two").count() == 1
 
 
+def turning(page: Any) -> int:
+    """How much moves in the graph now."""
+    found: int = page.evaluate("() => document.querySelector('.nbflow-graph').getAnimations({subtree: true}).length")
+    return found
+
+
+def test_who_wants_no_motion_sees_none(page: Any) -> None:
+    page.emulate_media(reduced_motion="no-preference")
+    assert turning(page) >= 1
+    page.emulate_media(reduced_motion="reduce")
+    assert turning(page) == 0
+    page.emulate_media(reduced_motion="no-preference")
+
+
+def test_forced_colours_keep_the_shapes_and_the_systems_ink(page: Any) -> None:
+    page.emulate_media(forced_colors="active")
+    inks = page.evaluate(
+        """() => { const of = (selector, key) => getComputedStyle(document.querySelector(`.nbflow-graph ${selector}`))[key];
+        const probe = document.createElement('i'); probe.style.color = 'CanvasText'; document.body.append(probe);
+        return [getComputedStyle(probe).color, of('[data-state=running] .nbflow-fill', 'fill'), of('[data-state=success] .nbflow-fill', 'fill'),
+          of('.nbflow-box', 'stroke'), of('.nbflow-name', 'fill')]; }"""
+    )
+    page.emulate_media(forced_colors="none")
+    assert len(set(inks)) == 1
+
+
+def test_all_of_it_can_be_done_without_a_mouse(page: Any) -> None:
+    page.evaluate("() => document.querySelector('.nbflow-graph .nbflow-node').focus()")
+    page.keyboard.press("+")
+    before = graph(page).locator(".nbflow-zoom-level").inner_text()
+    page.keyboard.press("0")
+    assert graph(page).locator(".nbflow-zoom-level").inner_text() != before
+    page.keyboard.press("w")
+    graph(page).locator(".nbflow-why").wait_for(state="visible")
+    page.keyboard.press("Escape")
+    graph(page).locator(".nbflow-why").wait_for(state="hidden")
+    page.keyboard.press("Tab")  # from the nodes, which are one stop, to the group's name or the buttons
+    page.get_by_role("button", name="Critical path").first.focus()
+    page.keyboard.press("Enter")
+    assert graph(page).locator(".nbflow-critical .nbflow-edge").count() >= 1
+    page.keyboard.press("Enter")
+    assert graph(page).locator(".nbflow-critical .nbflow-edge").count() == 0
+
+
 def test_an_update_changes_the_states_in_place(page: Any) -> None:
     page.evaluate("() => { document.querySelector('.nbflow-node[data-id=\"join\"]').mark = 'kept'; }")
     run_cells(page, first=2, last=3)

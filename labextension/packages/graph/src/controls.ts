@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The buttons over a graph: what to see of it, and how large. */
 
-import { html, write, writeText } from './dom.js';
+import { html, svg, write, writeText } from './dom.js';
 
 export interface IControlActions {
   readonly zoom: (factor: number) => void;
@@ -24,9 +24,9 @@ export class Controls {
     this.element.append(
       this.#fold,
       this.#critical,
-      button('Zoom out', '−', () => actions.zoom(0.8)),
+      button('Zoom out', icon('M3 8h10'), () => actions.zoom(0.8)),
       this.#level,
-      button('Zoom in', '+', () => actions.zoom(1.25)),
+      button('Zoom in', icon('M3 8h10M8 3v10'), () => actions.zoom(1.25)),
       button('Fit the whole graph', 'Fit', actions.fit)
     );
     this.setGroups(0, false);
@@ -50,9 +50,21 @@ export class Controls {
   }
 }
 
-function button(label: string, text: string, act: () => void): HTMLElement {
-  const one = html('button', 'nbflow-button', text);
-  if (label !== text) {
+function icon(path: string): SVGElement {
+  const picture = svg('svg', {
+    class: 'nbflow-icon',
+    width: 16,
+    height: 16,
+    viewBox: '0 0 16 16',
+    'aria-hidden': 'true'
+  });
+  picture.append(svg('path', { d: path }));
+  return picture;
+}
+
+function button(label: string, face: string | SVGElement, act: () => void): HTMLElement {
+  const one = html('button', 'nbflow-button', face);
+  if (label !== face) {
     one.setAttribute('aria-label', label);
     one.title = label;
   }

@@ -87,7 +87,7 @@ export class NodeView implements INodeElement {
   update(): void {
     const stands = standing(this.place, this.model, this.shares());
     this.#show(stands);
-    writeText(this.#beside, stands.beside);
+    writeText(this.#beside, stands.beside && ` ${stands.beside}`); // a reader of the text keeps the words apart
     if (stands.bars.length) {
       this.#split(stands.bars);
     } else {
