@@ -54,6 +54,14 @@ class ArtifactStore(Protocol):
 
     def delete_mark(self, name: str) -> None: ...
 
+    def keep_manifest(self, token: str, data: bytes) -> None:
+        """Write down how the attempt of this token ended: once, by the process that made the mark `<token>.started`."""
+        ...
+
+    def manifest(self, token: str) -> bytes | None:
+        """What was written down, whole; None while nothing was."""
+        ...
+
 
 class Executor(Protocol):
     """Where attempts run. Every submitted token gets exactly one Report, unless it is cancelled first."""

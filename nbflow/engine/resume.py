@@ -66,7 +66,7 @@ def settle(records: Iterable[TaskRecord], executor: Executor, artifacts: Artifac
 
 def manifest(artifacts: ArtifactStore, token: Token) -> Report | None:
     """The report of an attempt as it was written down where the values are, before it was sent; None while there is none."""
-    data = artifacts.read_mark(f"{token}.manifest")
+    data = artifacts.manifest(token)
     report: Report | None = pickle.loads(data) if data is not None else None  # noqa: S301 - written by our own workers
     return report
 

@@ -30,7 +30,6 @@ TICK: Final = 0.02
 BATCH_LIMIT: Final = 2_000_000
 #: Seconds between two looks for attempts nobody waits for.
 WATCH: Final = 0.5
-_NEVER: Final = float("inf")
 
 
 class Mailbox:
@@ -42,8 +41,8 @@ class Mailbox:
         self._events: list[ExecutorEvent] = []
         self._size = 0
         self._flushed_at = 0.0
-        #: When the next flush is due.
-        self._due = _NEVER
+        #: A flush is on its way: there is one at most, however many attempts begin and end before it.
+        self._is_due = False
 
     def put(self, event: ExecutorEvent) -> None:
         """A report waits for `flush` or `deliver`; everything else goes by itself."""
@@ -69,16 +68,22 @@ class Mailbox:
 
     def _flush_later(self) -> None:
         with self._lock:
-            due = time.monotonic() + TICK
-            if due >= self._due:
+            if self._is_due:
                 return
-            self._due = due
-        self._loop.add_callback(self._loop.call_later, TICK, self.flush)
+            self._is_due = True
+        self._loop.add_callback(self._wait)
+
+    def _wait(self) -> None:
+        self._loop.call_later(TICK, self._tick)  # its handle is not returned: tornado would try to wait for it
+
+    def _tick(self) -> None:
+        self._is_due = False
+        self.flush()
 
     def flush(self) -> None:
         with self._lock:
             events, self._events, self._size = self._events, [], 0
-            self._flushed_at, self._due = time.monotonic(), _NEVER
+            self._flushed_at = time.monotonic()
         if events:
             self._send(pickle.dumps(events, protocol=5))
 

@@ -184,7 +184,7 @@ class Returns:
 
     def _manifest(self, token: Token) -> Report | None:
         """The report as it was written down where the values are, before it was sent."""
-        data = self._artifacts.read_mark(f"{token}.manifest") if self._artifacts is not None else None
+        data = self._artifacts.manifest(token) if self._artifacts is not None else None
         report: Report | None = pickle.loads(data) if data is not None else None  # noqa: S301 - written by our own workers
         return report
 

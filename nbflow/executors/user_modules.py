@@ -25,11 +25,17 @@ class UserModules:
         roots = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")} | {own}
         self._installed = tuple(os.path.realpath(root) + os.sep for root in roots)
         self._seen = set(sys.modules)
+        #: In the order imported: comparing this costs nothing, while nearly always there is nothing new.
+        self._order = list(sys.modules)
         self._stamps: dict[str, FileStamp] = {}
 
     def note(self, since_ns: int) -> str:
         """Stamp what was imported. Returns the path of a file that changed after `since_ns`, when the job began: nobody knows which text ran."""
         stale = ""
+        order = list(sys.modules)
+        if order == self._order:
+            return stale
+        self._order = order
         for name in set(sys.modules) - self._seen:
             self._seen.add(name)
             path = self._user_file(sys.modules.get(name))

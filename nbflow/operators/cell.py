@@ -8,6 +8,7 @@ from typing import Any
 
 from nbflow.core.context import FailTask
 from nbflow.core.options import TaskKind
+from nbflow.operators import loops
 from nbflow.operators.attempt import Attempt, Ending
 from nbflow.operators.deciding import as_decision
 from nbflow.operators.errors import ending_of
@@ -39,26 +40,15 @@ def _run(shell: ZMQInteractiveShell, source: str) -> Any:
     """In an event loop, as in a kernel: `asyncio.create_task` works in any cell, top-level `await` too."""
     if _is_in_loop():
         return shell.run_cell(source, store_history=True)
-    loop = asyncio.new_event_loop()  # not asyncio.Runner: it would take SIGINT away from code that does not await
+    loop = loops.take()  # not asyncio.Runner: it would take SIGINT away from code that does not await
     asyncio.set_event_loop(loop)
     try:
         return loop.run_until_complete(shell.run_in_loop(source))
     finally:
-        _end(loop)
-
-
-def _end(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel what the cell started and did not await; it must not run on under the next attempt."""
-    try:
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        if left:
-            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
+        try:
+            loops.end(loop)
+        finally:
+            asyncio.set_event_loop(None)
 
 
 def _is_in_loop() -> bool:

@@ -66,7 +66,7 @@ def run_job(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = "")
         peak_bytes=usage.peak_bytes,
         cpu_seconds=usage.cpu_seconds,
     )
-    artifacts.write_mark(f"{job.token}.manifest", pickle.dumps(report))
+    artifacts.keep_manifest(job.token, pickle.dumps(report, protocol=5))
     return report
 
 
@@ -84,7 +84,7 @@ def prepare() -> None:
 
 
 def _started_before(job: Job, artifacts: ArtifactStore, worker: str) -> Report:
-    manifest = artifacts.read_mark(f"{job.token}.manifest")
+    manifest = artifacts.manifest(job.token)
     if manifest is not None:
         report: Report = pickle.loads(manifest)  # noqa: S301  written by run_job into the run's own artifacts
         return report

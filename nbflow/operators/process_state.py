@@ -115,12 +115,13 @@ def _installed() -> tuple[str, ...]:
 @contextlib.contextmanager
 def _modules() -> Iterator[None]:
     """Helper modules beside the notebook are imported anew by each attempt; installed packages stay loaded."""
-    before = set(sys.modules)
+    before = list(sys.modules)
     main = sys.modules.get("__main__")
     try:
         yield
     finally:
-        for name in set(sys.modules) - before:
+        after = list(sys.modules)
+        for name in () if after == before else set(after).difference(before):
             file = getattr(sys.modules[name], "__file__", None)
             if file and not file.startswith(_installed()):
                 del sys.modules[name]

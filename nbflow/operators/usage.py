@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-import time
+import resource
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -39,5 +39,5 @@ class Usage:
 
 
 def _cpu_seconds() -> float:
-    spent = os.times()
-    return time.process_time() + spent.children_user + spent.children_system
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in spent)

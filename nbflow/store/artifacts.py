@@ -3,6 +3,7 @@
 
     <root>/3f/3f9a...        an artifact, in a folder named by the first two digits of its sha256
     <root>/marks/<name>      a mark, such as `<token>.started`
+    <root>/manifests/...     how attempts ended, many in a file
 
 Children of workers import this module at their start, so it imports neither SQLAlchemy nor, before a URL asks for it, fsspec.
 """
@@ -23,6 +24,7 @@ from urllib.parse import unquote, urlsplit
 
 from nbflow.core.errors import SetupError
 from nbflow.core.protocols import ArtifactStore
+from nbflow.store.manifests import Manifests
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _MARK: Final = re.compile(r"[A-Za-z0-9_~:+-][A-Za-z0-9_.~:+-]{0,250}")
@@ -53,6 +55,7 @@ class FolderArtifacts:
         self._root = folder.expanduser().absolute()
         self._marks = self._root / "marks"
         self._links = _Links(self._marks)
+        self._manifests = Manifests(self._root / "manifests")
         self.url = str(self._root)
         with _sentences(self.url):
             self._marks.mkdir(parents=True, exist_ok=True)
@@ -81,7 +84,7 @@ class FolderArtifacts:
             self._path(hash).unlink(missing_ok=True)
 
     def mark(self, name: str, data: bytes = b"") -> bool:
-        path = self._marks / _checked(name)
+        path = f"{self._marks}/{_checked(name)}"
         with _sentences(self.url):
             made = self._links.make(path, data)
             if made is not None:
@@ -108,6 +111,18 @@ class FolderArtifacts:
     def delete_mark(self, name: str) -> None:
         with _sentences(self.url):
             (self._marks / _checked(name)).unlink(missing_ok=True)
+
+    def keep_manifest(self, token: str, data: bytes) -> None:
+        with _sentences(self.url):
+            self._manifests.keep(_checked(token), data)
+
+    def manifest(self, token: str) -> bytes | None:
+        with _sentences(self.url):
+            try:
+                started = (self._marks / _checked(f"{token}.started")).stat().st_mtime
+            except FileNotFoundError:
+                return None
+            return self._manifests.find(token, started)
 
     def _path(self, hash: str) -> Path:
         return self._root / _fanned(hash, self.url)
@@ -137,7 +152,7 @@ class _Links:
         self._file = -1
         self._process, self._text, self._identity = 0, b"", os.stat_result(range(10))
 
-    def make(self, path: Path, data: bytes) -> bool | None:
+    def make(self, path: str, data: bytes) -> bool | None:
         """True: made. False: there is one already. None: it has to be made in another way."""
         if not self._can:
             return None
@@ -253,6 +268,12 @@ class RemoteArtifacts:
 
     def delete_mark(self, name: str) -> None:
         self._remove(self._mark(name))
+
+    def keep_manifest(self, token: str, data: bytes) -> None:
+        self.write_mark(f"{token}.manifest", data)
+
+    def manifest(self, token: str) -> bytes | None:
+        return self.read_mark(f"{token}.manifest")
 
     def _path(self, hash: str) -> str:
         return f"{self._root}/{_fanned(hash, self.url)}"

@@ -135,7 +135,47 @@ class TestMarks:
             artifacts.mark(name)
 
 
+class TestManifests:
+    def test_a_manifest_is_found_again_by_its_token(self, artifacts):
+        for number in range(5):
+            artifacts.mark(f"t{number}.started", b"worker")
+            artifacts.keep_manifest(f"t{number}", b"\0how it ended " * number)
+        assert [artifacts.manifest(f"t{number}") for number in range(5)] == [b"\0how it ended " * number for number in range(5)]
+
+    def test_an_attempt_that_has_not_ended_has_none(self, artifacts):
+        artifacts.mark("t1.started")
+        assert artifacts.manifest("t1") is None
+        artifacts.keep_manifest("t1", b"late")
+        assert artifacts.manifest("t1") == b"late"
+
+
 class TestFolder:
+    def test_a_manifest_is_seen_by_whoever_opens_the_folder(self, tmp_path):
+        writer, reader = open_artifacts(str(tmp_path)), open_artifacts(str(tmp_path))
+        for token in ("t1", "t2"):
+            writer.mark(f"{token}.started")
+            assert reader.manifest(token) is None
+            writer.keep_manifest(token, token.encode())
+            assert reader.manifest(token) == token.encode()
+
+    def test_a_manifest_that_was_cut_short_counts_as_not_written(self, tmp_path):
+        artifacts = open_artifacts(str(tmp_path))
+        for token in ("whole", "cut"):
+            artifacts.mark(f"{token}.started")
+            artifacts.keep_manifest(token, b"how it ended")
+        (file,) = (tmp_path / "manifests").iterdir()
+        file.write_bytes(file.read_bytes()[:-1])
+        after = open_artifacts(str(tmp_path))
+        assert (after.manifest("whole"), after.manifest("cut")) == (b"how it ended", None)
+
+    def test_marks_that_say_the_same_are_one_file(self, tmp_path):
+        artifacts = open_artifacts(str(tmp_path))
+        names = [f"t{number}.started" for number in range(3)]
+        assert [artifacts.mark(name, b"worker") for name in [*names, *names]] == [True] * 3 + [False] * 3
+        assert len({(tmp_path / "marks" / name).stat().st_ino for name in names}) == 1
+        artifacts.write_mark(names[0], b"other")
+        assert [artifacts.read_mark(name) for name in names] == [b"other", b"worker", b"worker"]
+
     def test_plain_paths_and_file_urls_are_folders(self, tmp_path):
         assert isinstance(open_artifacts(str(tmp_path)), FolderArtifacts)
         assert isinstance(open_artifacts(tmp_path.as_uri()), FolderArtifacts)

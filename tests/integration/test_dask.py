@@ -205,7 +205,8 @@ def test_an_attempt_that_had_ended_before_its_worker_died_is_not_lost(home, tmp_
     began = bench.began("ended")
     token = bench.token("ended")
     ended = Report(token=token, outcome=Outcome.SUCCESS, started_at=began.at, ended_at=began.at)
-    artifacts.write_mark(f"{token}.manifest", pickle.dumps(ended))
+    artifacts.mark(f"{token}.started")
+    artifacts.keep_manifest(token, pickle.dumps(ended))
     dask_worker(home).kill()
     assert bench.report("ended") == ended
     bench.executor.close()

@@ -89,7 +89,8 @@ def a_report(token: str = "t1") -> Report:
 class TestSettling:
     def test_an_attempt_that_left_its_manifest_is_adopted(self, tmp_path: Path) -> None:
         artifacts, ender = open_artifacts(str(tmp_path)), Ender()
-        artifacts.write_mark("t1.manifest", pickle.dumps(a_report()))
+        artifacts.mark("t1.started")
+        artifacts.keep_manifest("t1", pickle.dumps(a_report()))
         assert settle([handed_over()], ender, artifacts)[Token("t1")].outcome is Outcome.SUCCESS
         assert ender.ended == []
 
@@ -110,7 +111,7 @@ class TestSettling:
     def test_one_that_ends_while_it_is_being_ended_is_adopted(self, tmp_path: Path) -> None:
         artifacts = open_artifacts(str(tmp_path))
         artifacts.mark("t1.started")
-        ender = Ender(lambda: artifacts.write_mark("t1.manifest", pickle.dumps(a_report())))
+        ender = Ender(lambda: artifacts.keep_manifest("t1", pickle.dumps(a_report())))
         assert settle([handed_over()], ender, artifacts)[Token("t1")].outcome is Outcome.SUCCESS
 
 

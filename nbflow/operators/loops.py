@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""An event loop for each cell: a new one, or one that is like new, since making one takes as long as running a short cell."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Sized
+from typing import Any
+
+#: A loop that waits for the next cell.
+_spare: list[asyncio.AbstractEventLoop] = []
+#: What loops looked like when they were made.
+_shapes: dict[int, dict[str, Any]] = {}
+
+
+def take() -> asyncio.AbstractEventLoop:
+    """A loop that runs nothing."""
+    if _spare:
+        return _spare.pop()
+    loop = asyncio.new_event_loop()
+    _shapes[id(loop)] = _shape(loop)
+    return loop
+
+
+def end(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what the cell started and did not await: it must not run on under the next attempt. Keep the loop if nobody can tell that it was used."""
+    is_like_new = False
+    try:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        is_like_new = not left and _shape(loop) == _shapes.get(id(loop))
+        if not is_like_new:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        if is_like_new and not _spare:
+            _spare.append(loop)
+        else:
+            _shapes.pop(id(loop), None)
+            loop.close()
+
+
+def _shape(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+    """Everything the loop holds: plain values, which objects, and how much is in them. A Python whose loops change as they run makes new ones."""
+    if not hasattr(loop, "__dict__"):  # uvloop's: nobody can tell
+        return {"": object()}
+    return {name: _seen(value) for name, value in vars(loop).items()}
+
+
+def _seen(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, selectors.BaseSelector):
+        return id(value), len(value.get_map())
+    return (id(value), len(value)) if isinstance(value, Sized) else id(value)
