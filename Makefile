@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 NODE   := PATH="$(abspath $(BIN)):$$PATH"
 MODULES := labextension/node_modules/.package-lock.json
 
-.PHONY: demo test check frontend unit browser benchmarks chaos screenshots clean
+.PHONY: demo test check frontend compiled unit browser benchmarks chaos screenshots clean
 
 demo: $(STAMP)
 	$(BIN)/nbflow demo
@@ -34,20 +34,24 @@ frontend: $(STAMP) $(MODULES)
 $(MODULES): labextension/package-lock.json | $(STAMP)
 	cd labextension && $(NODE) npm ci
 
+# Bytecode, as pip leaves it, also where Python is told to write none: the tests start hundreds of processes.
+compiled: $(STAMP)
+	$(BIN)/python -m compileall -q nbflow tests
+
 # Two processes, a file of tests each at a time.
-unit: $(STAMP)
+unit: compiled
 	$(BIN)/pytest tests --ignore tests/browser --ignore tests/benchmarks -n 2 --dist loadfile
 
 # The browser tests run where Chromium is installed; NBFLOW_REQUIRE_BROWSER=1 makes a missing one a failure.
-browser: $(STAMP)
+browser: compiled
 	$(BIN)/pytest tests/browser
 
 # Random flows, random processes killed: make chaos N=1000. A failing seed is printed and replays.
 N ?= 1000
-chaos: $(STAMP)
+chaos: compiled
 	$(BIN)/python -m tests.chaos --count $(N)
 
-benchmarks: $(STAMP)
+benchmarks: compiled
 	$(BIN)/python -m tests.benchmarks
 
 screenshots: $(STAMP)

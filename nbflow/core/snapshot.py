@@ -10,7 +10,6 @@ from datetime import datetime
 
 from nbflow.core import messages
 from nbflow.core.ids import TaskId, TaskKey
-from nbflow.core.machine import RunMachine
 from nbflow.core.mapping import in_place
 from nbflow.core.model import Flow
 from nbflow.core.records import Change, RunRecord, TaskRecord
@@ -78,5 +77,7 @@ def reasons(flow: Flow, snapshot: RunSnapshot, now: datetime, *, held: Collectio
     A record keeps the sentence of its last change of state. What a pending task still waits for, and how soon a retry starts, goes on
     changing after that, so those sentences are made here.
     """
+    from nbflow.core.machine import RunMachine  # noqa: PLC0415 - faces that only show what was recorded start without it
+
     machine = RunMachine(flow, snapshot.run, snapshot.tasks.values(), held=held)
     return {key: machine.explain(key, now).reason for key in machine.records}
