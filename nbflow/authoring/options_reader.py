@@ -26,7 +26,6 @@ LATER_OPTIONS: Final = {
         _later("zip", Takes.FLAG),
         _later("depends_on_past", Takes.CHOICE, "wait", "skip", "true", "false"),
         _later("wait_for_downstream", Takes.FLAG),
-        _later("on_failure", Takes.CHOICE, "fail", "skip", "last-good"),
         _later("conn", Takes.TEXT),
         _later("outlets", Takes.NAMES),
         _later("inlets", Takes.NAMES),

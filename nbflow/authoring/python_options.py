@@ -39,6 +39,7 @@ class TaskKeywords(TypedDict, total=False):
     no_retry_on: Names | type[BaseException]
     infra_retries: int
     timeout: Duration | None
+    on_failure: str
     trigger_rule: str
     as_: str
     pool: str

@@ -18,6 +18,7 @@ from nbflow.core.events import (
     AttemptSkipped,
     AttemptStarted,
     AttemptSucceeded,
+    LastGood,
     ResultFound,
     SlotGranted,
     Submit,
@@ -28,7 +29,7 @@ from nbflow.core.events import (
 from nbflow.core.ids import TaskId, TaskKey, Token
 from nbflow.core.job import ErrorInfo
 from nbflow.core.ledger import Ledger, changed
-from nbflow.core.options import TaskKind, TaskOptions
+from nbflow.core.options import OnFailure, TaskKind, TaskOptions
 from nbflow.core.records import TaskRecord
 from nbflow.core.states import OCCUPYING, RunState, TaskState
 
@@ -152,15 +153,15 @@ class Attempting:
         record = self._begin(record, event.at, now)
         if self._options(record.key).as_ is TaskKind.SENSOR and self._sensor_failed(record, event, now):
             return
-        self._fail(record, event.error, event.at, now)
+        self._fail(record, event.error, event.at, now, event.last_good)
 
-    def _fail(self, record: TaskRecord, error: ErrorInfo, at: datetime, now: datetime) -> None:
+    def _fail(self, record: TaskRecord, error: ErrorInfo, at: datetime, now: datetime, last_good: LastGood | None = None) -> None:
         options = self._options(record.key)
         failures = record.failures + 1
         name = self._ledger.key_name(record.key)
         if not retry.may_retry(options, failures, error):
             reason = messages.failed(attempts=failures, name=name, error=error)
-            self.fail_for_good(record, now, reason, failures=failures, ended_at=at)
+            self._fall_back(record, now, reason, last_good, failures=failures, ended_at=at)
             return
         wake_at = at + retry.retry_delay(options, failures, retry.retry_seed(self._ledger.run, record.key, record.attempt))
         note = {"error": messages.first_line(error.sentence), **waiting.kept(record.note, waiting.OF_TASK)}
@@ -170,6 +171,30 @@ class Attempting:
         )
         self._ledger.move(record, S.UP_FOR_RETRY, now, reason, **fields)
         self._ledger.order(WakeAt(at=wake_at))
+
+    def _fall_back(self, record: TaskRecord, now: datetime, reason: str, last_good: LastGood | None, **fields: Any) -> None:
+        """The last attempt has failed: what that means is the task's own choice."""
+        meaning, fields = self._options(record.key).on_failure, {"token": None, "wake_at": None, **fields}
+        if meaning is OnFailure.SKIP:
+            self._ledger.move(record, S.SKIPPED, now, messages.skipped_failed(reason), **fields, note={"cause": "failure"})
+            return
+        if meaning is OnFailure.LAST_GOOD:
+            note = self._decided_before(record, last_good, now)
+            if note is not None and last_good is not None:
+                why = messages.last_good(last_good.run_id, reason)
+                self._ledger.move(record, S.SUCCESS, now, why, **fields, note={**note, "last_good": last_good.run_id})
+                return
+            reason = messages.no_last_good(reason)
+        self.fail_for_good(record, now, reason, **fields)
+
+    def _decided_before(self, record: TaskRecord, last_good: LastGood | None, now: datetime) -> dict[str, Any] | None:
+        """What the success of an earlier run is recorded with here; None where there is none to go on with."""
+        if last_good is None or self._options(record.key).as_ is TaskKind.APPROVAL:
+            return None
+        try:
+            return self.decided(record, last_good.decision, now)
+        except UserError:
+            return None
 
     def fail_for_good(self, record: TaskRecord, now: datetime, reason: str, **fields: Any) -> None:
         """No attempt follows; a flow with fail_fast ends with it."""
@@ -199,7 +224,8 @@ class Attempting:
         losses = record.losses + 1
         allowed = self._options(record.key).infra_retries
         if losses > allowed:
-            self.fail_for_good(record, now, messages.failed_lost(losses=losses, reason=event.reason), losses=losses, ended_at=event.at)
+            reason = messages.failed_lost(losses=losses, reason=event.reason)
+            self._fall_back(record, now, reason, event.last_good, losses=losses, ended_at=event.at)
             return
         note = waiting.kept(record.note, waiting.OF_TASK | {"resumed"})
         reason = messages.restarted(losses=losses, allowed=allowed)

@@ -77,13 +77,22 @@ class ResultFound:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LastGood:
+    """What a task that may fall back on an earlier run has there: which run, and what its branch decided."""
+
+    run_id: RunId
+    decision: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttemptFailed:
-    """The body raised, or the attempt was ended for its time or memory."""
+    """The body raised, or the attempt was ended for its time or memory. `last_good` is looked for only where no other attempt follows."""
 
     key: TaskKey
     token: Token
     at: datetime
     error: ErrorInfo
+    last_good: LastGood | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +143,7 @@ class AttemptLost:
     at: datetime
     started: bool
     reason: str
+    last_good: LastGood | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

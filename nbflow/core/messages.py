@@ -302,6 +302,20 @@ def failed_lost(*, losses: int, reason: str) -> str:
     return sentence(f"Failed: it was lost {times}: {reason}" if reason else f"Failed: its worker disappeared {times}")
 
 
+def skipped_failed(failed: str) -> str:
+    """`Skipped: failed after 3 attempts: KeyError: 'temp_c' in join_weather, line 4.` `failed` is the sentence of the failure."""
+    return f"Skipped: {failed[:1].lower()}{failed[1:]}"
+
+
+def last_good(run_id: str, failed: str) -> str:
+    """`The last good value, of run scheduled__2026-01-01. Failed after 3 attempts: ...`"""
+    return f"The last good value, of run {run_id}. {failed}"
+
+
+def no_last_good(failed: str) -> str:
+    return f"{failed} No earlier run has a good value to go on with."
+
+
 def did_not_run(names: Sequence[str], state: TaskState | None) -> str:
     """`Did not run: join_weather failed.`"""
     return f"Did not run: {_they(names, state)}." if names and state else "Did not run: no upstream task succeeded."

@@ -66,6 +66,14 @@ class WeightRule(StrEnum):
     ABSOLUTE = "absolute"
 
 
+class OnFailure(StrEnum):
+    """What it means for a task that its last attempt failed."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+    LAST_GOOD = "last-good"
+
+
 class Takes(StrEnum):
     """Which values an option takes, and so how it is written on a line, in TOML and in Python."""
 
@@ -108,6 +116,13 @@ class TaskOptions:
     infra_retries: int = _option(2, Takes.INTEGER, "restarts, free of charge, after a lost worker", metavar="N")
     timeout: timedelta | None = _option(
         None, Takes.DURATION, "end an attempt that takes longer; of a sensor or approval: the whole wait", metavar="D"
+    )
+    on_failure: OnFailure = _option(
+        OnFailure.FAIL,
+        Takes.CHOICE,
+        "what the last failed attempt means: last-good takes the value of an earlier run",
+        metavar="MEANING",
+        choices=tuple(OnFailure),
     )
     trigger_rule: TriggerRule = _option(
         TriggerRule.ALL_SUCCESS, Takes.CHOICE, "when it may run, given its upstream tasks", metavar="RULE", choices=tuple(TriggerRule)

@@ -36,8 +36,10 @@ class TaskRecord:
     ended_at: datetime | None = None
     worker: str = ""
     #: A branch's recorded decision: {"followed": [ids]}; other facts about how the state came to be. JSON.
+    #: `last_good` is the run whose value stands for that of a task that failed.
     #: `from_cache` is the run that made the result, `already` the URL that existed: it succeeded without running.
-    #: `cause` says who ended it where that was not its own outcome: "run" (the run's end), "mark" (a person), "itself" (it skipped itself).
+    #: `cause` says who ended it where that was not its own outcome: "run" (the run's end), "mark" (a person), "itself" (it skipped itself),
+    #: "failure" (it failed, which means to it that it is skipped).
     note: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -6,7 +6,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nbflow.core.events import AttemptDeferred, AttemptFailed, AttemptLost, AttemptSkipped, AttemptStarted, AttemptSucceeded, Event
+from nbflow.core.events import (
+    AttemptDeferred,
+    AttemptFailed,
+    AttemptLost,
+    AttemptSkipped,
+    AttemptStarted,
+    AttemptSucceeded,
+    Event,
+    LastGood,
+)
 from nbflow.core.ids import TaskKey, Token
 from nbflow.core.job import LOST, AttemptBegan, ErrorInfo, Job, Outcome, Report, ValueRef
 from nbflow.core.mapping import without_items
@@ -60,11 +69,11 @@ def recorded(key: TaskKey, number: int, report: Report, inputs: Mapping[str, Val
     )
 
 
-def events_of(key: TaskKey, report: Report) -> list[Event]:
+def events_of(key: TaskKey, report: Report, last_good: LastGood | None = None) -> list[Event]:
     """What the end of an attempt means to the machine."""
     token, at = report.token, report.ended_at
     if report.outcome in {Outcome.LOST, Outcome.CANCELLED}:
-        return [AttemptLost(key=key, token=token, at=at, started=report.started_at is not None, reason=report.reason)]
+        return [AttemptLost(key=key, token=token, at=at, started=report.started_at is not None, reason=report.reason, last_good=last_good)]
     events: list[Event] = []
     if report.started_at is not None:
         events.append(AttemptStarted(key=key, token=token, at=report.started_at, worker=report.worker))
@@ -76,7 +85,7 @@ def events_of(key: TaskKey, report: Report) -> list[Event]:
         case Outcome.SKIPPED:
             events.append(AttemptSkipped(key=key, token=token, at=at, reason=report.reason))
         case _:
-            events.append(AttemptFailed(key=key, token=token, at=at, error=error_of(report)))
+            events.append(AttemptFailed(key=key, token=token, at=at, error=error_of(report), last_good=last_good))
     return events
 
 

@@ -100,7 +100,7 @@ class Driver:
         self._ongoing = Ongoing(surroundings.store, run.run_id, records)
         self._attempts = InFlight(flow=flow, inbox=self._inbox, watchers=self._watchers, ongoing=self._ongoing, **parts)
         self._triggers = TriggerRunner(surroundings.store, self._watchers, self._inbox.put)
-        self._news = News(lease=lease, attempts=self._attempts, watchers=self._watchers, **parts)
+        self._news = News(flow=flow, lease=lease, attempts=self._attempts, watchers=self._watchers, **parts)
         self._reuse = Reuse(flow=flow, surroundings=surroundings, attempts=self._attempts, fresh=run.fresh)
         self._dispatch = Dispatch(flow, self._machine, ahead=surroundings.ahead, parallelism=surroundings.parallelism)
         self._wakes: set[datetime] = set()

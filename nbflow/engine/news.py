@@ -11,11 +11,13 @@ from nbflow.core.events import AnswerGiven, AttemptStarted, CancelRequested, Cle
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, Outcome, Report
 from nbflow.core.machine import RunMachine
+from nbflow.core.model import Flow
 from nbflow.core.records import AttemptRecord, Change, Lease, Request
 from nbflow.core.states import RunState, TaskState
 from nbflow.engine.attempts import error_of, events_of, reported
 from nbflow.engine.captures import HandedOver
 from nbflow.engine.in_flight import InFlight
+from nbflow.engine.last_good import LastGoods
 from nbflow.engine.ongoing import outcome_of
 from nbflow.engine.surroundings import Surroundings
 from nbflow.engine.values import Values
@@ -49,12 +51,14 @@ class News:
         surroundings: Surroundings,
         captures: HandedOver,
         values: Values,
+        flow: Flow,
         attempts: InFlight,
         watchers: Watchers,
     ) -> None:
         self._machine, self._lease, self._at = machine, lease, surroundings
         self._captures, self._values = captures, values
         self._attempts, self._watchers = attempts, watchers
+        self._last_good = LastGoods(flow=flow, machine=machine, surroundings=surroundings)
         #: Why instances failed, for those who show it.
         self.errors: dict[TaskKey, ErrorInfo] = {}
 
@@ -112,7 +116,7 @@ class News:
             self._values.keep(key, report.values, report.left_out, report.elements)
         elif report.outcome not in {Outcome.SKIPPED, Outcome.DEFERRED}:
             self.errors[key] = error_of(report)
-        return events_of(key, report)
+        return events_of(key, report, self._last_good.find(attempt, report))
 
     def reused(self, attempt: AttemptRecord, batch: Batch) -> None:
         """An instance succeeded with what an earlier attempt gave: it is told as if it had ended now."""
@@ -127,7 +131,9 @@ class News:
     def taken(self, changes: Sequence[Change], attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
         """The attempts as the machine took them. What one gave does not count where it was no success: a choice there is not, a look too early."""
         ends = {change.key: change for change in changes if change.before == TaskState.RUNNING and change.after != TaskState.RUNNING}
-        recorded = []
+        recorded = self._last_good.taken(changes)
+        for stands in recorded:
+            self._values.keep(stands.key, stands.values, stands.left_out, stands.elements)
         for attempt in attempts:
             change = ends.get(attempt.key)
             if change is None:

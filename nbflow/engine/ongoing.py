@@ -82,6 +82,8 @@ def outcome_of(attempt: AttemptRecord, change: Change) -> AttemptRecord:
     after = S(change.after)
     if after in _WAITING:
         return replace(attempt, outcome=GOES_ON, reason=change.reason)
+    if change.task is not None and change.task.note.get("cause") == "failure":
+        return attempt
     if after in {S.FAILED, S.SKIPPED} and attempt.outcome not in {_OUTCOMES[after].value, Outcome.LOST.value, Outcome.CANCELLED.value}:
         return replace(attempt, outcome=_OUTCOMES[after].value, reason=change.reason)
     return attempt

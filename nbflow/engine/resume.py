@@ -104,7 +104,7 @@ def to_run_again(graph: Graph, records: Mapping[TaskKey, TaskRecord]) -> tuple[T
 
 
 def _is_seed(record: TaskRecord) -> bool:
-    return record.state in FAILED_LIKE or (record.state is TaskState.SKIPPED and record.note.get("cause") == "run")
+    return record.state in FAILED_LIKE or (record.state is TaskState.SKIPPED and record.note.get("cause") in {"run", "failure"})
 
 
 def _depends(record: TaskRecord) -> bool:

@@ -85,9 +85,14 @@ class Reuse:
         age = task.options.cache_for
         if age is not None and (attempt.ended_at is None or now - attempt.ended_at > age):
             return False
-        if not attempt.values.keys() >= set(job.demands) or not attempt.elements.keys() >= job.splits.keys():
-            return False
-        return _are_there(attempt, self._at.artifacts)
+        return still_gives(attempt, job, self._at.artifacts)
+
+
+def still_gives(attempt: AttemptRecord, job: Job, artifacts: ArtifactStore) -> bool:
+    """Whether an earlier attempt gave all that is asked of this job, and all of that is still there."""
+    if not attempt.values.keys() >= set(job.demands) or not attempt.elements.keys() >= job.splits.keys():
+        return False
+    return _are_there(attempt, artifacts)
 
 
 def _as_own(attempt: AttemptRecord, key: TaskKey, job: Job, run_id: str, now: datetime) -> AttemptRecord:

@@ -106,4 +106,5 @@ def _record(record: TaskRecord) -> dict[str, Any]:
         "worker": record.worker,
         "from_cache": is_cached(record),
         "cached_from": record.note.get("from_cache"),
+        "last_good": record.note.get("last_good"),
     }
