@@ -105,7 +105,7 @@ def test_run_json_has_the_promised_shape():
     assert {"run_id", "flow", "state", "logical_date", "reason", "tasks", "output"} <= set(shown)
     assert shown["tasks"][0] == {
         "id": "a", "map_index": -1, "state": "success", "attempt": 1, "start": START.isoformat(),
-        "end": (START + timedelta(seconds=2)).isoformat(), "reason": "", "worker": "", "from_cache": False, "cached_from": None,
+        "end": (START + timedelta(seconds=2)).isoformat(), "reason": "", "worker": "", "from_cache": False, "cached_from": None, "last_good": None,
     }  # fmt: skip
 
 
