@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Catches what is printed: Python's `sys.stdout`/`sys.stderr`, and whatever C code and subprocesses write to file descriptors 1 and 2."""
+"""Catches what is printed: Python's `sys.stdout`/`sys.stderr`, and whatever C code and subprocesses write to file descriptors 1 and 2.
+
+An attempt may share its process with its host (`dask = "inline"`): what threads print that were there before it goes where it went before.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +60,11 @@ class _Descriptor:
             return all(os.path.samestat(os.fstat(end), self._identity) for end in (self.reader, self._writer))
         except OSError:
             return False
+
+    def write_past(self, text: str) -> None:
+        """To where it led before."""
+        if self._saved is not None:
+            _write_all(self._saved, text.encode(errors="replace"))
 
     def begin(self, outputs: Outputs) -> None:
         """What comes from now on is this attempt's."""
@@ -137,10 +145,43 @@ class _Binary(io.RawIOBase):
         return len(raw)
 
 
+class _Elsewhere:
+    """The stream that an attempt's stands in for, for the threads that are not the attempt's."""
+
+    def __init__(self, stream: Any, descriptor: _Descriptor) -> None:
+        self._stream, self._descriptor = stream, descriptor
+        self._threads = frozenset(threading.enumerate()) - {threading.current_thread()}
+
+    def is_asked(self) -> bool:
+        """Whether this thread was there before the attempt."""
+        return threading.current_thread() in self._threads
+
+    def write(self, text: str) -> None:
+        if self._descriptor.number == _number_of(self._stream):
+            self._descriptor.write_past(text)
+        elif self._stream is not None:
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        if self._stream is not None and self._descriptor.number != _number_of(self._stream):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream is not None and bool(self._stream.isatty())
+
+
+def _number_of(stream: Any) -> int | None:
+    try:
+        return int(stream.fileno())
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
 class TextStream(io.TextIOBase):
     """`sys.stdout` or `sys.stderr` of an attempt. No terminal, but with a real file descriptor for subprocesses."""
 
-    def __init__(self, name: str, number: int, outputs: Outputs, drain: Callable[[], None]) -> None:
+    def __init__(self, name: str, number: int, outputs: Outputs, drain: Callable[[], None], elsewhere: _Elsewhere) -> None:
+        self._elsewhere = elsewhere
         self.name = f"<{name}>"
         self._name = name
         self._number = number
@@ -163,9 +204,15 @@ class TextStream(io.TextIOBase):
     def fileno(self) -> int:
         return self._number
 
+    def isatty(self) -> bool:
+        return self._elsewhere.is_asked() and self._elsewhere.isatty()
+
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if self._elsewhere.is_asked():
+            self._elsewhere.write(text)
+            return len(text)
         if os.getpid() != self._pid:  # a process that user code forked: its parent reads the pipe
             _write_all(self._number, text.encode(errors="replace"))
             return len(text)
@@ -174,7 +221,9 @@ class TextStream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        if os.getpid() == self._pid:
+        if self._elsewhere.is_asked():
+            self._elsewhere.flush()
+        elif os.getpid() == self._pid:
             self._drain()
 
     def close(self) -> None:
@@ -224,7 +273,8 @@ def captured(outputs: Outputs) -> Iterator[None]:
         for descriptor in descriptors:
             descriptor.drain()
 
-    sys.stdout, sys.stderr = TextStream("stdout", 1, outputs, drain), TextStream("stderr", 2, outputs, drain)
+    out, err = map(_Elsewhere, before, descriptors)
+    sys.stdout, sys.stderr = TextStream("stdout", 1, outputs, drain, out), TextStream("stderr", 2, outputs, drain, err)
     try:
         yield
     finally:

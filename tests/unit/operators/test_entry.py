@@ -3,6 +3,7 @@
 
 import logging
 import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -51,3 +52,31 @@ def test_a_listener_that_fails_does_not_end_the_attempt(tmp_path):
         raise OSError("nobody there")
 
     assert run_job(job("print('x')"), open_artifacts(str(tmp_path)), deaf).outcome is Outcome.SUCCESS
+
+
+HOST = """
+import sys, threading
+from pathlib import Path
+from tests.unit.operators.test_entry import job
+from nbflow.operators.entry import run_job
+from nbflow.store.artifacts import open_artifacts
+
+began, said, reports = threading.Event(), threading.Event(), []
+source = "import threading\\nprint('of the task')\\nthread = threading.Thread(target=print, args=('of its thread',))\\nthread.start()\\nthread.join()"
+source += "\\nimport tests.unit.operators.hosts_meeting as meeting\\nmeeting.began.set()\\nmeeting.said.wait()\\nprint('and again')"
+import tests.unit.operators.hosts_meeting as meeting
+thread = threading.Thread(target=lambda: reports.append(run_job(job(source), open_artifacts(sys.argv[1]), lambda _event: None)))
+thread.start()
+meeting.began.wait()
+print("of the host")
+print("a complaint of the host", file=sys.stderr)
+meeting.said.set()
+thread.join()
+assert reports[0].outputs.inline == ({"output_type": "stream", "name": "stdout", "text": "of the task\\nof its thread\\nand again\\n"},), reports
+"""
+
+
+def test_what_the_hosts_own_threads_print_meanwhile_is_the_hosts(tmp_path):
+    command = [sys.executable, "-c", HOST, str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).resolve().parents[3], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.stdout, done.stderr, done.returncode) == ("of the host\n", "a complaint of the host\n", 0)
