@@ -20,6 +20,7 @@ from nbflow.core.resources import Offers, refusal, requested
 from nbflow.core.snapshot import RunSnapshot, reasons
 from nbflow.core.states import OCCUPYING, TaskState
 from nbflow.core.waits import reasons_of
+from nbflow.engine.past import PastRuns
 
 _log = logging.getLogger("nbflow")
 #: What `nbflow tasks list` shows: everything that is under way.
@@ -131,7 +132,8 @@ def explained(store: Store, snapshot: RunSnapshot, now: datetime) -> RunSnapshot
     waits = {record.state for record in snapshot.tasks.values()} & {TaskState.PENDING, TaskState.SCHEDULED, TaskState.UP_FOR_RETRY}
     if snapshot.run.state.is_finished or not waits:
         return snapshot
-    told = reasons(store.flow(snapshot.run.version), snapshot, now)
+    flow = store.flow(snapshot.run.version)
+    told = reasons(flow, snapshot, now, past=PastRuns(store, flow, snapshot.run).facts())
     if TaskState.SCHEDULED in waits:
         told |= {key: reason for (run_id, key), reason in reasons_of(store.board()).items() if run_id == snapshot.run.run_id}
     tasks = {key: _told(record, told.get(key, "")) for key, record in snapshot.tasks.items()}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from nbflow.app.history import History
@@ -45,14 +46,17 @@ class Running(History):
         output: str = "",
         run_id: RunId | None = None,
         fresh: bool = False,
+        logical_date: datetime | None = None,
+        past: Mapping[TaskId, str] | None = None,
+        ignore_past: bool = False,
         executor: Executor | None = None,
         observers: Sequence[RunObserver] = (),
     ) -> RunHandle:
         """Create a run and start driving it in a thread of this process.
 
         `tasks` restricts the run to these; what they read of others comes from the last run of the flow. `held` tasks wait until they are
-        released. A `fresh` run uses no results of earlier ones. Raises UserError for a name that cannot travel, SetupError when the database
-        or the cluster is in the way: then no run exists.
+        released. A `fresh` run uses no results of earlier ones. `past` is what callables said about depending on the past; `ignore_past`: no
+        task does. Raises UserError for a name that cannot travel, SetupError when the database or the cluster is in the way: then no run exists.
         """
         chosen = self._chosen(flow, tasks)
         _refuse_unsendable(flow, captures, chosen)
@@ -65,12 +69,14 @@ class Running(History):
             flow=flow.name,
             version=self.store.save_flow(flow),
             created_at=now,
-            logical_date=now,
+            logical_date=logical_date or now,
             params=dict(params or {}),
             trigger=trigger,
             path=flow.path,
             output=output,
             fresh=fresh,
+            past=dict(past or {}),
+            ignores_past=ignore_past,
             tasks=chosen if tasks is not None else (),
         )
         records = tuple(TaskRecord(key=TaskKey(task)) for task in chosen)

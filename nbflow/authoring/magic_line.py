@@ -100,7 +100,7 @@ def _grouped(words: list[str]) -> tuple[list[str], list[tuple[str, list[str]]]]:
             flag, equals, value = word.partition("=")
             groups.append((flag, [value] if equals else []))
             open_flag = not equals
-        elif open_flag and _takes_another(groups[-1]):
+        elif open_flag and _takes_another(groups[-1], word):
             groups[-1][1].append(word)
         else:
             names.append(word)
@@ -111,13 +111,15 @@ def _is_flag(word: str) -> bool:
     return word.startswith("-") and not word.lstrip("-")[:1].isdigit() and word.strip("-") != ""
 
 
-def _takes_another(group: tuple[str, list[str]]) -> bool:
+def _takes_another(group: tuple[str, list[str]], word: str) -> bool:
     flag, values = group
     found = _flags().get(flag)
     if found is None:
         return True  # an unknown option swallows its words, so that they make no second mistake
     if found.is_bare:
         return False
+    if found.spec.takes is Takes.CHECK:
+        return word in found.spec.choices and not values
     return found.spec.takes in _SEVERAL or not values
 
 
@@ -144,7 +146,7 @@ def _read_flag(word: str, values: list[str], read: TaskLine) -> None:
         if values:
             read.mistakes.append(f"{word} takes no value.")
         return
-    if flag.spec.takes is Takes.FLAG:
+    if flag.spec.takes is Takes.FLAG or flag.spec.takes is Takes.CHECK:
         _read(flag.spec, word, values[0] if values else True, read)
     elif not values:
         read.mistakes.append(f"{word} needs a value: {word} {flag.spec.metavar}.")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from enum import Enum
 from functools import cache
@@ -24,8 +24,6 @@ LATER_OPTIONS: Final = {
     spec.name: spec
     for spec in (
         _later("zip", Takes.FLAG),
-        _later("depends_on_past", Takes.CHOICE, "wait", "skip", "true", "false"),
-        _later("wait_for_downstream", Takes.FLAG),
         _later("conn", Takes.TEXT),
         _later("outlets", Takes.NAMES),
         _later("inlets", Takes.NAMES),
@@ -119,6 +117,8 @@ def takes(spec: OptionSpec) -> str:
     """`it takes a whole number, 0 or more`"""
     if spec.takes is Takes.CHOICE:
         return f"it takes one of {', '.join(spec.choices)}"
+    if spec.takes is Takes.CHECK:
+        return f"it takes {', '.join(spec.choices)}, true or false"
     return _TAKES[spec.takes]
 
 
@@ -127,25 +127,21 @@ def _hint(spec: OptionSpec, value: Any) -> str:
 
 
 def _read(spec: OptionSpec, value: Any) -> Any:
-    if spec.takes is Takes.NAMES:
-        return _names(value)
-    if spec.takes is Takes.RESOURCES:
-        return _resources(value)
-    if spec.takes is Takes.PAIRS:
-        return _pairs(value)
-    if spec.takes is Takes.DURATION:
-        return parse_duration(value)
-    if spec.takes is Takes.FLAG:
-        return _flag(value)
+    if spec.takes in _READERS:
+        return _READERS[spec.takes](value)
     if spec.takes is Takes.CHOICE:
         return _choice(spec, value)
-    if spec.takes is Takes.TEXT:
-        if not isinstance(value, str) or not value.strip():
-            raise ValueError
-        return value
+    if spec.takes is Takes.CHECK:
+        return _check(spec, value)
     if spec.takes in _WHOLE:
         return _whole(value, least=_WHOLE[spec.takes])
     return _number(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError
+    return value
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -187,6 +183,13 @@ def _flag(value: Any) -> bool:
     if isinstance(value, str) and value.lower() in {"true", "false", "yes", "no"}:
         return value.lower() in {"true", "yes"}
     raise ValueError
+
+
+def _check(spec: OptionSpec, value: Any) -> Any:
+    try:
+        return _enums()[spec.name](spec.choices[0]) if _flag(value) else default_of(spec)
+    except ValueError:
+        return _choice(spec, value)
 
 
 def _choice(spec: OptionSpec, value: Any) -> Any:
@@ -249,6 +252,17 @@ def kind_mistakes(options: TaskOptions, own: Mapping[str, Any], *, fail_fast: bo
         yield "--default needs a --timeout: how long a person has to answer."
     if options.on_failure_fail_run and kind is not TaskKind.TEARDOWN:
         yield "--on-failure-fail-run is for teardowns: any other task fails its run anyway."
+
+
+#: What needs no more than the value.
+_READERS: Final[Mapping[Takes, Callable[[Any], Any]]] = {
+    Takes.NAMES: _names,
+    Takes.RESOURCES: _resources,
+    Takes.PAIRS: _pairs,
+    Takes.DURATION: parse_duration,
+    Takes.FLAG: _flag,
+    Takes.TEXT: _text,
+}
 
 
 def read_defaults(table: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], list[tuple[str, str, bool]]]:

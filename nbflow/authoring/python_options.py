@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import Any, Final, TypedDict
 
 from nbflow.authoring.header import Header, read_table
 from nbflow.authoring.options_reader import LATER_OPTIONS, default_of, field_of, read_value, specs_by_name, spread
+from nbflow.core.context import Context
 from nbflow.core.errors import UserError, nearest
 
 Duration = str | float | timedelta
@@ -57,6 +58,10 @@ class TaskKeywords(TypedDict, total=False):
     weight_rule: str
     max_active: int | None
     max_active_per_run: int | None
+    depends_on_past: bool | str | Callable[[Context], Any]
+    wait_for_downstream: bool
+    ignore_first_depends_on_past: bool
+    wait_for_past_depends_before_skipping: bool
     cache: bool
     cache_for: Duration | None
     unless_exists: str
@@ -86,6 +91,9 @@ def read_task_options(given: Mapping[str, Any], called: str) -> dict[str, Any]:
         spec = known[name]
         if value is None or (name == "as" and str(value) == ""):
             chosen[field_of(spec)] = default_of(spec)
+            continue
+        if name == "depends_on_past" and callable(value):
+            chosen[name] = value  # asked once for each run
             continue
         try:
             chosen[field_of(spec)] = read_value(spec, _plain(value), called=keyword)

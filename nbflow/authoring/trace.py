@@ -23,7 +23,7 @@ from nbflow.core.errors import UserError, nearest
 from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskId, task_id
 from nbflow.core.model import Edge, Flow, Read, Task
-from nbflow.core.options import TaskKind, TaskOptions
+from nbflow.core.options import PastCheck, TaskKind, TaskOptions
 
 _ACTIVE: Final[ContextVar[Trace | None]] = ContextVar("nbflow_trace", default=None)
 
@@ -57,6 +57,8 @@ class Body:
     call: Call
     #: Literals the task is mapped over: name of the read -> the elements.
     elements: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    #: Says for each run whether the task depends on its past.
+    asks_past: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +218,7 @@ class Trace:
             items={},
             then="" if operator in {"", "python"} else operator,
         )
-        return (*mapped, *found.values()), Body(call=call, elements=elements)
+        return (*mapped, *found.values()), Body(call=call, elements=elements, asks_past=self._asks_past(node))
 
     def _place(self, found: dict[str, Read], reference: Reference) -> Placeholder:
         name, path = self._take(reference)
@@ -252,7 +254,14 @@ class Trace:
             doc=options.doc or inspect.cleandoc(node.function.__doc__ or ""),
         )
 
-    def _options(self, node: Node) -> TaskOptions:
+    def _asks_past(self, node: Node) -> Callable[..., Any] | None:
+        """The callable that says for each run whether the task depends on its past."""
+        inherited, own = self._said(node)
+        said: Any = own.get("depends_on_past", inherited.get("depends_on_past"))
+        return said if callable(said) else None
+
+    def _said(self, node: Node) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Options that the task inherits, and its own."""
         inherited = self._header.for_task(node.id)
         parts = node.id.split(".")[:-1]
         for depth in range(1, len(parts) + 1):
@@ -261,6 +270,13 @@ class Trace:
         if node.mapped:
             names = [source.written if isinstance(source, Reference) else name for name, source in node.mapped.items()]
             own["map"] = tuple(zip(node.mapped, names, strict=True))
+        return inherited, own
+
+    def _options(self, node: Node) -> TaskOptions:
+        inherited, own = (
+            {name: PastCheck.ASK if name == "depends_on_past" and callable(value) else value for name, value in said.items()}
+            for said in self._said(node)
+        )
         options = make_options(inherited, own)
         for mistake in kind_mistakes(options, own, fail_fast=self._header.options.fail_fast):
             raise UserError(f"Task {node.id}: {mistake}")

@@ -37,6 +37,7 @@ def run_with_progress(
     kernel: str | None = None,
     cwd: Path | None = None,
     fresh: bool = False,
+    ignore_past: bool = False,
     quiet: bool = False,
 ) -> NotebookOutcome:
     """Run a notebook headlessly, or go on with the run `resume` (its tasks `again` run again, with the `latest` code if wanted), and show it.
@@ -50,7 +51,17 @@ def run_with_progress(
             now = trace_again(workspace, workspace.run(resume)) if latest else None
             outcome = resume_notebook(workspace, resume, tasks=again, latest=latest, now=now, kernel=kernel, cwd=cwd, observers=[watcher])
         else:
-            outcome = run_notebook(workspace, path, params=params, output=output, kernel=kernel, cwd=cwd, fresh=fresh, observers=[watcher])
+            outcome = run_notebook(
+                workspace,
+                path,
+                params=params,
+                output=output,
+                kernel=kernel,
+                cwd=cwd,
+                fresh=fresh,
+                ignore_past=ignore_past,
+                observers=[watcher],
+            )
     if not quiet:
         _show_end(workspace, outcome, out)
     return outcome
@@ -64,13 +75,16 @@ def run_python_with_progress(
     texts: Mapping[str, str],
     cwd: Path | None = None,
     fresh: bool = False,
+    ignore_past: bool = False,
     quiet: bool = False,
 ) -> NotebookOutcome:
     """Run a flow of a `.py` file and show it; ends with the table of tasks."""
     out = console(stderr=quiet)
     watcher = _Silent() if quiet else _Table(workspace, out) if out.is_terminal else _Lines(workspace, out)
     with watcher:
-        outcome = run_file(workspace, target, params=params, texts=texts, cwd=cwd, fresh=fresh, observers=[watcher])
+        outcome = run_file(
+            workspace, target, params=params, texts=texts, cwd=cwd, fresh=fresh, ignore_past=ignore_past, observers=[watcher]
+        )
     if not quiet:
         _show_end(workspace, outcome, out)
     return outcome

@@ -36,6 +36,7 @@ from nbflow.core.errors import RunFailed, UserError
 @click.option("-o", "--output", type=PATH, help="Where the executed notebook goes (default: in nbflow's home, see nbflow runs open).")
 @click.option("-k", "--kernel", default=None, metavar="NAME", help="The kernel to use instead of the notebook's own.")
 @click.option("--cwd", type=PATH, help="Working directory of the kernel and the tasks (default: the notebook's folder).")
+@click.option("--ignore-past", is_flag=True, help="Tasks that depend on their past do not ask for it.")
 @click.option("--fresh", is_flag=True, help="Use no results of earlier runs (tasks with --cache).")
 @click.option("--dask", default=None, metavar="WHERE", help="local, inline, tcp://HOST:PORT or scheduler_file:PATH.")
 @as_json
@@ -49,12 +50,21 @@ def run(  # noqa: PLR0917 - click passes options by name
     kernel: str | None,
     cwd: Path | None,
     fresh: bool,  # noqa: FBT001 - as above
+    ignore_past: bool,  # noqa: FBT001 - as above
     dask: str | None,
     as_json: bool,  # noqa: FBT001 - as above
 ) -> None:
     """Run a notebook or a flow of a Python file (flows.py:sales) now, headlessly; exits 0 when the run succeeded and 1 when it failed."""
     if resume:
-        given = {"a notebook": path, "-p": parameters, "-r": raw_parameters, "-f": parameter_file, "-o": output, "--fresh": fresh}
+        given = {
+            "a notebook": path,
+            "-p": parameters,
+            "-r": raw_parameters,
+            "-f": parameter_file,
+            "-o": output,
+            "--fresh": fresh,
+            "--ignore-past": ignore_past,
+        }
         for name, value in given.items():
             if value:
                 raise UserError(f"--resume goes on with a run as it was started: leave out {name}.")
@@ -75,10 +85,21 @@ def run(  # noqa: PLR0917 - click passes options by name
     with closing(open_workspace(dask=dask)) as workspace:
         if target is not None:
             texts = typed_texts(parameters, raw_parameters)
-            outcome = run_python_with_progress(workspace, target, params=values, texts=texts, cwd=cwd, fresh=fresh, quiet=as_json)
+            outcome = run_python_with_progress(
+                workspace, target, params=values, texts=texts, cwd=cwd, fresh=fresh, ignore_past=ignore_past, quiet=as_json
+            )
         else:
             outcome = run_with_progress(
-                workspace, path, resume=resume, params=values, output=output, kernel=kernel, cwd=cwd, fresh=fresh, quiet=as_json
+                workspace,
+                path,
+                resume=resume,
+                params=values,
+                output=output,
+                kernel=kernel,
+                cwd=cwd,
+                fresh=fresh,
+                ignore_past=ignore_past,
+                quiet=as_json,
             )
         if as_json:
             print_json(run_json(workspace, outcome.run_id))

@@ -53,7 +53,12 @@ class RunEnd:
             return
         if not ledger.unfinished:
             self.finish(run.ending or self.outcome(), now, run.reason)
-        elif ledger.unfinished == ledger.counts[S.PENDING] and not ledger.holds_pending() and not ledger.counting:
+        elif (
+            ledger.unfinished == ledger.counts[S.PENDING]
+            and not ledger.holds_pending()
+            and not ledger.counting
+            and not ledger.waits_for_past()
+        ):
             for record in tuple(ledger.records.values()):
                 if record.state is S.PENDING:
                     ledger.move(record, S.UPSTREAM_FAILED, now, messages.DEADLOCK, ended_at=now)

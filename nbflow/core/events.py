@@ -10,6 +10,7 @@ from typing import Any
 
 from nbflow.core.ids import RunId, TaskId, TaskKey, Token
 from nbflow.core.job import ErrorInfo
+from nbflow.core.past import Past
 from nbflow.core.records import Change
 from nbflow.core.states import RunState, TaskState
 
@@ -147,6 +148,13 @@ class AttemptLost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PastSeen:
+    """How tasks that depend on their past went the last time, as it stands now."""
+
+    facts: Mapping[TaskId, Past]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Woke:
     """An instant that a WakeAt named has come (or any other moment: the machine looks at the time itself)."""
 
@@ -201,6 +209,7 @@ Event = (
     | AttemptLost
     | TriggerFired
     | AnswerGiven
+    | PastSeen
     | Woke
     | CancelRequested
     | MarkRequested

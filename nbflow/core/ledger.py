@@ -11,12 +11,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from nbflow.core import choices, messages
+from nbflow.core import choices, messages, past
 from nbflow.core.events import Command, Event, Step
 from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.mapping import in_place, map_sources
 from nbflow.core.model import Flow, Read
+from nbflow.core.options import PastCheck
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.rules import is_setup, is_teardown
 from nbflow.core.setups import Scopes
@@ -58,6 +59,10 @@ class Ledger:
         self.whole = self.graph if len(self.graph.ids) == len(flow.tasks) else Graph.of(flow)
         self.tasks = {task.id: task for task in flow.tasks if task.id in self.graph}
         self.weights = priority_weights(self.whole, {task.id: task.options for task in flow.tasks})
+        #: What their past says against tasks that depend on it; never stored, since the driver looks again.
+        self.past: dict[TaskId, Verdict | None] = {
+            id: past.UNKNOWN for id, task in self.tasks.items() if past.check_of(task.options, run.past, id) is not PastCheck.NO
+        }
         self.setups = frozenset(id for id, task in self.tasks.items() if is_setup(task))
         self.teardowns = frozenset(id for id, task in self.tasks.items() if is_teardown(task))
         self.scopes = Scopes(self.graph, self.setups, self.teardowns)
@@ -187,6 +192,11 @@ class Ledger:
         leaves = [id for id in self.graph.ids if id not in aside and all(below in aside for below in self.graph.downstream(id))]
         leaves = leaves or [id for id in self.graph.ids if not self.graph.downstream(id)]
         return [state for id in leaves for key in self.copies[id] if (state := self.records[key].state) is not TaskState.REMOVED]
+
+    def waits_for_past(self) -> bool:
+        """Whether a task that has not run yet waits for how it went the last time."""
+        waiting = (key for id, verdict in self.past.items() if verdict is not None for key in self.copies[id])
+        return any(self.records[key].state is TaskState.PENDING for key in waiting)
 
     def holds_pending(self) -> bool:
         """Whether a task that has not run yet is held back."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from nbflow.core import messages, rules, trigger_rules
+from nbflow.core import messages, past, rules, trigger_rules
 from nbflow.core.attempting import Attempting
 from nbflow.core.ending import RunEnd
 from nbflow.core.events import (
@@ -27,6 +27,7 @@ from nbflow.core.events import (
     FinishRun,
     MapExpanded,
     MarkRequested,
+    PastSeen,
     ResultFound,
     RunAbandoned,
     RunStarted,
@@ -43,6 +44,7 @@ from nbflow.core.ids import TaskId, TaskKey, Token
 from nbflow.core.ledger import InvalidTransition, Ledger
 from nbflow.core.model import Flow
 from nbflow.core.options import TaskKind, TriggerRule
+from nbflow.core.past import Past
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.rules import Situation
 from nbflow.core.states import OCCUPYING, SLEEPING, WATCHING, RunState, TaskState
@@ -79,6 +81,7 @@ class RunMachine:
             AttemptLost: self._attempts.lost,
             TriggerFired: self._attempts.fired,
             AnswerGiven: self._attempts.answered,
+            PastSeen: self._past_seen,
             Woke: self._woke,
             CancelRequested: wishes.cancel,
             MarkRequested: wishes.mark,
@@ -228,6 +231,8 @@ class RunMachine:
             left_out=ledger.left_out_because(key) if ledger.is_left_out(id) else "",
             map_source=ledger.map_source_verdict(id),
             is_uncounted=uncounted,
+            past=ledger.past.get(id),
+            past_before_skipping=ledger.tasks[id].options.wait_for_past_depends_before_skipping,
             setups=ledger.setup_verdict(key),
             work=ledger.work_verdict(key),
         )
@@ -270,6 +275,21 @@ class RunMachine:
     def _tasks_released(self, event: TasksReleased, _: datetime) -> None:
         self._ledger.held.difference_update(event.tasks)
         self._ledger.touch(id for id in event.tasks if id in self._ledger.graph)
+
+    def _past_seen(self, event: PastSeen, _: datetime) -> None:
+        self.see_past(event.facts)
+
+    def see_past(self, facts: Mapping[TaskId, Past]) -> None:
+        """Judge again what has heard something new of its past. By itself it moves nothing; `explain` knows it at once."""
+        ledger = self._ledger
+        for id, fact in facts.items():
+            if id not in ledger.past:
+                continue
+            options = ledger.tasks[id].options
+            found = past.objection(ledger.name(id), past.check_of(options, self.run.past, id), options, fact)
+            if found != ledger.past[id]:
+                ledger.past[id] = found
+                ledger.touch([id])
 
     def _woke(self, _: Woke, now: datetime) -> None:
         """Every event looks at the time; this one only brings it."""

@@ -163,6 +163,32 @@ def limit_is_reached(what: str, limit: str, *, most: int, names: Sequence[str]) 
     return f"Waiting for another {what} to end: {limit} is {most}{run}."
 
 
+PAST_UNKNOWN: Final = "Waiting to know how it went in the run before."
+
+
+def waiting_for_past(name: str, state: TaskState, at: datetime | None) -> str:
+    """`Waiting for its own last run: parse_log failed on Fri 13 Mar 03:00.`"""
+    return f"Waiting for its own last run: {_past(name, state, at)}."
+
+
+def skipped_for_past(name: str, state: TaskState, at: datetime | None) -> str:
+    return f"Skipped: {_past(name, state, at)}, and it depends on that."
+
+
+def past_is_missing(name: str, at: datetime | None) -> str:
+    return f"Waiting for its own last run: that{_on(at)} does not have {name}."
+
+
+def _past(name: str, state: TaskState, at: datetime | None) -> str:
+    if state in _DID:
+        return f"{name} {_DID[state][0]}{_on(at)}"
+    return f"{name} is {_WORDS[state]} in the run{_on(at).replace(' on ', ' of ')}"
+
+
+def _on(at: datetime | None) -> str:
+    return f" on {at:%a} {at.day} {at:%b %H:%M}" if at is not None else ""
+
+
 def retry_starts(*, attempt: int, attempts: int, wait: timedelta, error: str) -> str:
     """`Attempt 2 of 3 starts in 18 s. Attempt 1 failed: KeyError: 'temp_c'.` `attempt` is the coming one."""
     seconds = max(0.0, wait.total_seconds())

@@ -74,6 +74,16 @@ class OnFailure(StrEnum):
     LAST_GOOD = "last-good"
 
 
+class PastCheck(StrEnum):
+    """What a task does when it has not gone well the last time (semantics.md 6)."""
+
+    NO = "no"
+    WAIT = "wait"
+    SKIP = "skip"
+    #: A callable says it for each run.
+    ASK = "ask"
+
+
 class Takes(StrEnum):
     """Which values an option takes, and so how it is written on a line, in TOML and in Python."""
 
@@ -86,6 +96,7 @@ class Takes(StrEnum):
     TEXT = "text"
     NAMES = "names"  # one or more words: --after a b; a list in TOML and Python
     CHOICE = "choice"
+    CHECK = "check"  # --depends-on-past, or with one of its words; true, false or a word
     RESOURCES = "resources"  # GPU=1 MEM=4GB; a table in TOML, a dict in Python
     PAIRS = "pairs"  # x=xs y=ys, in this order
 
@@ -162,6 +173,22 @@ class TaskOptions:
         "", Takes.TEXT, "what runs the body: python (default), bash; as sensors: file, http, sql, time, flow", metavar="OP", short="o"
     )
     out: str = _option("", Takes.TEXT, "the variable an operator's result is bound to", metavar="NAME")
+    depends_on_past: PastCheck = _option(
+        PastCheck.NO,
+        Takes.CHECK,
+        "run only when it went well in the run before: else wait, or skip",
+        metavar="[HOW]",
+        choices=("wait", "skip"),
+    )
+    wait_for_downstream: bool = _option(
+        default=False, takes=Takes.FLAG, help="as --depends-on-past, and what follows it directly must have gone well, too"
+    )
+    ignore_first_depends_on_past: bool = _option(
+        default=True, takes=Takes.FLAG, help="run a task that no earlier run has; with --no- it waits"
+    )
+    wait_for_past_depends_before_skipping: bool = _option(
+        default=False, takes=Takes.FLAG, help="a task that is to be skipped waits for its past, too"
+    )
     cache: bool = _option(
         default=False, takes=Takes.FLAG, help="take the result of an earlier run when code, inputs and parameters are the same"
     )

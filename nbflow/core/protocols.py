@@ -148,6 +148,13 @@ class Store(Protocol):
 
     def find_runs(self, *, flow: str = "", state: str = "", path: str = "", cursor: str = "", limit: int = 50) -> RunPage: ...
 
+    def earlier_runs(self, run: RunRecord, *, manual: bool, limit: int) -> tuple[RunRecord, ...]:
+        """Runs of the same flow (of its deployment, if it has one) with a smaller logical date, the newest date first; `manual` ones too?
+
+        Empty for a run without a logical date.
+        """
+        ...
+
     def task_records(self, run_id: str) -> tuple[TaskRecord, ...]: ...
 
     def attempts(self, run_id: str, task_id: str = "", map_index: int | None = None) -> tuple[AttemptRecord, ...]:

@@ -81,6 +81,10 @@ class RunRecord:
     path: str = ""
     #: The executed notebook; "" until there is one.
     output: str = ""
+    #: Tasks do not ask how they went the last time.
+    ignores_past: bool = False
+    #: What callables said about depending on the past: `no`, `wait` or `skip`, by task.
+    past: Mapping[TaskId, str] = field(default_factory=dict)
     #: How often it was cleared after it had ended.
     clear_number: int = 0
     #: Results of earlier runs are not used.

@@ -43,6 +43,10 @@ class Situation:
     setups: Verdict | None = None
     #: What a teardown still waits for between its setups and itself.
     work: Verdict | None = None
+    #: What its past says against running.
+    past: Verdict | None = None
+    #: A task that is to be skipped waits for its past, too.
+    past_before_skipping: bool = False
     #: What stands in the way of counting the elements of a mapped task.
     map_source: Verdict | None = None
     #: A mapped task whose elements have not been counted.
@@ -88,6 +92,11 @@ def trigger_rule_is_not_met(situation: Situation) -> Verdict | None:
     return trigger_rules.verdict(situation.trigger_rule, situation.counts, situation.names)
 
 
+def past_is_not_well(situation: Situation) -> Verdict | None:
+    """Asked last: whoever need not run need not wait either."""
+    return situation.past
+
+
 def elements_are_not_counted(situation: Situation) -> Verdict | None:
     return Verdict(Decision.WAIT, messages.COUNTING) if situation.is_uncounted else None
 
@@ -105,6 +114,7 @@ RULES: Final[tuple[Rule, ...]] = (
     setups_are_not_done,
     work_is_not_done,
     trigger_rule_is_not_met,
+    past_is_not_well,
     elements_are_not_counted,
 )
 MAY_RUN: Final = Verdict(Decision.RUN, messages.MAY_RUN)
@@ -114,7 +124,8 @@ def judge(situation: Situation) -> Verdict:
     """The first objection, or that it may run."""
     for rule in RULES:
         if objection := rule(situation):
-            return objection
+            waits = situation.past_before_skipping and objection.decision is Decision.SKIP and situation.past is not None
+            return situation.past if waits and situation.past is not None else objection
     return MAY_RUN
 
 

@@ -12,6 +12,7 @@ from nbflow.core import messages
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.mapping import in_place
 from nbflow.core.model import Flow
+from nbflow.core.past import Past
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.states import RunState, TaskState
 
@@ -71,7 +72,9 @@ def fold(snapshot: RunSnapshot, changes: Iterable[Change]) -> RunSnapshot:
     return replace(snapshot, run=run, tasks=tasks, cursor=cursor)
 
 
-def reasons(flow: Flow, snapshot: RunSnapshot, now: datetime, *, held: Collection[TaskId] = ()) -> dict[TaskKey, str]:
+def reasons(
+    flow: Flow, snapshot: RunSnapshot, now: datetime, *, held: Collection[TaskId] = (), past: Mapping[TaskId, Past] | None = None
+) -> dict[TaskKey, str]:
     """The sentence of every instance as of `now`.
 
     A record keeps the sentence of its last change of state. What a pending task still waits for, and how soon a retry starts, goes on
@@ -80,4 +83,6 @@ def reasons(flow: Flow, snapshot: RunSnapshot, now: datetime, *, held: Collectio
     from nbflow.core.machine import RunMachine  # noqa: PLC0415 - faces that only show what was recorded start without it
 
     machine = RunMachine(flow, snapshot.run, snapshot.tasks.values(), held=held)
+    if past:
+        machine.see_past(past)
     return {key: machine.explain(key, now).reason for key in machine.records}

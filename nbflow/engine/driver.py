@@ -51,6 +51,7 @@ from nbflow.engine.inbox import Inbox, monotonic
 from nbflow.engine.lease import LeaseKeeper
 from nbflow.engine.news import Batch, News
 from nbflow.engine.ongoing import Ongoing
+from nbflow.engine.past import PastRuns
 from nbflow.engine.reaping import abandon
 from nbflow.engine.resume import GoingOn, settle
 from nbflow.engine.reuse import Reuse
@@ -103,6 +104,7 @@ class Driver:
         self._news = News(flow=flow, lease=lease, attempts=self._attempts, watchers=self._watchers, **parts)
         self._reuse = Reuse(flow=flow, surroundings=surroundings, attempts=self._attempts, fresh=run.fresh)
         self._dispatch = Dispatch(flow, self._machine, ahead=surroundings.ahead, parallelism=surroundings.parallelism)
+        self._past = PastRuns(surroundings.store, flow, run)
         self._wakes: set[datetime] = set()
         self._keeper = LeaseKeeper(surroundings.store, lease, self._inbox.put)
         self._over = False
@@ -206,13 +208,15 @@ class Driver:
             self._perform_all(self._machine.resume(self._at.clock.now()).commands)
             self._begun = True
             self._watchers.look_again()
-            asked = monotonic()
+            asked = monotonic() - (_REQUEST_PERIOD if self._past.is_wanted else 0)
             while not self._is_done():
                 items = self._inbox.take(self._patience()) + self._take_clears()
                 now = monotonic()
                 if now - asked >= _REQUEST_PERIOD:
                     asked = now
                     items += self._at.store.requests(self.run_id)
+                    if self._past.is_wanted:
+                        items += self._past.news(self._machine.records.values())
                 self._advance(items)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the run must hear of it, whatever it is
             self._failure = error

@@ -40,15 +40,17 @@ class WorkspaceHost:
         again: Sequence[str] = (),
         latest: bool = False,
         fresh: bool = False,
+        ignore_past: bool = False,
         observers: Sequence[Any] = (),
     ) -> None:
         """With `resume`, the notebook goes on with that run; else it makes one, `run_id` if given.
 
         The tasks `again`, if any, are those that run again, in their `latest` code if wanted.
-        A `fresh` run uses no results of earlier ones.
+        A `fresh` run uses no results of earlier ones; with `ignore_past` no task depends on its past.
         """
         self._workspace, self._trigger, self._observers, self._again = workspace, trigger, tuple(observers), tuple(again)
         self._run_id, self._resumes, self._fresh, self._latest = resume or run_id, resume is not None, fresh, latest
+        self._ignore_past = ignore_past
 
     def begin(self, info: NotebookInfo, stop: Callable[[str], None]) -> HostedRun:
         """Raises FlowError when the notebook has errors: then no cell is executed."""
@@ -65,6 +67,7 @@ class WorkspaceHost:
             again=self._again,
             latest=self._latest,
             fresh=self._fresh,
+            ignore_past=self._ignore_past,
             observers=self._observers,
         )
 
@@ -87,12 +90,13 @@ class HostedRun:
         again: Sequence[str],
         latest: bool,
         fresh: bool,
+        ignore_past: bool,
         observers: Sequence[Any],
     ) -> None:
         self.artifacts_url = workspace.settings.artifacts
         self._workspace, self._info, self._stop = workspace, info, stop
         self._trigger, self._run_id, self._resumes, self._again, self._observers = trigger, run_id, resumes, again, observers
-        self._fresh, self._latest = fresh, latest
+        self._fresh, self._latest, self._ignore_past = fresh, latest, ignore_past
         #: The tasks whose cells have been executed.
         self._asked: set[TaskId] = set()
         self._handle: RunHandle | None = None
@@ -209,6 +213,7 @@ class HostedRun:
             output=self._info.output,
             run_id=self._run_id,
             fresh=self._fresh,
+            ignore_past=self._ignore_past,
             executor=executor,
             observers=observers,
         )

@@ -54,6 +54,7 @@ def run_notebook(
     kernel: str | None = None,
     cwd: Path | str | None = None,
     fresh: bool = False,
+    ignore_past: bool = False,
     observers: Sequence[Any] = (),
 ) -> NotebookOutcome:
     """Run a notebook now and return how it went; `fresh`: without results of earlier runs. Raises UserError, SetupError when it cannot be run at all.
@@ -70,7 +71,7 @@ def run_notebook(
     except OSError as error:
         raise UserError(f"The executed notebook cannot be written to {target}: {error.strerror}.") from None
     workspace.warm()
-    host = WorkspaceHost(workspace, run_id=run_id, trigger="cli", fresh=fresh, observers=observers)
+    host = WorkspaceHost(workspace, run_id=run_id, trigger="cli", fresh=fresh, ignore_past=ignore_past, observers=observers)
     return _outcome(execute_notebook(source, target, parameters=dict(params or {}), host=host, kernel_name=kernel, cwd=cwd))
 
 

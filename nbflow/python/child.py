@@ -10,6 +10,7 @@ import pickle
 import sys
 import traceback
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from nbflow.authoring.decorators import FlowFunction
 from nbflow.authoring.python_file import Target, flows_of, import_file, pick, problem_of
 from nbflow.core.errors import NbflowError, Problem
 from nbflow.core.protocols import ArtifactStore
+from nbflow.python.asking import ask_past
 from nbflow.python.tracing import FileTrace, Request
 from nbflow.python.travel import captures_of, plain_params
 
@@ -54,7 +56,10 @@ def _for_run(flow: FlowFunction[Any, Any], request: Request) -> FileTrace:
     values = flow.parameters.values(request.params, request.texts)
     traced = flow.traced(values)
     captures = captures_of(traced, open_artifacts(request.artifacts_url), cwd=request.cwd)
-    return FileTrace(flow=replace(traced.flow, path=str(Path(request.path).resolve())), captures=captures, params=plain_params(values))
+    params = plain_params(values)
+    date = datetime.fromisoformat(request.logical_date) if request.logical_date else datetime.now(UTC)
+    flow_here = replace(traced.flow, path=str(Path(request.path).resolve()))
+    return FileTrace(flow=flow_here, captures=captures, params=params, logical_date=date, past=ask_past(traced, params, date))
 
 
 def _problems(flow: FlowFunction[Any, Any], path: Path) -> tuple[Problem, ...]:

@@ -13,6 +13,7 @@ from nbflow.authoring.python_options import Duration, Names
 from nbflow.core.calls import IMPORTING
 from nbflow.core.errors import UserError
 from nbflow.python.ambient import current_workspace
+from nbflow.python.asking import ask_past
 from nbflow.python.run import Run
 from nbflow.python.travel import captures_of, placed, plain_params
 
@@ -110,8 +111,16 @@ def start(
     observers: Sequence[RunObserver] = (),
 ) -> RunHandle:
     """Start a run of a flow function's graph. Raises UserError and SetupError: then there is no run."""
-    captures = captures_of(traced, workspace.artifacts)
-    return workspace.start_run(placed(traced.flow, traced), captures, params=plain_params(values), trigger=trigger, observers=observers)
+    captures, params, date = captures_of(traced, workspace.artifacts), plain_params(values), workspace.clock.now()
+    return workspace.start_run(
+        placed(traced.flow, traced),
+        captures,
+        params=params,
+        logical_date=date,
+        past=ask_past(traced, params, date),
+        trigger=trigger,
+        observers=observers,
+    )
 
 
 def graph_of(flow: Flow) -> DiGraph[str]:

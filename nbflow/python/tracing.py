@@ -11,11 +11,13 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nbflow.authoring.python_file import Target
 from nbflow.core.errors import Problem, SetupError, UserError
+from nbflow.core.ids import TaskId
 from nbflow.core.job import CaptureSet
 from nbflow.core.model import Flow
 from nbflow.core.states import RunState
@@ -45,6 +47,8 @@ class Request:
     #: Parameters as typed, for those that take text.
     texts: Mapping[str, str] = field(default_factory=dict)
     artifacts_url: str = ""
+    #: The logical date of the run, as an ISO instant; "" is now.
+    logical_date: str = ""
     #: The working directory of the tasks.
     cwd: str = ""
 
@@ -57,6 +61,9 @@ class FileTrace:
     captures: CaptureSet = field(default_factory=CaptureSet)
     #: As the run's record has them.
     params: Mapping[str, Any] = field(default_factory=dict)
+    logical_date: datetime | None = None
+    #: What callables said about depending on the past.
+    past: Mapping[TaskId, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
 
@@ -93,6 +100,7 @@ def run_file(
     texts: Mapping[str, str],
     cwd: Path | None = None,
     fresh: bool = False,
+    ignore_past: bool = False,
     observers: Sequence[RunObserver] = (),
 ) -> NotebookOutcome:
     """Run a flow of a file now and return how it went; an interrupt cancels it. Raises UserError, SetupError when it cannot be run at all."""
@@ -101,7 +109,17 @@ def run_file(
     workspace.warm()
     traced = trace_for_run(target, params=params, texts=texts, artifacts_url=workspace.settings.artifacts, cwd=cwd)
     assert traced.flow is not None
-    handle = workspace.start_run(traced.flow, traced.captures, params=traced.params, trigger="python", fresh=fresh, observers=observers)
+    handle = workspace.start_run(
+        traced.flow,
+        traced.captures,
+        params=traced.params,
+        logical_date=traced.logical_date,
+        past=traced.past,
+        trigger="python",
+        fresh=fresh,
+        ignore_past=ignore_past,
+        observers=observers,
+    )
     try:
         while not handle.wait(_TICK):
             pass

@@ -20,7 +20,7 @@ from nbflow.store.codec import decode, encode, micros
 from nbflow.store.flow_hash import content_hash
 from nbflow.store.memory_deployments import MemoryDeployments
 from nbflow.store.memory_pools import MemoryPools
-from nbflow.store.paging import as_page, read_page_cursor
+from nbflow.store.paging import as_page, earlier, read_page_cursor
 from nbflow.store.rows import LATER, artifact_hashes, in_order
 from nbflow.store.sentences import superseded, taken, unfinished, unknown
 
@@ -114,6 +114,11 @@ class MemoryStore:
             if flow in ("", run.flow) and state in ("", run.state) and path in ("", run.path) and (before is None or _age(run) < before)
         ]
         return as_page(sorted(wanted, key=_age, reverse=True)[: limit + 1], limit)
+
+    def earlier_runs(self, run: RunRecord, *, manual: bool, limit: int) -> tuple[RunRecord, ...]:
+        with self.lock:
+            records = [each.record for each in self._runs.values()]
+        return earlier(run, records, manual=manual)[:limit]
 
     def task_records(self, run_id: str) -> tuple[TaskRecord, ...]:
         with self.lock:

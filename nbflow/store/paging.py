@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from nbflow.core.errors import UserError
 from nbflow.core.protocols import RunPage
@@ -25,3 +25,20 @@ def read_page_cursor(cursor: str) -> tuple[int, str]:
     if not (dot and run_id and number.lstrip("-").isdecimal()):
         raise UserError(f'"{cursor}" is not a cursor of a list of runs: take `next` of the page before, or begin without one.')
     return int(number), run_id
+
+
+def earlier(run: RunRecord, runs: Iterable[RunRecord], *, manual: bool) -> tuple[RunRecord, ...]:
+    """Those among the runs that come before this one in its flow, the newest logical date first."""
+    here = run.logical_date
+    if here is None:
+        return ()
+    mine = (run.deployment, run.flow, run.path) if not run.deployment else (run.deployment,)
+    found = [
+        (one.logical_date, one.created_at, one)
+        for one in runs
+        if one.logical_date is not None
+        and one.logical_date < here
+        and ((one.deployment, one.flow, one.path) if not run.deployment else (one.deployment,)) == mine
+        and (manual or one.run_type != "manual")
+    ]
+    return tuple(one for *_, one in sorted(found, key=lambda each: each[:2], reverse=True))

@@ -11,9 +11,9 @@ from sqlalchemy import BigInteger, Connection, Select, String, bindparam, case, 
 from nbflow.core.protocols import RunPage
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.states import RunState, TaskState
-from nbflow.store.codec import decode, encode
+from nbflow.store.codec import decode, encode, micros
 from nbflow.store.database import Database
-from nbflow.store.paging import as_page, read_page_cursor
+from nbflow.store.paging import as_page, earlier, read_page_cursor
 from nbflow.store.rows import KEPT, column_text, in_order, run_row, task_row
 from nbflow.store.schema import run as run_table
 from nbflow.store.schema import run_capture, task_instance
@@ -108,6 +108,23 @@ class Runs:
             texts: Sequence[str] = connection.scalars(query).all()
             runs = [decode(RunRecord, text) for text in texts]
         return as_page(runs, limit)
+
+    def earlier(self, run: RunRecord, *, manual: bool, limit: int) -> tuple[RunRecord, ...]:
+        """Of a deployment by an index; of any other flow among its newest runs, which are in that order unless somebody turned the clock."""
+        if run.logical_date is None:
+            return ()
+        columns = run_table.c
+        if run.deployment:
+            found = columns.logical_date < micros(run.logical_date)
+            query = select(columns.record).where(columns.deployment == run.deployment, found).order_by(columns.logical_date.desc())
+            query = query if manual else query.where(columns.run_type != "manual")
+            query = query.limit(limit)
+        else:
+            mine = (columns.flow == run.flow) & (columns.path == column_text(run.path)) & columns.deployment.is_(None)
+            query = select(columns.record).where(mine).order_by(columns.created_at.desc(), columns.run_id.desc()).limit(_RECENT)
+        with self._database.reading() as connection:
+            runs = [decode(RunRecord, text) for text in connection.scalars(query)]
+        return earlier(run, runs, manual=manual)[:limit]
 
     def tasks(self, run_id: str) -> tuple[TaskRecord, ...]:
         with self._database.reading() as connection:

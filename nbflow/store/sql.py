@@ -79,6 +79,9 @@ class SqlStore:
     def find_runs(self, *, flow: str = "", state: str = "", path: str = "", cursor: str = "", limit: int = 50) -> RunPage:
         return self._runs.find(flow=flow, state=state, path=path, cursor=cursor, limit=limit)
 
+    def earlier_runs(self, run: RunRecord, *, manual: bool, limit: int) -> tuple[RunRecord, ...]:
+        return self._runs.earlier(run, manual=manual, limit=limit)
+
     def task_records(self, run_id: str) -> tuple[TaskRecord, ...]:
         return self._runs.tasks(run_id)
 

@@ -227,6 +227,38 @@ class TestFindingRuns:
             store.find_runs(cursor=cursor)
 
 
+class TestEarlierRuns:
+    def add(self, store, run_id, day, **more):
+        date = NOW + timedelta(days=day) if day is not None else None
+        run = a_run(run_id, created_at=NOW + timedelta(days=day or 0), logical_date=date, **more)
+        store.create_run(run, [])
+        return run
+
+    @pytest.mark.parametrize("deployment", ["", "nightly"])
+    def test_the_newest_logical_date_comes_first_and_later_ones_do_not_come(self, store, deployment):
+        runs = [self.add(store, f"run-{day}", day, deployment=deployment, run_type="scheduled") for day in (3, 1, 2, 5)]
+        assert [run.run_id for run in store.earlier_runs(runs[0], manual=True, limit=10)] == ["run-2", "run-1"]
+        assert [run.run_id for run in store.earlier_runs(runs[0], manual=True, limit=1)] == ["run-2"]
+
+    @pytest.mark.parametrize("deployment", ["", "nightly"])
+    def test_manual_ones_count_where_they_are_asked_for(self, store, deployment):
+        self.add(store, "scheduled", 1, deployment=deployment, run_type="scheduled")
+        self.add(store, "manual", 2, deployment=deployment)
+        now = self.add(store, "now", 3, deployment=deployment)
+        assert [run.run_id for run in store.earlier_runs(now, manual=False, limit=10)] == ["scheduled"]
+        assert [run.run_id for run in store.earlier_runs(now, manual=True, limit=1)] == ["manual"]
+
+    def test_other_flows_files_and_deployments_have_a_past_of_their_own(self, store):
+        self.add(store, "another-flow", 1, flow="another")
+        self.add(store, "another-file", 1, path="/another.ipynb")
+        self.add(store, "deployed", 1, deployment="nightly")
+        assert store.earlier_runs(self.add(store, "now", 2), manual=True, limit=10) == ()
+
+    def test_without_a_logical_date_there_is_none_earlier(self, store):
+        self.add(store, "first", 1)
+        assert store.earlier_runs(self.add(store, "now", None), manual=True, limit=10) == ()
+
+
 class TestCache:
     def test_an_entry_is_an_attempt_and_its_run(self, store):
         attempt = an_attempt(outcome="success", values={"x": artifact("a")}, decision=["b"])

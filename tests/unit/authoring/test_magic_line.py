@@ -58,9 +58,14 @@ def test_the_name_may_stand_after_an_option() -> None:
 
 def test_every_option_makes_task_options() -> None:
     for spec in option_specs():
-        value = {"flag": "", "choice": spec.choices[-1] if spec.choices else "", "resources": "A=1", "pairs": "x=xs", "duration": "1s"}.get(
-            spec.takes, "7"
-        )
+        value = {
+            "flag": "",
+            "check": "",
+            "choice": spec.choices[-1] if spec.choices else "",
+            "resources": "A=1",
+            "pairs": "x=xs",
+            "duration": "1s",
+        }.get(spec.takes, "7")
         undone = "no-" if spec.default is True else ""
         _, overrides = parse_task_line(f"a --{undone}{spec.flag} {value}")
         assert TaskOptions(**overrides) != TaskOptions()
