@@ -6,6 +6,7 @@ The file is found upwards from the working directory, then in Jupyter's configur
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -46,6 +47,20 @@ class Settings:
     keep_limit: int = 64 * 1024 * 1024
     #: The time zone of schedules that name none.
     timezone: str = "UTC"
+    #: Folders whose notebooks are deployed as they are found; several stand in a list.
+    flows_dirs: str = ""
+    #: Seconds between two looks at those folders.
+    scan_interval: float = 30.0
+    #: The table [defaults]: keys of a schedule that hold for every flow whose header does not say otherwise; JSON.
+    defaults: str = ""
+
+    @property
+    def flows_folders(self) -> tuple[Path, ...]:
+        return tuple(Path(folder) for folder in self.flows_dirs.split(os.pathsep) if folder)
+
+    @property
+    def flow_defaults(self) -> dict[str, Any]:
+        return dict(json.loads(self.defaults)) if self.defaults else {}
 
     @property
     def database(self) -> str:
@@ -116,6 +131,10 @@ def _read_file(path: Path) -> dict[str, tuple[Any, str]]:
         found[name] = (str(path.parent / Path(value).expanduser()) if is_path else value, where)
         if name == "dask" and isinstance(value, dict):
             found[name] = (_cluster_text(value, path, text), where)
+        elif name == "flows_dirs":
+            found[name] = (_folders_text(value, path.parent, where), where)
+        elif name == "defaults" and isinstance(value, dict):
+            found[name] = (json.dumps(value, default=str), where)
     return found
 
 
@@ -126,6 +145,27 @@ def _cluster_text(table: Mapping[str, Any], path: Path, text: str) -> str:
     except BadCluster as error:
         end = "" if str(error).endswith("?") else "."
         raise SetupError(f"{path}, line {_line_of(text, error.key, 'dask')}: dask is a table in which {error}{end}") from None
+
+
+def _folders_text(value: Any, base: Path, where: str) -> str:
+    folders = [value] if isinstance(value, str) else value
+    if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
+        raise SetupError(f'{where}: flows_dirs takes a folder or a list of folders such as ["flows"].')
+    return os.pathsep.join(str((base / Path(folder).expanduser()).resolve()) for folder in folders)
+
+
+def _checked_defaults(value: str, where: str) -> str:
+    """JSON of keys of a schedule. Raises SetupError for a key or a value that a header would not take either."""
+    from nbflow.authoring.header import read_schedule_table  # noqa: PLC0415 - only with such a table
+
+    try:
+        given = json.loads(value)
+    except ValueError:
+        raise SetupError(f'{where}: defaults is a table: write [defaults] and below it lines such as timezone = "Europe/Zurich".') from None
+    try:
+        return json.dumps(read_schedule_table(given))
+    except NbflowError as error:
+        raise SetupError(f"{where}: [defaults]: {error}") from None
 
 
 def _line_of(text: str, name: str, table: str = "") -> int:
@@ -157,6 +197,8 @@ def _convert(name: str, value: Any, where: str) -> Any:
         raise SetupError(f'{where}: {name} is "{value}", but takes {takes}.') from None
     if not isinstance(value, str):
         raise SetupError(f'{where}: {name} is {value!r}, but takes a text such as "local".')
+    if name == "defaults":
+        return _checked_defaults(value, where)
     if name == "artifacts_url" and "://" not in value:
         return str(Path(value).expanduser().resolve())  # workers have other working directories
     if name == "dask" and value.startswith(PREFIX):

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from nbflow.app.clearing import Clearing
 from nbflow.app.rooms import person
+from nbflow.app.taking_up import TakingUp
 from nbflow.core import messages
 from nbflow.core.errors import UserError, nearest
 from nbflow.core.events import CancelRequested
@@ -20,7 +20,7 @@ from nbflow.engine.reaping import abandon
 from nbflow.settings import Settings, load_settings
 
 
-class Workspace(Clearing):
+class Workspace(TakingUp):
     """One home: its database, its artifacts and its cluster."""
 
     @classmethod
@@ -39,7 +39,7 @@ class Workspace(Clearing):
             raise UserError(f"Run {run_id} has ended already: {run.state.value}.")
         keys = tuple(task_key(task) for task in tasks)
         handle = self._handles.get(run.run_id)
-        if _waits(run):
+        if _waits(run) or (run.deployment and run.state is RunState.QUEUED and not self.store.holder(run_id)):
             self.apply(run.run_id, CancelRequested(keys=keys, by=by or person()))
         elif handle is not None:
             handle.cancel(keys, by or person())

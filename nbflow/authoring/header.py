@@ -112,6 +112,18 @@ def read_table(document: Mapping[str, Any]) -> Header:
     return header
 
 
+def read_schedule_table(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a schedule, checked and as JSON gives them back. Raises UserError for the first that is wrong."""
+    unknown = next((key for key in document if key not in _SCHEDULE_KEYS), None)
+    if unknown is not None:
+        hint = nearest(unknown, _SCHEDULE_KEYS) or f" It knows {', '.join(_SCHEDULE_KEYS)}."
+        raise UserError(f'There is no key "{unknown}" of a schedule.{hint}')
+    header = read_table(document)
+    for problem in header.problems:
+        raise UserError(problem.message)
+    return dict(header.options.schedule)
+
+
 def _toml_sentence(error: tomllib.TOMLDecodeError) -> str:
     told = _AT_LINE.sub("", str(error))
     return f'The header is not TOML: {told[:1].lower()}{told[1:]}. Text stands in quotation marks: owner = "me".'

@@ -13,11 +13,13 @@ import click
 
 from nbflow import __version__
 from nbflow.cli.changing import clear, mark
+from nbflow.cli.deploying import deploy, flows, undeploy
 from nbflow.cli.looking import check, doctor, graph
 from nbflow.cli.pools import pools, tasks
 from nbflow.cli.running import demo, run
 from nbflow.cli.runs import runs
 from nbflow.cli.schedule import schedule
+from nbflow.cli.scheduling import scheduler, up
 from nbflow.core.errors import NbflowError
 
 
@@ -50,7 +52,7 @@ def cli() -> None:
 
 
 # In the order of what a person does first; click sorts the help.
-for _command in (run, demo, graph, check, runs, tasks, pools, schedule, doctor):
+for _command in (run, demo, graph, check, runs, tasks, pools, schedule, doctor, deploy, undeploy, flows, scheduler, up):
     cli.add_command(_command)
 
 for _command in (clear, mark):

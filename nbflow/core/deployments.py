@@ -152,8 +152,15 @@ class DeploymentStore(Protocol):
         """
         ...
 
-    def queued(self, limit: int = 100) -> tuple[RunRecord, ...]:
-        """Deployed runs that nobody has taken, new ones and cleared ones: backfills after the others, else the longest due first. None of a paused flow."""
+    def next_due(self) -> datetime | None:
+        """When the next run of any of them is due."""
+        ...
+
+    def queued(self, limit: int = 100, *, without: Sequence[str] = ()) -> tuple[RunRecord, ...]:
+        """Deployed runs that nobody has taken, new ones and cleared ones: backfills after the others, else the longest due first.
+
+        None of a paused flow, none of those in `without`.
+        """
         ...
 
     def active(self, name: str) -> tuple[RunRecord, ...]:

@@ -257,7 +257,8 @@ class Driver:
             self._handle([ClearRequested(keys=again, by=asked.by)], batch, now)
         self._expand(batch, now)
         # Whoever wanted it to end before did not want what is asked for now.
-        batch.requests = [request.id for request in at.store.requests(self.run_id) if request.kind == "cancel"]
+        if not asked.unattended:
+            batch.requests = [request.id for request in at.store.requests(self.run_id) if request.kind == "cancel"]
         self._record(batch, now)
         self._perform(batch)
 

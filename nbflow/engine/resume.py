@@ -31,10 +31,12 @@ class GoingOn:
 
     #: What is to run was cleared before.
     is_cleared: bool = False
+    #: Nobody asks: its driver died, or it has had none yet. What has ended stays as it is, and who wanted the run cancelled still does.
+    unattended: bool = False
 
     def again(self, graph: Graph, records: Mapping[TaskKey, TaskRecord]) -> tuple[TaskKey, ...]:
         """The instances to clear."""
-        if self.is_cleared and not self.tasks:
+        if (self.is_cleared or self.unattended) and not self.tasks:
             return ()
         return with_downstream(graph, self.tasks) if self.tasks else to_run_again(graph, records)
 

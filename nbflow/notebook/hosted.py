@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from nbflow.core.model import Flow
@@ -28,6 +29,8 @@ def attach_to(shell: Any, config: dict[str, str]) -> None:
     from nbflow.store.artifacts import open_artifacts  # noqa: PLC0415 - as above
 
     loaded = extension.load(shell)
+    if config.get("modules"):  # after the extension is loaded: what is added now travels to the tasks
+        sys.path[:0] = [config["modules"], config["working_dir"]]
     if config["path"]:
         loaded.session.follow_file(config["path"])
     loaded.magics.launcher.host = HostedRuns(HostClient(config["address"], config["authkey"]), open_artifacts(config["artifacts_url"]))

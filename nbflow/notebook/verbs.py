@@ -105,6 +105,19 @@ def _debug_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-pdb", action="store_true")
 
 
+def _deploy_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", default="", metavar="NAME")
+    parser.add_argument("-p", "--param", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--schedule", action="append", default=[], metavar="SCHEDULE")
+    parser.add_argument("--timezone", default=None, metavar="TZ")
+    parser.add_argument("--replace", action="store_true")
+
+
+def _schedule_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("schedule", metavar="SCHEDULE", nargs="+")
+    parser.add_argument("--timezone", default=None, metavar="TZ")
+
+
 #: In the order of the help text.
 VERBS: Final[Mapping[str, Verb]] = {
     "graph": Verb(meaning="the graph, as understood now (also without a verb)", answered_by="here:Here"),
@@ -155,6 +168,17 @@ VERBS: Final[Mapping[str, Verb]] = {
         answered_by="history:History",
         options=lambda parser: parser.add_argument("-n", "--limit", type=int, default=10, metavar="N"),
     ),
+    "deploy": Verb(
+        meaning="store the saved notebook as a version and schedule it: [--name N] [-p NAME VALUE] [--schedule S] [--timezone TZ] [--replace]",
+        answered_by="scheduling:Scheduling",
+        options=_deploy_options,
+    ),
+    "schedule": Verb(
+        meaning='deploy the saved notebook to run by itself: schedule "0 2 * * *" [--timezone TZ]',
+        answered_by="scheduling:Scheduling",
+        options=_schedule_options,
+    ),
+    "unschedule": Verb(meaning="it runs no more by itself; it stays deployed", answered_by="scheduling:Scheduling"),
     "check": Verb(meaning="everything that would go wrong, without running anything", answered_by="here:Here"),
     "cancel": Verb(
         meaning="cancel the run that is going on, or tasks of it: cancel [TASK ...]",

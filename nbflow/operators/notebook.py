@@ -75,6 +75,7 @@ class NbflowEngine(Engine):  # type: ignore[misc] # papermill has no types
         host: NotebookHost | None = None,
         pool: KernelPool | None = None,
         working_dir: str | os.PathLike[str] | None = None,
+        modules: str = "",
         input_path: str | None = None,
         start_timeout: float = 60,
         execution_timeout: float | None = None,
@@ -95,6 +96,7 @@ class NbflowEngine(Engine):  # type: ignore[misc] # papermill has no types
             params=dict(nb_man.nb.metadata.get("papermill", {}).get("parameters", {})),
             is_flow=mentions_nbflow(nb_man.nb.cells),
             source=nbformat.writes(nb_man.nb),
+            modules=modules,
         )
         options |= {
             "timeout": execution_timeout or options.get("timeout"),

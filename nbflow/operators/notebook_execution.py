@@ -43,6 +43,8 @@ os.chdir(plan["cwd"])
 for folder in plan["path"]:
     if folder not in sys.path:
         sys.path.insert(1, folder)
+if plan["modules"]:
+    sys.path.insert(0, plan["modules"])
 """
 _ATTACH: Final = "exec('from nbflow.notebook import hosted; hosted.attach(config)', {{'config': {config!r}}})"
 _FINISH: Final = "exec('from nbflow.notebook import hosted; hosted.finish()', {})"
@@ -165,7 +167,8 @@ class Execution:
             "cwd": self._info.working_dir,
             "set": changed,
             "delete": deleted,
-            "path": [folder] if folder and folder != self._info.working_dir else [],
+            "path": [folder] if folder and folder not in (self._info.working_dir, self._info.modules) else [],
+            "modules": "" if self._info.is_flow else self._info.modules,
         }
         await self._in_kernel(f"exec({_PREPARE.format(plan=json.dumps(plan))!r}, {{}})")
 
@@ -176,6 +179,7 @@ class Execution:
             "path": self._info.path,
             "artifacts_url": self._run.artifacts_url,
             "working_dir": self._info.working_dir,
+            "modules": self._info.modules,
         }
         content = await self._runner.run_silently(_ATTACH.format(config=json.dumps(config)))
         if content["status"] == "error":

@@ -45,6 +45,8 @@ class NotebookInfo:
     is_flow: bool = True
     #: The notebook with its parameters and without outputs, as JSON.
     source: str = ""
+    #: Modules are imported from this folder before all others, and then from the working directory; "": as usual.
+    modules: str = ""
 
 
 # --- what is shown while tasks run --------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ def execute_notebook(
     parameters: Mapping[str, Any] | None = None,
     kernel_name: str | None = None,
     cwd: str | os.PathLike[str] | None = None,
+    modules: str | os.PathLike[str] = "",
     pool: KernelPool | None = None,
     progress_bar: bool = False,
     log_output: bool = False,
@@ -85,6 +86,7 @@ def execute_notebook(
             host=host,
             pool=pool,
             working_dir=str(Path(cwd).absolute()) if cwd is not None else str(source.parent),
+            modules=str(modules),
             ended=told.append,
         )
     except PapermillExecutionError as error:

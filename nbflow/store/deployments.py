@@ -18,7 +18,7 @@ from nbflow.core.deployments import AuditEntry, DeployedVersion, Deployment, Sch
 from nbflow.core.ids import RunId
 from nbflow.core.records import Lease, RunRecord, TaskRecord
 from nbflow.core.states import RunState
-from nbflow.store.codec import decode, encode, micros
+from nbflow.store.codec import decode, encode, instant, micros
 from nbflow.store.database import Database, now_micros
 from nbflow.store.leases import Leases
 from nbflow.store.rows import run_row
@@ -148,13 +148,20 @@ class Deployments:
         self._runs.put_tasks(connection, self._runs.rows_of(run.run_id, tasks))
         return True
 
-    def queued(self, limit: int = 100) -> tuple[RunRecord, ...]:
+    def next_due(self) -> datetime | None:
+        with self._database.reading() as connection:
+            found: int | None = connection.execute(select(func.min(_DEPLOYMENT.next_run_at))).scalar_one_or_none()
+        return None if found is None else instant(found)
+
+    def queued(self, limit: int = 100, *, without: Sequence[str] = ()) -> tuple[RunRecord, ...]:
         query = (
             select(_RUN.record)
             .join(lease_table, _LEASE.run_id == _RUN.run_id)
             .join(deployment_table, _DEPLOYMENT.name == _RUN.deployment)
             .where(_RUN.state == RunState.QUEUED.value, _LEASE.owner == "", _DEPLOYMENT.paused == 0)
         )
+        if without:
+            query = query.where(_RUN.deployment.not_in(without))
         return self._run_records(query.order_by(*_TURN).limit(limit))
 
     def active(self, name: str) -> tuple[RunRecord, ...]:

@@ -60,6 +60,8 @@ class MemoryStore:
         self._runs: dict[str, _Run] = {}
         self._entries: dict[str, tuple[RunId, Token]] = {}
         self._by_deployment: dict[str, dict[str, _Run]] = {}
+        #: (deployment, idempotency key) and (deployment, logical date) -> the run.
+        self._unique: dict[tuple[str, str | datetime], str] = {}
         self._sources: dict[str, tuple[bytes, Mapping[str, bytes]]] = {}
         self._last_request = 0
         self._pools = MemoryPools(
@@ -151,6 +153,8 @@ class MemoryStore:
             self._entries = {key: entry for key, entry in self._entries.items() if entry[0] != run_id}
             self._pools.forget(run_id)
             self._by_deployment.get(each.record.deployment, {}).pop(run_id, None)
+            for unique in _uniques(each.record):
+                self._unique.pop(unique, None)
             return tuple(sorted(each.hashes.difference(*(other.hashes for other in self._runs.values()))))
 
     # leases
@@ -326,6 +330,7 @@ class MemoryStore:
         self._runs[run.run_id] = each
         if run.deployment:
             self._by_deployment.setdefault(run.deployment, {})[run.run_id] = each
+            self._unique |= dict.fromkeys(_uniques(run), run.run_id)
         return each
 
     def record_of(self, run_id: str) -> RunRecord | None:
@@ -335,6 +340,11 @@ class MemoryStore:
     def owner_of(self, run_id: str) -> str:
         """Who has its lease, lapsed or not; "" when nobody has."""
         return self._runs[run_id].owner if run_id in self._runs else ""
+
+    def other_of(self, run: RunRecord) -> RunRecord | None:
+        """The run that has this one's key, id or logical date."""
+        found = [self._unique.get(unique) for unique in _uniques(run)]
+        return next((self._runs[one].record for one in (*found, run.run_id) if one is not None and one in self._runs), None)
 
     def records(self) -> list[RunRecord]:
         return [each.record for runs in self._by_deployment.values() for each in runs.values()]
@@ -363,6 +373,11 @@ class MemoryStore:
 
     def after(self, seconds: float) -> datetime:
         return self._clock.now() + timedelta(seconds=seconds)
+
+
+def _uniques(run: RunRecord) -> list[tuple[str, str | datetime]]:
+    """What no other run of the deployment may have: its key first."""
+    return [(run.deployment, one) for one in (run.idempotency_key, run.logical_date) if one and run.deployment]
 
 
 def kept(record: T) -> T:

@@ -77,13 +77,13 @@ class MemoryDeployments:
             if stored is None or stored.revision != planned.revision:
                 return False
             self._found[planned.name] = self._store.kept(replace(planned, revision=planned.revision + 1))
-            if run is not None and self._other(run) is None:
+            if run is not None and self._store.other_of(run) is None:
                 self._store.add(run, tasks)
             return True
 
     def add_run(self, run: RunRecord, tasks: Sequence[TaskRecord]) -> RunRecord:
         with self._store.lock:
-            other = self._other(run)
+            other = self._store.other_of(run)
             if other is None:
                 self._store.add(run, tasks)
                 return run
@@ -91,20 +91,17 @@ class MemoryDeployments:
                 return other
             raise taken(run.run_id) if other.run_id == run.run_id else date_taken(run, other.run_id)
 
-    def _other(self, run: RunRecord) -> RunRecord | None:
-        """A run that has this one's key, id or logical date already."""
-        key = [one for one in self._of(run.deployment) if run.idempotency_key and one.idempotency_key == run.idempotency_key]
-        date = [one for one in self._of(run.deployment) if run.logical_date and one.logical_date == run.logical_date]
-        same = self._store.record_of(run.run_id)
-        return next(iter(key), None) or same or next(iter(date), None)
+    def next_due(self) -> datetime | None:
+        with self._store.lock:
+            return min((each.next_run for each in self._found.values() if each.next_run and not each.paused), default=None)
 
-    def queued(self, limit: int = 100) -> tuple[RunRecord, ...]:
+    def queued(self, limit: int = 100, *, without: Sequence[str] = ()) -> tuple[RunRecord, ...]:
         with self._store.lock:
             waiting = [
                 run
                 for run in self._store.records()
                 if run.state is RunState.QUEUED and run.deployment in self._found and not self._found[run.deployment].paused
-                if not self._store.owner_of(run.run_id)
+                if not self._store.owner_of(run.run_id) and run.deployment not in without
             ]
         return tuple(sorted(waiting, key=_turn)[:limit])
 

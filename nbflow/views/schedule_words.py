@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from nbflow.core.clock_changes import offset_at, stretches_from
+from nbflow.core.durations import say_duration
 from nbflow.core.messages import name_list
 from nbflow.core.schedule import PRESETS, Schedule, ScheduleKind
 
@@ -172,3 +173,13 @@ def say_clock_change(zone: tzinfo, since: datetime, instant: datetime) -> str:
 def say_ticks(schedule: Schedule, since: datetime, instants: Sequence[datetime]) -> list[str]:
     """A note for each run that a clock change has to do with, else ""."""
     return [say_clock_change(schedule.zone, before, instant) for before, instant in pairwise([since, *instants])]
+
+
+def say_next(schedule: Schedule, following: datetime | None, now: datetime) -> str:
+    """` Next: Fri 27 Nov 03:00, in 7 h 12 m.`, in the schedule's zone; "" when none comes."""
+    if following is None:
+        return ""
+    local = following.astimezone(schedule.zone)
+    seconds = (following - now).total_seconds()
+    when = "now" if seconds <= 0 else f"in {say_duration(seconds)}"
+    return f" Next: {local:%a %d %b %H:%M}, {when}."

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Driving runs of deployments: a scheduler has taken them, and whoever hosts one takes it over, for the first time or after its host died."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from nbflow.app.clearing import Clearing
+from nbflow.app.rooms import RunHandle
+from nbflow.core.errors import UserError
+from nbflow.core.ids import TaskId
+from nbflow.core.job import CaptureSet
+from nbflow.core.protocols import Executor, RunObserver
+from nbflow.core.records import Lease, RunRecord
+from nbflow.engine.attempts import values_of
+from nbflow.engine.captures import HandedOver
+from nbflow.engine.driver import Driver
+from nbflow.engine.owner import me
+from nbflow.engine.reaping import abandon
+from nbflow.engine.resume import GoingOn
+from nbflow.engine.values import Values
+
+
+class TakingUp(Clearing):
+    """Going on with runs that nobody attends."""
+
+    def take_over(self, run_id: str, scheduler: str, output: str) -> tuple[RunRecord, Lease]:
+        """The run that a scheduler has taken becomes this process's, and its executed notebook will be at `output`.
+
+        Raises UserError when the scheduler has lost it: somebody else goes on with it.
+        """
+        lease = self.store.claim(run_id, me(), self.settings.lease, scheduler)
+        if lease is None:
+            raise UserError(f"Run {run_id} is not ours any more: another scheduler goes on with it.")
+        run = self.store.run(run_id)
+        if run.output != output and not run.state.is_finished:
+            run = replace(run, output=output)
+            self.store.commit(lease, [], run=run)
+        return run, lease
+
+    def take_up(
+        self,
+        lease: Lease,
+        *,
+        held: Collection[TaskId] = (),
+        executor: Executor | None = None,
+        observers: Sequence[RunObserver] = (),
+    ) -> RunHandle:
+        """Go on with a run under this lease, in a thread of this process: what has ended stays, attempts of a dead driver are settled first."""
+        run = self.store.run(lease.run_id)
+        flow = self.flow_of(run)
+        handed = HandedOver.decode(self.store.captures(run.run_id))
+        free = [task.id for task in flow.tasks if task.id not in set(held)]
+        if free:
+            handed.add(free, CaptureSet())
+        surroundings = self._surroundings(executor)
+        values, own = Values(), values_of(self.store, run.run_id)
+        for task in own.tasks():
+            values.adopt(task, own)
+        handle = Driver(
+            flow=flow,
+            run=run,
+            records=self.store.task_records(run.run_id),
+            lease=lease,
+            surroundings=surroundings,
+            captures=handed,
+            values=values,
+            held=held,
+            observers=observers,
+            goes_on=GoingOn(unattended=True),
+        )
+        return self._begin(handle)
+
+    def give_up(self, lease: Lease, why: str) -> None:
+        """The run cannot be hosted: it ends failed, with this sentence."""
+        abandon(self.store, self.artifacts, lease, self.clock.now(), why)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tables of `nbflow flows`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from nbflow.app.saying import NO_SCHEDULER
+from nbflow.cli.render import console
+from nbflow.core.deployments import DeployedVersion, Deployment
+from nbflow.core.errors import UserError
+
+if TYPE_CHECKING:
+    from nbflow.app import Workspace
+
+
+def flows_table(workspace: Workspace, found: Sequence[Deployment]) -> None:
+    """One row for each flow."""
+    out = console()
+    if not found:
+        out.print("Nothing is deployed yet. Type nbflow deploy NOTEBOOK.")
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in ("flow", "version", "schedule", "next", "note"):
+        table.add_column(name, no_wrap=name in {"flow", "next"}, overflow="fold")
+    for each in found:
+        table.add_row(each.name, str(each.number or ""), _words(workspace, each), _next(workspace, each), Text(_note(each)))
+    out.print(table)
+    if not workspace.store.deployments.schedulers():
+        out.print(NO_SCHEDULER, style="dim")
+
+
+def flow_card(workspace: Workspace, deployment: Deployment) -> None:
+    """One flow, a line for each thing to know."""
+    out = console()
+    rows = {
+        "flow": deployment.name,
+        "file": deployment.path,
+        "version": f"{deployment.number} ({deployment.version[:12]})" if deployment.version else "none yet",
+        "deployed": f"{deployment.deployed_at.astimezone():%a %d %b %Y %H:%M} by {deployment.by or 'nobody known'}",
+        "commit": f"{deployment.commit[:12]}{', with changes' if deployment.is_dirty else ''}" if deployment.commit else "",
+        "parameters": ", ".join(f"{name}={value!r}" for name, value in deployment.params.items()),
+        "schedule": _words(workspace, deployment),
+        "next": _next(workspace, deployment),
+        "missed": _missed(deployment),
+        "note": _note(deployment),
+    }
+    for name, text in rows.items():
+        if text:
+            out.print(Text(f"{name:<11}{text}"), soft_wrap=True)
+    for run in _coming(workspace, deployment):
+        out.print(Text(f"           {run}"))
+    for entry in workspace.store.deployments.audit(deployment.name, limit=10):
+        out.print(
+            Text(f"           {entry.at.astimezone():%a %d %b %H:%M}  {entry.what}  {entry.detail}  {entry.by}".rstrip()), style="dim"
+        )
+
+
+def versions_table(versions: Sequence[DeployedVersion]) -> None:
+    """The newest first."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in ("version", "hash", "deployed", "by", "commit", "file"):
+        table.add_column(name, no_wrap=name != "file", overflow="fold")
+    for one in versions:
+        commit = one.commit[:12] + (" with changes" if one.is_dirty else "")
+        table.add_row(str(one.number), one.version[:12], f"{one.deployed_at.astimezone():%a %d %b %Y %H:%M}", one.by, commit, one.path)
+    console().print(table)
+
+
+def _words(workspace: Workspace, deployment: Deployment) -> str:
+    from nbflow.app.deploying import read_keys  # noqa: PLC0415 - croniter is loaded when a schedule is read
+    from nbflow.views.schedule_words import say_schedule  # noqa: PLC0415 - as above
+
+    try:
+        return say_schedule(read_keys(workspace, deployment.schedule)) if deployment.version else ""
+    except UserError as error:
+        return str(error)
+
+
+def _next(workspace: Workspace, deployment: Deployment) -> str:
+    from nbflow.app.deploying import read_keys  # noqa: PLC0415 - as above
+
+    if deployment.next_run is None:
+        return ""
+    return f"{deployment.next_run.astimezone(read_keys(workspace, deployment.schedule).zone):%a %d %b %H:%M %Z}"
+
+
+def _coming(workspace: Workspace, deployment: Deployment) -> list[str]:
+    from nbflow.app.deploying import read_keys  # noqa: PLC0415 - as above
+
+    if deployment.next_run is None:
+        return []
+    schedule = read_keys(workspace, deployment.schedule)
+    return [f"{run.run_after.astimezone(schedule.zone):%a %d %b %Y %H:%M %Z}" for run in islice(schedule.coming(deployment.next_run), 1, 5)]
+
+
+def _missed(deployment: Deployment) -> str:
+    if deployment.missed_from is None or deployment.missed_until is None:
+        return ""
+    return f"runs from {deployment.missed_from:%Y-%m-%d %H:%M} to {deployment.missed_until:%Y-%m-%d %H:%M} UTC were passed over"
+
+
+def _note(deployment: Deployment) -> str:
+    parts = [deployment.pause_reason if deployment.paused else "", deployment.error]
+    return " ".join(part.splitlines()[0] for part in parts if part)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`nbflow scheduler` and `nbflow up`: what has to run for flows to start by themselves."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import click
+
+from nbflow.cli.common import closing, open_workspace
+from nbflow.core.errors import SetupError
+
+if TYPE_CHECKING:
+    from nbflow.headless.scheduling import SchedulerProcess
+
+
+@click.command()
+@click.option("-q", "--quiet", is_flag=True, help="Say only what goes wrong.")
+def scheduler(quiet: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Start the runs of deployed flows when they are due. Any number may run; SIGTERM and Ctrl-C end it in order."""
+    from nbflow.headless.scheduling import SchedulerProcess  # noqa: PLC0415 - main.py says why
+
+    _log_to_stderr()
+    with closing(open_workspace()) as workspace:
+        process = SchedulerProcess(workspace, _say_nothing if quiet else _say)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: process.stop())
+        if not quiet:
+            count = len(workspace.store.deployments.find(limit=100_000))
+            click.echo(f"Scheduling {count} flow{'' if count == 1 else 's'} of {workspace.settings.home}.", err=True)
+        process.run()
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("jupyter_arguments", nargs=-1, type=click.UNPROCESSED)
+def up(jupyter_arguments: tuple[str, ...]) -> None:
+    """The scheduler, the Dask cluster and JupyterLab in one terminal; Ctrl-C ends them. Further arguments are JupyterLab's."""
+    from nbflow.headless.scheduling import SchedulerProcess  # noqa: PLC0415 - main.py says why
+
+    _log_to_stderr()
+    with closing(open_workspace()) as workspace:
+        workspace.warm()
+        process = SchedulerProcess(workspace, _say)
+        thread = threading.Thread(target=process.run, name="nbflow-scheduler")
+        thread.start()
+        try:
+            _lab(process, jupyter_arguments)
+        finally:
+            process.stop()
+            thread.join()
+
+
+def _lab(process: SchedulerProcess, arguments: tuple[str, ...]) -> None:
+    """JupyterLab, until it ends or somebody ends us."""
+    try:
+        lab = subprocess.Popen([sys.executable, "-m", "jupyterlab", *arguments])  # noqa: S603 - the person's own words
+    except OSError as error:
+        raise SetupError(f"JupyterLab cannot be started: {error.strerror}.") from None
+
+    def stop(*_: object) -> None:
+        process.stop()
+        lab.terminate()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    if lab.wait() == 1:
+        raise SetupError("JupyterLab did not start: type pip install 'jupyter-nbflow[lab]', or use nbflow scheduler without it.")
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+
+
+def _say(sentence: str) -> None:
+    click.echo(sentence, err=True)
+
+
+def _say_nothing(sentence: str) -> None:
+    """Quiet."""

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Hosting a run of a deployment in this process: the stored version is executed in the notebook's own folder, unattended.
+
+The driver begins before the first cell: the run is running from then on, holds its lease, and can be cancelled while plain cells run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbflow.app import Workspace
+from nbflow.core.errors import NbflowError, UserError
+from nbflow.core.hosting import Advance, Advanced
+from nbflow.core.ids import RunId
+from nbflow.core.model import Flow
+from nbflow.core.records import Lease, RunRecord
+from nbflow.engine.owner import me
+from nbflow.headless.cells import CellsExecutor
+from nbflow.headless.host import HostedRun
+from nbflow.headless.stored_version import lay_out
+from nbflow.operators.notebook_host import NotebookInfo, Show
+from nbflow.scheduler.failing import pause_if_failing
+
+if TYPE_CHECKING:
+    from nbflow.operators.kernels import KernelPool
+
+_log = logging.getLogger("nbflow.scheduler")
+
+
+def host_run(workspace: Workspace, run_id: str, scheduler: str, pool: KernelPool | None = None) -> None:
+    """Execute the run that this scheduler has taken, to its end. What is in the way of it ends the run as failed, with the reason.
+
+    Raises UserError when the run is somebody else's meanwhile: then nothing was done.
+    """
+    run = workspace.store.run(run_id)
+    output = Path(run.output) if run.output else workspace.settings.home / "runs" / run.run_id / Path(run.path or "notebook.ipynb").name
+    run, lease = workspace.take_over(run_id, scheduler, str(output))
+    if run.state.is_finished:
+        workspace.store.release(lease)
+        return
+    try:
+        _execute(workspace, run, lease, output, pool)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay as it is
+        if not isinstance(error, NbflowError):
+            _log.exception("run %s could not be hosted", run_id)
+        _fail(workspace, run.run_id, str(error) or type(error).__name__)
+    _count_failures(workspace, run)
+
+
+def _execute(workspace: Workspace, run: RunRecord, lease: Lease, output: Path, pool: KernelPool | None) -> None:
+    from nbflow.operators.notebook_run import execute_notebook  # noqa: PLC0415 - papermill is loaded when a notebook is to run
+
+    folder = Path(run.path).parent
+    if not folder.is_dir():
+        raise UserError(
+            f"The folder of the notebook, {folder}, is not there any more: put it back, or deploy the notebook from where it is now."
+        )
+    stored = lay_out(workspace, run)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    flow = workspace.flow_of(run)
+    known = {parameter.name for parameter in flow.parameters}
+    params = {name: value for name, value in run.params.items() if name in known}
+    host = DeployedHost(workspace, run, lease, flow)
+    execute_notebook(stored.notebook, output, parameters=params, host=host, cwd=folder, modules=stored.folder, pool=pool)
+
+
+def _fail(workspace: Workspace, run_id: RunId, why: str) -> None:
+    """A run that no driver could end."""
+    run = workspace.store.run(run_id)
+    if run.state.is_finished:
+        return
+    lease = workspace.store.claim(run_id, me(), workspace.settings.lease, me())
+    if lease is not None:
+        workspace.give_up(lease, why)
+
+
+def _count_failures(workspace: Workspace, run: RunRecord) -> None:
+    with contextlib.suppress(UserError):  # undeployed meanwhile
+        deployment = workspace.store.deployments.get(run.deployment)
+        limit = int(deployment.schedule.get("max_consecutive_failed_runs") or 0)
+        pause_if_failing(workspace.store.deployments, run.deployment, limit, workspace.clock.now())
+
+
+class DeployedHost:
+    """The host of one run."""
+
+    def __init__(self, workspace: Workspace, run: RunRecord, lease: Lease, flow: Flow) -> None:
+        self._workspace, self._run, self._lease, self._flow = workspace, run, lease, flow
+
+    def begin(self, info: NotebookInfo, stop: Callable[[str], None]) -> DeployedRun:
+        """The stored version was checked when it was deployed."""
+        return DeployedRun(self._workspace, info, stop, run=self._run, lease=self._lease, flow=self._flow)
+
+
+class DeployedRun(HostedRun):
+    """A run that is there already, and is driven from before the first cell."""
+
+    def __init__(
+        self, workspace: Workspace, info: NotebookInfo, stop: Callable[[str], None], *, run: RunRecord, lease: Lease, flow: Flow
+    ) -> None:
+        nobody: dict[str, Any] = {"again": (), "latest": False, "fresh": False, "observers": ()}
+        super().__init__(workspace, info, stop, trigger=run.trigger, run_id=run.run_id, resumes=True, **nobody)
+        self._view.flow = flow
+        is_plain = any(task.operator == "notebook" and not task.cell.number for task in flow.tasks)
+        if is_plain:
+            self._cells = CellsExecutor(stop)
+        held = () if is_plain else tuple(task.id for task in flow.tasks)
+        self._handle = workspace.take_up(lease, held=held, executor=self._cells, observers=[self._view, self])
+        self._view.handle = self._handle
+
+    def advance(self, request: Advance, show: Show) -> Advanced:
+        """A notebook with nbflow in it but no task is one task itself: there is nothing to advance but its cells."""
+        if self._cells is not None and self._handle is not None:
+            return self._handle.advanced()
+        return super().advance(request, show)
+
+    def plain_notebook(self) -> None:
+        """Its one task was handed over when the run began."""

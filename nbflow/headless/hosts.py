@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Who hosts the runs a scheduler has taken: a process beside it that keeps a workspace and warm kernels, one thread for each run.
+
+It survives its scheduler: when nobody speaks to it any more it ends its runs in order and goes.
+
+    scheduler -> host    {"settings": {...}}, then {"run": RUN, "scheduler": OWNER} for each run
+    host -> scheduler    {"done": RUN} when it has ended, {"lost": RUN} when it was somebody else's
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from nbflow.app import Workspace
+from nbflow.core.errors import NbflowError, UserError
+from nbflow.core.ids import RunId
+from nbflow.settings import Settings
+
+_log = logging.getLogger("nbflow.scheduler")
+#: Notebooks hosted at once by one process: each is a kernel.
+HOSTED: Final = 16
+#: Kernels that are kept warm.
+WARM: Final = 2
+
+
+def settings_as_json(settings: Settings) -> dict[str, Any]:
+    """For another process of this or another machine."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
+
+
+def settings_from_json(document: dict[str, Any]) -> Settings:
+    """What `settings_as_json` wrote."""
+    return Settings(**{**document, "home": Path(document["home"])})
+
+
+class HostProcess:
+    """The scheduler's end. A host that died is started again with the next run."""
+
+    def __init__(self, settings: Settings, ended: Callable[[RunId], None]) -> None:
+        """`ended` is told, on a thread, that a run is hosted no more, whatever became of it."""
+        self._settings, self._ended = settings, ended
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+        self._hosted: set[RunId] = set()
+
+    def room(self) -> int:
+        return HOSTED - len(self._hosted)
+
+    def warm(self) -> None:
+        """Start it before it is needed."""
+        with self._lock:
+            self._living()
+
+    def host(self, run_id: RunId, scheduler: str) -> None:
+        """Returns at once."""
+        with self._lock:
+            self._hosted.add(run_id)
+            self._say(self._living(), {"run": run_id, "scheduler": scheduler})
+
+    def close(self) -> None:
+        """It takes no more runs, ends those it has, and then itself."""
+        with self._lock:
+            if self._process is not None and self._process.stdin is not None:
+                self._process.stdin.close()
+                self._process = None
+
+    def _living(self) -> subprocess.Popen[str]:
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "nbflow.headless.host_process"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # an interrupt meant for the scheduler is none for what it started
+            )
+            self._say(self._process, {"settings": settings_as_json(self._settings)})
+            threading.Thread(target=self._listen, args=(self._process,), name="nbflow-host", daemon=True).start()
+        return self._process
+
+    @staticmethod
+    def _say(process: subprocess.Popen[str], message: dict[str, Any]) -> None:
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(message) + "\n")
+            process.stdin.flush()
+        except OSError:  # it is gone; who listens to it says so
+            return
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue  # something a library printed
+            run_id = message.get("done") or message.get("lost")
+            if run_id:
+                self._gone(RunId(run_id))
+        process.wait()
+        with self._lock:
+            was_current = self._process is process
+            left = list(self._hosted) if was_current else []
+        if left:
+            _log.warning("the process that hosts notebooks ended (exit %s): its runs go on in another", process.returncode)
+        for run_id in left:
+            self._gone(run_id)
+
+    def _gone(self, run_id: RunId) -> None:
+        with self._lock:
+            self._hosted.discard(run_id)
+        self._ended(run_id)
+
+
+# --- the host's end -----------------------------------------------------------------------------------------------------
+
+
+def serve() -> None:
+    """Host what is asked for on standard input, until there is nobody who asks and everything has ended."""
+    from nbflow.headless.deployed import host_run  # noqa: PLC0415 - heavy, and only this process needs it
+    from nbflow.operators.kernels import KernelPool  # noqa: PLC0415 - as above
+
+    speaking = threading.Lock()
+
+    def say(message: dict[str, Any]) -> None:
+        with speaking:
+            try:
+                print(json.dumps(message), flush=True)  # noqa: T201 - the protocol
+            except OSError:
+                return  # the scheduler is gone
+
+    workspace = Workspace(settings_from_json(json.loads(sys.stdin.readline())["settings"]))
+    pool = KernelPool(size=WARM, prefill=True)
+    workspace.warm()
+
+    def host(run_id: str, scheduler: str) -> None:
+        try:
+            host_run(workspace, run_id, scheduler, pool)
+        except UserError as error:
+            _log.info("%s", error)
+            say({"lost": run_id})
+        except NbflowError as error:
+            _log.warning("run %s: %s", run_id, error)
+            say({"lost": run_id})
+        else:
+            say({"done": run_id})
+
+    threads: list[threading.Thread] = []
+    for line in sys.stdin:
+        asked = json.loads(line)
+        thread = threading.Thread(target=host, args=(asked["run"], asked["scheduler"]), name=f"nbflow-{asked['run']}", daemon=True)
+        thread.start()
+        threads = [*(one for one in threads if one.is_alive()), thread]
+    for thread in threads:
+        thread.join()
+    pool.close()
+    workspace.close()

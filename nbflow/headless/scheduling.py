@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The scheduler as a process: turn after turn, as soon as something is due, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from nbflow import __version__
+from nbflow.app import Workspace
+from nbflow.app.deploying import read_keys
+from nbflow.app.flows_folders import FlowsFolders
+from nbflow.core.deployments import SchedulerRecord
+from nbflow.core.errors import NbflowError
+from nbflow.core.ids import RunId
+from nbflow.core.records import Lease, RunRecord
+from nbflow.engine.inbox import monotonic
+from nbflow.engine.owner import is_dead, me
+from nbflow.headless.hosts import HostProcess
+from nbflow.scheduler.loop import Scheduler
+
+_log = logging.getLogger("nbflow.scheduler")
+#: Seconds between two turns when nothing is due before: runs that people asked for wait no longer.
+_PERIOD: Final = 0.5
+#: Seconds after a turn that failed, and at most after several.
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 30.0
+
+
+class Launching:
+    """Hands runs to the host of this scheduler."""
+
+    def __init__(self, workspace: Workspace, ended: Callable[[RunId], None]) -> None:
+        self._workspace = workspace
+        self.hosts = HostProcess(workspace.settings, ended)
+
+    def room(self) -> int:
+        return self.hosts.room()
+
+    def launch(self, run: RunRecord, lease: Lease) -> None:
+        self.hosts.host(run.run_id, lease.owner)
+
+    def is_dead(self, owner: str) -> bool:
+        return is_dead(owner)
+
+    def give_up(self, lease: Lease, why: str) -> None:
+        self._workspace.give_up(lease, why)
+
+
+class SchedulerProcess:
+    """A scheduler of one home. `run` blocks; `stop` may be called from any thread or signal handler."""
+
+    def __init__(self, workspace: Workspace, tell: Callable[[str], None] = _log.info) -> None:
+        """`tell` is given sentences for whoever watches."""
+        self._workspace, self._tell = workspace, tell
+        self._stopping = threading.Event()
+        self._launching = Launching(workspace, self._ended)
+        self._record = SchedulerRecord(owner=me(), started_at=workspace.clock.now(), nbflow=__version__)
+        self.scheduler = Scheduler(
+            store=workspace.store,
+            launcher=self._launching,
+            read=lambda keys: read_keys(workspace, keys),
+            owner=me(),
+            seconds=workspace.settings.lease,
+        )
+        self._folders = FlowsFolders(workspace)
+        self._scanned: float | None = None
+
+    def run(self) -> None:
+        """Until `stop`; then what was handed over is waited for, and this scheduler leaves."""
+        self._launching.hosts.warm()
+        keeper = threading.Thread(target=self._keep, name="nbflow-scheduler-lease", daemon=True)
+        keeper.start()
+        pause = 0.0
+        while not self._stopping.wait(pause):
+            began = monotonic()
+            try:
+                self._turn()
+            except NbflowError as error:
+                pause = min(max(_FIRST_PAUSE, pause * 2), _LONGEST_PAUSE)
+                _log.warning("%s (trying again in %.0f s)", error, pause)
+                continue
+            self._record = replace(self._record, loop_seconds=round(monotonic() - began, 4))
+            pause = self._patience()
+        self._drain()
+        keeper.join()
+
+    def stop(self) -> None:
+        """Take no more runs. Those that are hosted go on."""
+        self._stopping.set()
+
+    def _turn(self) -> None:
+        now = self._workspace.clock.now()
+        if self._scanned is None or monotonic() - self._scanned >= self._workspace.settings.scan_interval:
+            self._scanned = monotonic()
+            for told in self._folders.scan():
+                self._tell(told)
+        self.scheduler.tick(now)
+
+    def _patience(self) -> float:
+        """Seconds until something is due, at most the period."""
+        due: datetime | None = self._workspace.store.deployments.next_due()
+        if due is None:
+            return _PERIOD
+        seconds = (due - self._workspace.clock.now()).total_seconds()
+        return _PERIOD if seconds <= 0 else min(_PERIOD, seconds + 0.001)  # what is due and still there waits for something
+
+    def _keep(self) -> None:
+        """Keep the leases of what was handed over, and say that this scheduler lives."""
+        seconds = self._workspace.settings.lease
+        while True:
+            try:
+                self._workspace.store.deployments.announce(self._record, seconds)
+                self.scheduler.renew()
+            except NbflowError as error:
+                _log.warning("%s", error)
+            if self._stopping.wait(seconds / 3):
+                return
+
+    def _drain(self) -> None:
+        until = monotonic() + self._workspace.settings.lease
+        while self.scheduler.handed and monotonic() < until:
+            self.scheduler.renew()
+            threading.Event().wait(0.1)
+        self._launching.hosts.close()
+        self._workspace.store.deployments.announce(self._record, 0)
+
+    def _ended(self, run_id: RunId) -> None:
+        try:
+            self.scheduler.let_go(run_id)
+        except NbflowError as error:
+            _log.warning("%s", error)

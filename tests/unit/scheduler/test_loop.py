@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`tick(now)`: what becomes due, what is taken, and what goes on when somebody died."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise, takewhile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nbflow.authoring.schedules import read_schedule
+from nbflow.core.planning import asked_run, planned_run_id
+from nbflow.core.states import RunState
+from nbflow.scheduler.loop import MOST_HOSTS
+from tests.unit.core.test_timetable import TABLE, shown
+from tests.unit.scheduler.world import START, Launched, World
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+# --- what is due --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", TABLE, ids=list(TABLE))
+def test_the_worked_table_becomes_runs(row: str) -> None:
+    """The rows of semantics.md 4 that begin somewhere, with a scheduler that comes at `now` and finds everything undone."""
+    said, now, due, _ = TABLE[row]
+    if not said.get("start_date"):
+        pytest.skip("without a start date nothing of the past is due")
+    world = World()
+    deployment = world.deploy(**said)
+    world.store.deployments.change("sales", lambda one: replace(one, next_run=read_schedule(said).start_date))
+    for _ in range(30):
+        world.tick(now)
+        if not world.end_all():
+            break
+    runs = [*world.store.deployments.ended("sales", 1000)]
+    made = sorted(runs, key=lambda run: run.logical_date)
+    assert [_shown(run) for run in made] == due
+    assert all(run.version == deployment.version and run.run_type == "scheduled" for run in made)
+
+
+def _shown(run) -> str:
+    from nbflow.core.timetable import Interval, PlannedRun
+
+    return shown(
+        PlannedRun(
+            logical_date=run.logical_date, interval=Interval(start=run.interval_start, end=run.interval_end), run_after=run.run_after
+        )
+    )
+
+
+def test_a_run_knows_when_it_is_the_latest() -> None:
+    world = World()
+    world.deploy(schedule="@daily", schedule_kind="interval", start_date="2023-01-01")
+    world.tick(START + 3 * DAY)
+    (run,) = world.store.deployments.active("sales")
+    assert (run.logical_date, run.interval_end) == (START + 2 * DAY, START + 3 * DAY)
+    assert (run.latest_after, run.latest_until) == (START + 2 * DAY, START + 4 * DAY)
+
+
+def test_its_task_instances_are_there_from_the_start() -> None:
+    world = World()
+    world.deploy(schedule="@hourly")
+    world.tick(HOUR)
+    (run,) = world.store.deployments.active("sales")
+    assert [str(record.key) for record in world.store.task_records(run.run_id)] == ["a", "b"]
+
+
+def test_nothing_happens_before_it_is_due() -> None:
+    world = World()
+    world.deploy(schedule="@hourly")
+    world.tick(HOUR - timedelta(microseconds=1))
+    assert world.dates() == []
+    world.tick(timedelta(microseconds=1))
+    assert world.dates() == ["01-01T01:00"]
+
+
+def test_another_look_makes_no_other_run() -> None:
+    world = World()
+    world.deploy(schedule="@hourly")
+    for _ in range(3):
+        world.tick(HOUR if not world.dates() else None)
+    assert world.dates() == ["01-01T01:00"]
+    assert world.launched.order == [planned_run_id("scheduled", START + HOUR, "sales")]
+
+
+def test_a_paused_flow_makes_no_run_and_one_when_it_goes_on() -> None:
+    world = World()
+    world.deploy(schedule="@daily")
+    world.store.deployments.change("sales", lambda one: replace(one, paused=True, next_run=None))
+    world.tick(14 * DAY)
+    assert world.dates() == []
+    world.store.deployments.change("sales", lambda one: replace(one, paused=False, next_run=START + DAY))
+    world.tick()
+    assert world.dates() == ["01-15T00:00"]
+    deployment = world.store.deployments.get("sales")
+    assert (deployment.missed_from, deployment.missed_until) == (START + DAY, START + 13 * DAY)
+
+
+def test_under_none_what_is_noticed_too_late_is_recorded_as_missed() -> None:
+    world = World()
+    world.deploy(schedule="@hourly", catchup="none")
+    world.tick(3 * HOUR + timedelta(minutes=10))
+    assert world.dates() == []
+    world.tick(START + 4 * HOUR)
+    assert world.dates() == ["01-01T04:00"]
+    deployment = world.store.deployments.get("sales")
+    assert (deployment.missed_from, deployment.missed_until) == (START + HOUR, START + 3 * HOUR)
+
+
+def test_once_runs_once() -> None:
+    world = World()
+    world.deploy(schedule="@once")
+    world.tick(timedelta(seconds=1))
+    world.tick(DAY)
+    assert len(world.dates()) == 1
+    assert world.store.deployments.get("sales").next_run is None
+
+
+def test_continuous_has_one_run_at_a_time_without_gaps() -> None:
+    world = World()
+    world.deploy(schedule="@continuous")
+    for _ in range(4):
+        world.tick(HOUR)
+        world.tick(timedelta(minutes=1))
+        assert len(world.launched.runs) == 1
+        world.end_all()
+    runs = sorted(world.store.deployments.ended("sales", 10), key=lambda run: run.logical_date)
+    assert len(runs) == 4
+    assert all(one.interval_end == two.interval_start for one, two in pairwise(runs))
+
+
+def test_the_past_is_caught_up_a_few_at_a_time() -> None:
+    world = World()
+    world.deploy(schedule="@hourly", catchup="all", start_date="2022-12-25")
+    world.tick(timedelta(seconds=1))
+    assert len(world.dates()) == 50
+    while world.end_all():
+        world.tick()
+    assert len(world.dates()) == 7 * 24 + 1
+
+
+def test_a_schedule_that_cannot_be_followed_any_more_says_so_and_stops_no_other() -> None:
+    world = World()
+    world.deploy("good", schedule="@hourly")
+    world.deploy("bad", schedule="@hourly")
+    world.store.deployments.change("bad", lambda one: replace(one, schedule={"schedule": "@hourly", "timezone": "Mars/Olympus"}))
+    world.tick(HOUR)
+    assert world.dates("good") == ["01-01T01:00"]
+    assert 'There is no time zone "Mars/Olympus".' in world.store.deployments.get("bad").error
+    assert world.store.deployments.get("bad").next_run is None
+
+
+# --- overlaps and limits ------------------------------------------------------------------------------------------------
+
+
+def test_by_default_a_run_waits_for_the_one_before() -> None:
+    world = World()
+    world.deploy(schedule="@hourly")
+    for _ in range(3):
+        world.tick(HOUR)
+    assert len(world.launched.runs) == 1
+    assert world.dates() == ["01-01T01:00", "01-01T02:00", "01-01T03:00"]
+    while world.end_all():
+        world.tick()
+    assert world.launched.order == [planned_run_id("scheduled", START + n * HOUR, "sales") for n in (1, 2, 3)]
+
+
+def test_skip_passes_over_what_is_due_meanwhile() -> None:
+    world = World()
+    world.deploy(schedule="@hourly", on_overlap="skip")
+    for _ in range(3):
+        world.tick(HOUR)
+    world.end_all()
+    world.tick(HOUR)
+    assert world.dates() == ["01-01T01:00", "01-01T04:00"]
+    deployment = world.store.deployments.get("sales")
+    assert deployment.missed_until == START + 3 * HOUR
+
+
+def test_cancel_previous_asks_the_run_before_to_end() -> None:
+    world = World()
+    world.deploy(schedule="@hourly", on_overlap="cancel_previous")
+    world.tick(HOUR)
+    (first,) = world.launched.order
+    world.tick(HOUR)
+    (request,) = world.store.requests(first)
+    assert request.kind == "cancel"
+    assert request.by == f"{planned_run_id('scheduled', START + 2 * HOUR, 'sales')}, which is due"
+    world.end(first, RunState.CANCELLED)
+    world.tick()
+    assert len(world.launched.order) == 2
+
+
+def test_several_may_run_at_once_when_the_flow_says_so() -> None:
+    world = World()
+    world.deploy(schedule="@hourly", max_active_runs=2)
+    for _ in range(4):
+        world.tick(HOUR)
+    assert len(world.launched.runs) == 2
+
+
+def test_a_flow_that_is_full_keeps_no_other_from_running() -> None:
+    world = World()
+    world.deploy("busy", schedule="*/5 * * * *", catchup="all")
+    world.deploy("quiet", schedule="@hourly")
+    for _ in range(12):
+        world.tick(timedelta(minutes=5))
+    assert any("quiet" in run_id for run_id in world.launched.runs)
+
+
+def test_no_more_runs_are_taken_than_there_is_room_for() -> None:
+    world = World()
+    world.launched.limit = 3
+    for number in range(10):
+        world.deploy(f"f{number}", schedule="@hourly")
+    world.tick(HOUR)
+    assert len(world.launched.runs) == 3
+    world.end_all()
+    world.tick()
+    assert len(world.launched.runs) == 3
+
+
+def test_runs_people_ask_for_are_taken_too() -> None:
+    world = World()
+    deployment = world.deploy()
+    run = asked_run(deployment, read_schedule({}), world.clock.now(), params={"n": 1})
+    world.store.deployments.add_run(run, ())
+    world.tick(timedelta(seconds=1))
+    assert world.launched.order == [run.run_id]
+
+
+def test_a_flow_that_fails_again_and_again_pauses_itself() -> None:
+    world = World()
+    world.deploy(schedule="@hourly", max_consecutive_failed_runs=2)
+    for state in (RunState.FAILED, RunState.SUCCESS, RunState.FAILED, RunState.FAILED):
+        world.tick(HOUR)
+        assert world.end_all(state) == 1
+    world.tick(HOUR)
+    deployment = world.store.deployments.get("sales")
+    assert deployment.paused
+    assert deployment.pause_reason == "Paused: its last 2 runs failed."
+    assert [entry.what for entry in world.store.deployments.audit("sales")] == ["pause"]
+    assert len(world.dates()) == 4
+    # Whoever unpauses it begins to count afresh.
+    world.store.deployments.change(
+        "sales", lambda one: replace(one, paused=False, counted_from=world.clock.now(), next_run=world.clock.now())
+    )
+    world.tick()
+    assert world.end_all(RunState.FAILED) == 1
+    world.tick(HOUR)
+    assert not world.store.deployments.get("sales").paused
+
+
+# --- who died -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_whose_host_is_gone_is_handed_over_again() -> None:
+    world = World()
+    world.deploy(schedule="@hourly", catchup="none")
+    world.tick(HOUR)
+    (run_id,) = world.launched.runs
+    other = Launched()
+    heir = world.another("heir", other)
+    heir.tick(world.clock.now())
+    assert not other.runs
+    heir.tick(world.clock.advance(31))  # the lease has lapsed
+    assert list(other.runs) == [run_id]
+    assert other.runs[run_id].epoch == 2
+
+
+def test_a_run_whose_host_is_known_to_be_dead_does_not_wait_for_its_lease() -> None:
+    world = World()
+    world.deploy(schedule="@hourly")
+    world.tick(HOUR)
+    other = Launched(dead={"scheduler"})
+    world.another("heir", other).tick(world.clock.now())
+    assert len(other.runs) == 1
+
+
+def test_what_was_handed_over_is_kept_until_its_host_takes_it() -> None:
+    world = World()
+    world.deploy(schedule="@hourly")
+    world.tick(HOUR)
+    (run_id,) = world.launched.runs
+    for _ in range(10):
+        world.clock.advance(20)
+        world.scheduler.renew()
+    assert world.store.deployments.orphans() == ()
+    assert world.store.claim(run_id, "host", 30, "scheduler") is not None
+    world.scheduler.renew()
+    assert not world.scheduler.handed
+
+
+def test_a_run_whose_host_could_not_take_it_is_tried_again() -> None:
+    world = World()
+    world.deploy(schedule="@hourly")
+    world.tick(HOUR)
+    (run_id,) = world.launched.runs
+    world.scheduler.let_go(run_id)
+    world.tick(timedelta(seconds=3))
+    assert world.launched.order == [run_id, run_id]
+
+
+def test_a_run_that_ends_its_hosts_is_given_up() -> None:
+    world = World()
+    world.deploy(schedule="@hourly")
+    world.tick(HOUR)
+    (run_id,) = world.launched.runs
+    for _ in range(2 * MOST_HOSTS + 1):
+        world.scheduler.let_go(run_id)
+        world.tick(timedelta(seconds=31))
+        if run_id in world.launched.given_up:
+            break
+        world.store.claim(run_id, "host", 0, "scheduler")
+    assert world.launched.given_up[run_id] == f"The process that hosted this run ended {MOST_HOSTS} times."
+
+
+# --- any order of things ------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(-90, 600), st.sampled_from("ab"), st.booleans()), min_size=1, max_size=40),
+    st.sampled_from(["all", "latest", "none", 2]),
+    st.integers(1, 3),
+)
+def test_whatever_the_clock_does_a_date_has_one_run_and_limits_hold(moves: list, catchup: object, limit: int) -> None:
+    """Two schedulers, a clock that jumps in minutes, also back, and runs that end now and then."""
+    world = World()
+    world.deploy(schedule="*/20 * * * *", catchup=catchup, max_active_runs=limit)
+    both = {"a": world.scheduler, "b": world.another("other")}
+    for minutes, who, ends in moves:
+        world.clock.advance(timedelta(minutes=minutes))
+        for scheduler in both.values():
+            scheduler.renew()
+        both[who].tick(world.clock.now())
+        assert len([run for run in world.store.deployments.active("sales") if world.store.owner_of(run.run_id)]) <= limit
+        if ends:
+            for scheduler in both.values():
+                scheduler.handed.clear()
+            world.end_all()
+    dates = world.dates()
+    assert len(dates) == len(set(dates))
+    if catchup == "all":
+        minutes = [datetime.strptime(date, "%m-%dT%H:%M").replace(year=2023, tzinfo=UTC) for date in dates]
+        assert minutes == [START + timedelta(minutes=20 * number) for number in range(1, len(dates) + 1)]
+
+
+def test_a_year_of_two_hundred_flows_in_seconds() -> None:
+    """Daily, weekly and monthly flows in four zones, looked at twice a day: each date has its run, around clock changes too."""
+    world = World()
+    zones = ("UTC", "Europe/Zurich", "America/New_York", "Australia/Lord_Howe")
+    crons = ("30 2 * * *", "0 9 * * 1", "0 0 1 * *", "0 0 L * *", "0 12 1,15 * *")
+    flows = {f"f{n}": {"schedule": crons[n % 5], "timezone": zones[n % 4], "max_active_runs": 1000} for n in range(200)}
+    for name, keys in flows.items():
+        world.deploy(name, **keys)
+    for _ in range(365 * 2):
+        world.clock.advance(timedelta(hours=12))
+        world.scheduler.plan(world.clock.now())
+    for name, keys in flows.items():
+        coming = read_schedule(keys).coming(START + timedelta(microseconds=1))
+        expected = list(takewhile(lambda run: run.run_after <= world.clock.now(), coming))
+        assert [run.logical_date for run in world.store.deployments.active(name)] == [run.logical_date for run in expected]
