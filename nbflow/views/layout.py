@@ -8,6 +8,7 @@ the gutters between columns. All numbers are pixels.
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,7 +19,7 @@ from nbflow.views.columns import GAP, Box, Columns, EdgeKey, Joint, PortKey
 from nbflow.views.levels import ROOT, Levels, bundles, read_levels
 from nbflow.views.routes import GUTTER, Segment, Spot, Stroke, Trunk, assign_tracks, gutter_width, level, strokes, trunk_x
 
-__all__ = ["Frame", "Layout", "Node", "Segment", "Stroke", "Tip", "groups_to_fold", "layout"]
+__all__ = ["Frame", "Layout", "Node", "Segment", "Stroke", "Tip", "groups_to_fold", "layout", "usual_layout"]
 
 NODE_WIDTH: Final = 144
 NODE_WIDEST: Final = 220
@@ -96,6 +97,21 @@ def layout(flow: Flow, folded: Collection[str] = ()) -> Layout:
     whole = _Level(levels, ROOT)
     whole.draw(drawn, 0, 0)
     drawn.width, drawn.height = whole.width, whole.height
+    return drawn
+
+
+#: By the flow's identity; an entry goes with its flow.
+_kept: dict[int, tuple[weakref.ref[Flow], Layout]] = {}
+
+
+def usual_layout(flow: Flow) -> Layout:
+    """The flow with its usual groups folded. While a flow lives it is laid out once, however often it is drawn. Raises CycleError."""
+    key = id(flow)
+    known = _kept.get(key)
+    if known is not None and known[0]() is flow:
+        return known[1]
+    drawn = layout(flow, groups_to_fold(flow))
+    _kept[key] = (weakref.ref(flow, lambda _: _kept.pop(key, None)), drawn)
     return drawn
 
 

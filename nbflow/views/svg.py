@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from nbflow.core import messages
+from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.mapping import is_mapped, summary
 from nbflow.core.model import Flow, Task
@@ -17,7 +18,7 @@ from nbflow.core.options import TaskKind
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.states import TaskState
 from nbflow.views.glyphs import GREY, LOUDEST, STATE_VIEWS, StateView, glyph_paths, record_view
-from nbflow.views.layout import NAME_LEFT, NAME_RIGHT, Frame, Layout, Node, Tip, groups_to_fold, layout, text_width
+from nbflow.views.layout import NAME_LEFT, NAME_RIGHT, Frame, Layout, Node, Tip, text_width, usual_layout
 from nbflow.views.words import copies_in, graph_sentence, node_line, times
 
 FONT: Final = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
@@ -73,7 +74,7 @@ class _Picture:
         self._flow, self._records, self._run, self._now = flow, records, run, now
         self._whole_tasks = {task.id: summary(records, task.id) for task in flow.tasks}
         self._tasks: dict[str, Task] = {task.id: task for task in flow.tasks}
-        self._layout: Layout = layout(flow, groups_to_fold(flow))
+        self._layout: Layout = usual_layout(flow)
         self._not_taken = {id for id in self._tasks if self._state(id) is TaskState.SKIPPED}
 
     def _record(self, id: str) -> TaskRecord | None:
@@ -102,9 +103,10 @@ class _Picture:
 
     def _description(self) -> str:
         lines = [graph_sentence(self._flow, self._records, self._run, self._now)]
+        graph = Graph.of(self._flow)
         for task in self._flow.tasks:
             record = self._record(task.id)
-            above = self._flow.upstream(task.id)
+            above = graph.upstream(task.id)
             state = f": {record_view(record).word}" if record else ""
             why = f" ({record.reason})" if record and record.reason and record.state is not TaskState.SUCCESS else ""
             lines.append(f"{task.id}{state}{why}{', after ' + messages.name_list(above) if above else ''}")

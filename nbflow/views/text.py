@@ -49,7 +49,7 @@ class _Tree:
 
     def __init__(self, flow: Flow, records: Mapping[TaskKey, TaskRecord], now: datetime | None) -> None:
         self._flow, self._records, self._now = flow, records, now
-        graph = Graph.of(flow)
+        graph = self._graph = Graph.of(flow)
         by_id = {task.id: task for task in flow.tasks}
         layer: dict[TaskId, int] = {}
         units: dict[tuple[str, tuple[TaskId, ...]], list[Task]] = {}
@@ -87,7 +87,7 @@ class _Tree:
         return rows
 
     def _unit(self, unit: Sequence[Task], first: str, rest: str, parent: Sequence[Task]) -> Iterable[tuple[str, str]]:
-        obvious = set(self._flow.upstream(unit[0].id)) == {task.id for task in parent}
+        obvious = set(self._graph.upstream(unit[0].id)) == {task.id for task in parent}
         waits = "" if obvious else _lower(waits_for(self._flow, unit[0]))
         if len(unit) == 1:
             return [(first + _name(unit[0].id, unit[0], self._records), self._notes(unit[0], waits))]
