@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from nbflow.core import messages, rules
 from nbflow.core.events import Cancel, FinishRun
@@ -13,6 +13,10 @@ from nbflow.core.records import TaskRecord
 from nbflow.core.states import OCCUPYING, RunState, TaskState
 
 S = TaskState
+
+
+#: Why a run ended in this state, where nothing else is known.
+_CAUSES: Final = {RunState.SUCCESS: "success", RunState.FAILED: "task_failure"}
 
 
 class RunEnd:
@@ -62,7 +66,7 @@ class RunEnd:
             for record in tuple(ledger.records.values()):
                 if record.state is S.PENDING:
                     ledger.move(record, S.UPSTREAM_FAILED, now, messages.DEADLOCK, ended_at=now)
-            self.finish(run.ending or RunState.FAILED, now, messages.DEADLOCK)
+            self.finish(run.ending or RunState.FAILED, now, messages.DEADLOCK, cause="all_tasks_deadlocked")
 
     def outcome(self) -> RunState:
         """What the states of its tasks say of the run."""
@@ -70,13 +74,13 @@ class RunEnd:
         every = (record.state for record in ledger.records.values())
         return rules.run_outcome(ledger.leaf_states(), every, ledger.flow.options.fail_on)
 
-    def finish(self, state: RunState, now: datetime, why: str = "", *, ended_at: datetime | None = None) -> None:
+    def finish(self, state: RunState, now: datetime, why: str = "", *, ended_at: datetime | None = None, cause: str = "") -> None:
         """Give the run its final state; `why` is a sentence that follows the usual one. `ended_at`: it had ended before, at that instant."""
         ledger, run, ended = self._ledger, self._ledger.run, ended_at or now
         seconds = (ended - run.started_at).total_seconds() if run.started_at else 0.0
         failed = [ledger.key_name(key) for key, record in ledger.records.items() if record.state is S.FAILED]
         reason = messages.run_ended(run.flow, state, seconds, ledger.counts, failed=failed, why=why)
-        self.finish_as(state, now, reason, ended_at=ended)
+        self.finish_as(state, now, reason, ended_at=ended, cause=run.cause or cause or _CAUSES.get(state, ""))
 
     def finish_as(self, state: RunState, now: datetime, reason: str, **fields: Any) -> None:
         """Give the run its final state, in these words."""

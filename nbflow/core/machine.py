@@ -164,7 +164,7 @@ class RunMachine:
         if self.run.state is RunState.RUNNING and not self.run.ending and deadline and now >= deadline and self._ledger.unfinished:
             limit = self._ledger.flow.options.run_timeout
             assert limit is not None
-            self._end.begin(RunState.FAILED, messages.run_timed_out(limit), now, running=S.SKIPPED, others=S.SKIPPED)
+            self._end.begin(RunState.FAILED, messages.run_timed_out(limit), now, running=S.SKIPPED, others=S.SKIPPED, cause="timed_out")
         if self.run.state is RunState.RUNNING:
             for record in self._ledger.due(now):
                 self._attempts.woke(record, now)

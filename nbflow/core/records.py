@@ -89,6 +89,8 @@ class RunRecord:
     clear_number: int = 0
     #: Results of earlier runs are not used.
     fresh: bool = False
+    #: Why it ended, or is being ended, as it does: `success`, `task_failure`, `all_tasks_deadlocked`, `timed_out`, `abandoned`; "" else.
+    cause: str = ""
     #: The state was set by a person and is not recomputed until cleared.
     by_hand: bool = False
     #: Ids of the tasks of the run; others of the version are not part of it.

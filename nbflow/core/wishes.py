@@ -101,4 +101,4 @@ class Wishes:
                 self._end.take_away(record, S.UPSTREAM_FAILED, now, messages.not_reached(event.reason))
             elif not record.state.is_finished:
                 self._end.take_away(record, S.CANCELLED, now, messages.sentence(event.reason))
-        self._end.finish_as(RunState.FAILED, now, event.reason)
+        self._end.finish_as(RunState.FAILED, now, event.reason, cause="abandoned")
