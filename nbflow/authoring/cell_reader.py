@@ -24,7 +24,7 @@ from nbflow.core.cache_key import why_not_cached
 from nbflow.core.errors import Problem, nearest
 from nbflow.core.ids import TaskId
 from nbflow.core.model import CellRef, Parameter
-from nbflow.core.options import TaskOptions
+from nbflow.core.options import TaskKind, TaskOptions
 
 PARAMETERS_TAG: Final = "parameters"
 #: What `--operator` may say -> the operator of the task.
@@ -97,6 +97,11 @@ class CellReader:
         self._check_names(cell, at, options, operator)
         for mistake in kind_mistakes(options, line.overrides, fail_fast=self.header.options.fail_fast):
             self._wrong(cell, at, mistake, code="option")
+        group = self.header.mapped_group(line.id)
+        if group and "map" in line.overrides:
+            self._wrong(
+                cell, at, f"Task {line.id} stands in group {group}, which is mapped as a whole: it cannot be mapped again.", code="option"
+            )
         if why := why_not_cached(options):
             self._wrong(cell, at, why, code="option")
         self.units.append(
@@ -107,6 +112,7 @@ class CellReader:
                 options=options,
                 operator=operator,
                 source=body,
+                mapped_group=group,
                 doc=options.doc or (_docstring(body) if operator == "cell" else ""),
             )
         )
@@ -123,6 +129,8 @@ class CellReader:
         if operator == "cell":
             found = self._names(cell, body, offset)
             more = tuple(name for name in asked if name not in found.reads)
+            if options.out:  # the answer of an approval
+                found = replace(found, writes=tuple(dict.fromkeys([*found.writes, options.out])))
             return replace(found, reads=found.reads | set(more), order=(*more, *found.order)) if more else found
         read = tuple(dict.fromkeys([*asked, *template_names(body)]))
         return CellNames(reads=frozenset(read), order=read, writes=(options.out,) if options.out else ())
@@ -132,7 +140,7 @@ class CellReader:
         for flag, word in [*words, *([("--out", options.out)] if options.out else [])]:
             if not word.isidentifier():
                 self._wrong(cell, line, f'{flag} cannot be "{word}": it takes the name of a variable.', code="option")
-        if options.out and operator == "cell":
+        if options.out and operator == "cell" and options.as_ is not TaskKind.APPROVAL:
             self._wrong(cell, line, "--out belongs to an operator such as -o bash: a Python task gives what it assigns.", code="option")
 
     # --- plain cells ----------------------------------------------------------------------------------------------------

@@ -6,13 +6,15 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from nbflow.authoring import trace
+from nbflow.authoring.arguments import check_call
 from nbflow.authoring.header import Header
+from nbflow.authoring.map_reads import SPREAD
 from nbflow.authoring.parameters import FlowParameters
 from nbflow.authoring.python_options import OWN, TaskKeywords, read_flow_options, read_task_options
 from nbflow.authoring.references import Group, Reference
@@ -59,9 +61,14 @@ class TaskFunction(Generic[P, R]):
     def expand(self, **sources: Any) -> Any:
         """One copy of the task for each element: `score.expand(model=["a", "b"])`. Several sources: all combinations, the last varies fastest.
 
-        A source is a list, a dict (its pairs) or a task's result. Gives a reference to the list of results. Raises UserError outside a flow.
+        A source is a list, a dict (its pairs), a task's result, or a result with `.map`, `.zip` or `.concat`.
+        Gives a reference to the list of results. Raises UserError outside a flow.
         """
         return self.partial().expand(**sources)
+
+    def expand_kwargs(self, kwargs: Any) -> Any:
+        """One copy of the task for each dict of arguments: a list of dicts, or a task's result that is one. Raises UserError outside a flow."""
+        return self.partial().expand_kwargs(kwargs)
 
     def _add(self, writing: trace.Trace, **arguments: Any) -> Reference:
         return writing.add(
@@ -109,6 +116,10 @@ class Partial:
             raise UserError(f"{name}.expand() has nothing to map over: write {name}.expand(x=xs).")
         return self._task._add(writing, kwargs=self._arguments, mapped=sources)  # noqa: SLF001 - one thing in two steps
 
+    def expand_kwargs(self, kwargs: Any) -> Any:
+        """See `TaskFunction.expand_kwargs`."""
+        return self.expand(**{SPREAD: kwargs})
+
 
 @overload
 def task(function: Callable[P, R], /) -> TaskFunction[P, R]: ...
@@ -125,18 +136,94 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     return lambda decorated: TaskFunction(decorated, options, is_named="task_id" in options)
 
 
-@contextmanager
-def group(name: str, **options: Unpack[TaskKeywords]) -> Iterator[Group]:
-    """Tasks called inside the block belong to the group; options hold for each of them that does not say otherwise.
+class group(Generic[P, R]):  # noqa: N801 - written as `with group("name"):` and as `@group`
+    """Tasks called inside `with group("name"):` belong to the group; options hold for each of them that does not say otherwise.
 
-    Gives the group as a node: `g >> t`, `t >> g`. Outside a flow the tasks just run. Raises UserError.
+    It gives the group as a node: `g >> t`, `t >> g`. Outside a flow the tasks just run.
+    `@group` above a function makes a group of the tasks it calls, each time it is called; `.expand(x=xs)` maps the group as a whole: each copy
+    is a chain of its own. Raises UserError.
     """
-    writing = trace.active()
-    if writing is None:
-        yield _NoGroup()
-        return
-    with writing.group(name, read_task_options(options, f"group {name}")) as opened:
-        yield opened
+
+    @overload
+    def __init__(self, name: Callable[P, R], /, **options: Unpack[TaskKeywords]) -> None: ...
+    @overload
+    def __init__(self, name: str = "", /, **options: Unpack[TaskKeywords]) -> None: ...
+    def __init__(self, name: Any = "", /, **options: Any) -> None:
+        self._function: Callable[..., Any] | None = None
+        self._options = read_task_options(options, f"group {name if isinstance(name, str) else name.__name__}".rstrip())
+        self._open: ExitStack | None = None
+        self.name = name if isinstance(name, str) else ""
+        if not isinstance(name, str):
+            self._decorate(name)
+
+    def _decorate(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.name = self.name or function.__name__
+        functools.update_wrapper(cast("Callable[..., Any]", self), function)
+
+    # --- as a block ---------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Group:
+        writing = trace.active()
+        if writing is None:
+            return _NoGroup()
+        if not self.name:
+            raise UserError('A group has a name: write with group("publish").')
+        self._open = ExitStack()
+        return self._open.enter_context(writing.group(self.name, self._options))
+
+    def __exit__(self, *_: object) -> None:
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened.close()
+
+    # --- as a decorator -----------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call its function as a group; of `group("name")` and `group(retries=2)`, decorate one."""
+        if self._function is None:
+            (function,) = args
+            made = group[..., Any](self.name)
+            made._options = self._options
+            made._decorate(function)
+            return made
+        writing = trace.active()
+        if writing is None:
+            return self._function(*args, **kwargs)
+        with writing.group(self.name, self._options):
+            return self._function(*args, **kwargs)
+
+    def partial(self, **arguments: Any) -> PartialGroup:
+        """Arguments for every copy of a group that is to be mapped."""
+        return PartialGroup(self, arguments)
+
+    def expand(self, **sources: Any) -> Any:
+        """One copy of the whole group for each element; sources as of a task. Gives what its function returns: outside, lists."""
+        return self.partial().expand(**sources)
+
+
+class PartialGroup:
+    """A group with some arguments, to be mapped over others."""
+
+    def __init__(self, of: group[Any, Any], arguments: Mapping[str, Any]) -> None:
+        self._group, self._arguments = of, dict(arguments)
+
+    def partial(self, **arguments: Any) -> PartialGroup:
+        """More arguments for every copy."""
+        return PartialGroup(self._group, {**self._arguments, **arguments})
+
+    def expand(self, **sources: Any) -> Any:
+        """See `group.expand`."""
+        made, name, writing = self._group, self._group.name, trace.active()
+        if writing is None:
+            raise UserError(f"{name}.expand(...) makes copies of a group, so it stands inside a flow.")
+        if made._function is None:  # noqa: SLF001 - one thing in two steps
+            raise UserError(f"Group {name} has no function to map: write @group above one.")
+        if not sources:
+            raise UserError(f"{name}.expand() has nothing to map over: write {name}.expand(x=xs).")
+        check_call(made._function, name, (), [*self._arguments, *sources])  # noqa: SLF001 - as above
+        with writing.mapped_group(name, made._options, sources) as elements:  # noqa: SLF001 - as above
+            return made._function(**self._arguments, **elements)  # noqa: SLF001 - as above
 
 
 class _NoGroup(Group):
@@ -197,4 +284,4 @@ class FlowFunction(Generic[P, R]):
         return f"<flow {self.name}>"
 
 
-__all__ = ["FlowFunction", "Partial", "TaskFunction", "group", "task"]
+__all__ = ["FlowFunction", "Partial", "PartialGroup", "TaskFunction", "group", "task"]

@@ -16,7 +16,7 @@ from nbflow.authoring.units import Unit, Units
 from nbflow.core.errors import FlowError, Problem, nearest
 from nbflow.core.graph import CycleError
 from nbflow.core.ids import FlowName, TaskId
-from nbflow.core.model import Flow, Task
+from nbflow.core.model import Flow, Shape, Task
 from nbflow.core.options import TaskKind
 
 __all__ = ["CellKind", "build_flow", "classify", "find_problems"]
@@ -116,13 +116,18 @@ class _Built:
             return True
         return False
 
+    @property
+    def _groups(self) -> dict[TaskId, str]:
+        return {self._id(unit): unit.mapped_group for unit in self._tasks()}
+
     def _refuse_shared_changes(self) -> None:
         """Each copy of a mapped task has its own copy of what it takes: a change of it would be seen by nobody, or by chance."""
         for place, unit in enumerate(self._units.units):
             if unit.task is None or not unit.options.map:
                 continue
             for read in self._inference.reads(place):
-                if read.mutates and read.name not in unit.names.writes:
+                beside = unit.mapped_group and all(self._groups.get(writer) == unit.mapped_group for writer in read.writers)
+                if read.mutates and read.name not in unit.names.writes and not (beside and read.writers):
                     message = (
                         f"Task {unit.task} is mapped and changes `{read.name}` in place, which all its copies share: "
                         "bind the result to a new name; below, it is the list of what the copies gave."
@@ -156,6 +161,8 @@ class _Built:
                     writes=gives,
                     demands=tuple(given for given in gives if given in wanted),
                     doc=unit.doc,
+                    mapped_group=unit.mapped_group,
+                    shape=_zipped(unit),
                 )
             )
         return Flow(
@@ -179,3 +186,10 @@ class _Built:
     def _wrong(self, unit: Unit, message: str, *, code: str, line: int = 0, severity: str = "error") -> None:
         at = line or unit.cell.offset
         self.problems.append(Problem(cell=unit.cell.number, line=at, message=message, code=code, severity=severity))
+
+
+def _zipped(unit: Unit) -> Shape | None:
+    """How the elements of a task with `--zip` are put together."""
+    if not unit.options.zip:
+        return None
+    return Shape(how="zip", parts=tuple(Shape(read=number) for number in range(len(unit.options.map))))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nbflow.authoring import header_values as values
-from nbflow.authoring.options_reader import read_defaults
+from nbflow.authoring.options_reader import OF_GROUPS, read_defaults
 from nbflow.authoring.toml_lines import lines_of
 from nbflow.core.errors import Problem, UserError, nearest
 from nbflow.core.ids import FlowName, flow_name
@@ -55,6 +55,8 @@ _PARAM_KEYS: Final[Mapping[str, values.Reader]] = {
     "maximum": values.number,
     "choices": values.choices,
 }
+#: Options whose value is a table, not a group.
+_VALUES: Final = frozenset({"resources", "escalate", "map"})
 _TABLES: Final = ("defaults", "groups", "notify", "params")
 
 
@@ -73,6 +75,10 @@ class Header:
     problems: list[Problem] = field(default_factory=list)
     #: Line of the cell where each group or parameter is declared.
     lines: dict[tuple[str, ...], int] = field(default_factory=dict)
+
+    def mapped_group(self, task: str) -> str:
+        """The group mapped as a whole that this task stands in; "" when there is none."""
+        return next((group for group, options in self.groups.items() if "map" in options and task.startswith(group + ".")), "")
 
     def for_task(self, task: str) -> dict[str, Any]:
         """What the header says for this task: defaults, then its groups from the outside in."""
@@ -192,8 +198,8 @@ class _Reader:
         else:
             self._notify(table, schedule)
 
-    def _options(self, path: tuple[str, ...], table: Mapping[str, Any]) -> dict[str, Any]:
-        chosen, wrong = read_defaults(table, where=f"[{'.'.join(path)}]")
+    def _options(self, path: tuple[str, ...], table: Mapping[str, Any], also: frozenset[str] = frozenset()) -> dict[str, Any]:
+        chosen, wrong = read_defaults(table, where=f"[{'.'.join(path)}]", also=also)
         for key, sentence, is_warning in wrong:
             self.wrong(sentence, line=self._line(*path, key), warning=is_warning)
         return chosen
@@ -205,11 +211,23 @@ class _Reader:
             if not isinstance(inner, dict):
                 self.wrong(f"groups.{'.'.join(here)} is a table: write [groups.{'.'.join(here)}].", line=self._line("groups", *here))
                 continue
-            inside = {key: value for key, value in inner.items() if isinstance(value, dict) and key not in {"resources", "escalate"}}
+            inside = {key: value for key, value in inner.items() if isinstance(value, dict) and key not in _VALUES}
             own = {key: value for key, value in inner.items() if key not in inside}
             group = ".".join(here)
-            self._header.groups[group] = self._header.groups.get(group, {}) | self._options(("groups", *here), own)
+            self._header.groups[group] = self._header.groups.get(group, {}) | self._options(("groups", *here), own, also=OF_GROUPS)
+            self._check_mapped(group, here)
             self._groups(inside, here)
+
+    def _check_mapped(self, group: str, path: tuple[str, ...]) -> None:
+        mapped = [other for other in self._header.groups if "map" in self._header.groups[other]]
+        outer = [other for other in mapped if group.startswith(other + ".") and group in mapped]
+        if outer:
+            self.wrong(
+                f"Group {group} stands in group {outer[0]}, and both are mapped: map one of them.", line=self._line("groups", *path, "map")
+            )
+        options = self._header.groups[group]
+        if options.get("zip") and len(options.get("map", ())) < 2:
+            self.wrong('zip pairs the elements of several: write map = {x = "xs", y = "ys"}.', line=self._line("groups", *path, "zip"))
 
     def _params(self, table: Mapping[str, Any]) -> None:
         for name, declared in table.items():

@@ -67,7 +67,7 @@ class Inference:
             effects = self.units.effects[place]
             for name in effects.own:
                 found[name] = self._source(name, place)
-            elements = dict(self.units.units[place].options.map)
+            elements = dict(effects.elements)
             for name in [*effects.through, *self.passed_on.get(place, {})]:
                 if name not in found and name not in elements and self.units.is_given_above(name, place):
                     found[name] = self._source(name, place)
@@ -119,7 +119,7 @@ class Inference:
     def _elements(self, place: int) -> list[Read]:
         """What a mapped task maps over, as written: the first varies slowest."""
         reads = []
-        for element, name in self.units.units[place].options.map:
+        for element, name in self.units.effects[place].elements:
             source = self.sources[place][name]
             writers = tuple(self._id(writer) for writer in source.tasks)
             reads.append(Read(name=name, writers=writers, plain=source.plain, element=element))
@@ -140,13 +140,27 @@ class Inference:
             if task is None:
                 continue
             for name, source in found.items():
+                if self.units.units[place].mapped_group and name in self.units.effects[place].only_mapped:
+                    continue
                 for writer in source.tasks:
                     names.setdefault((self._id(writer), task), []).append(name)
         for pair in self.order:
             names.setdefault(pair, [])
+        self._start_groups(names)
         position = {id: number for number, id in enumerate(self.task_ids())}
         pairs = sorted(names, key=lambda pair: (position[pair[1]], position[pair[0]]))
         return tuple(Edge(upstream=above, downstream=below, names=tuple(names[above, below])) for above, below in pairs)
+
+    def _start_groups(self, names: dict[tuple[TaskId, TaskId], list[str]]) -> None:
+        """The first tasks of a group that is mapped as a whole wait for what it maps over."""
+        group = {unit.task: unit.mapped_group for unit in self.units.units if unit.task is not None}
+        inside = {below for above, below in names if group.get(below) and group.get(above) == group[below]}
+        for place, unit in enumerate(self.units.units):
+            if unit.task is None or not unit.mapped_group or unit.task in inside:
+                continue
+            for name in self.units.effects[place].only_mapped:
+                for writer in self.sources[place][name].tasks:
+                    names.setdefault((self._id(writer), unit.task), []).append(name)
 
     def graph(self) -> Graph:
         return Graph(self.task_ids(), ((edge.upstream, edge.downstream) for edge in self.edges()))

@@ -23,7 +23,6 @@ def _later(name: str, takes: Takes, *choices: str) -> OptionSpec:
 LATER_OPTIONS: Final = {
     spec.name: spec
     for spec in (
-        _later("zip", Takes.FLAG),
         _later("conn", Takes.TEXT),
         _later("outlets", Takes.NAMES),
         _later("inlets", Takes.NAMES),
@@ -241,6 +240,8 @@ def kind_mistakes(options: TaskOptions, own: Mapping[str, Any], *, fail_fast: bo
         yield f"-o {options.operator} looks whether something is there: add --as sensor."
     if options.operator in SENSING and kind is not TaskKind.SENSOR:
         yield f"-o {options.operator} is a sensor, so it cannot be --as {kind.value}."
+    if options.zip and len(options.map) < 2:
+        yield "--zip pairs the elements of several --map: write --map x=xs --map y=ys --zip."
     if options.soft_fail and options.never_fail:
         yield "--soft-fail and --never-fail exclude each other: --never-fail skips after any error, --soft-fail when the time is up."
     of_sensors = [name for name in _OF_SENSORS if own.get(name)]
@@ -265,10 +266,16 @@ _READERS: Final[Mapping[Takes, Callable[[Any], Any]]] = {
 }
 
 
-def read_defaults(table: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], list[tuple[str, str, bool]]]:
+#: Options that belong to one task, or to a group as a whole.
+OF_GROUPS: Final = frozenset({"map", "zip"})
+
+
+def read_defaults(
+    table: Mapping[str, Any], *, where: str, also: frozenset[str] = frozenset()
+) -> tuple[dict[str, Any], list[tuple[str, str, bool]]]:
     """Options for many tasks, as fields of TaskOptions, and what is wrong: (key, sentence, is only a warning).
 
-    `where` names the table in sentences: `[defaults]`.
+    `where` names the table in sentences: `[defaults]`. `also`: fields that may stand there although they are no defaults.
     """
     chosen: dict[str, Any] = {}
     wrong: list[tuple[str, str, bool]] = []
@@ -279,7 +286,7 @@ def read_defaults(table: Mapping[str, Any], *, where: str) -> tuple[dict[str, An
         if spec is None:
             wrong.append((key, f'"{key}" is not an option of a task.{nearest(name, default_names())}', False))
             continue
-        if name in known and field_of(spec) in NOT_DEFAULTS:
+        if name in known and field_of(spec) in NOT_DEFAULTS - also:
             wrong.append(
                 (key, f'"{key}" belongs to one task, so it cannot stand in {where}: write --{spec.flag} on its %%task line.', False)
             )

@@ -21,6 +21,7 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "reads": "pass what it reads as an argument",
     "writes": "return what it gives",
     "map": "call it as NAME.expand(x=...)",
+    "zip": "call it as NAME.expand(pair=xs.zip(ys))",
     "out": "its result is what it returns",
     "run": "call run() of the flow",
 }

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from nbflow.authoring.lazy import Lazy
 from nbflow.core.errors import UserError
 from nbflow.core.ids import TaskId
 from nbflow.core.options import TaskKind
@@ -44,7 +45,7 @@ class Ordered:
         _connect(self, other, later=False)
 
 
-class Reference(Ordered):
+class Reference(Ordered, Lazy):
     """The later value of a task: pass it to other tasks, index it, order it. It has no value while the flow is being written."""
 
     def __init__(self, trace: Trace, node: Node, path: tuple[Any, ...] = ()) -> None:

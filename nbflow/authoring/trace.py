@@ -12,17 +12,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from nbflow.authoring.arguments import check_call, elements_of, filled, references_in, written
+from nbflow.authoring.arguments import check_call, filled, references_in, written
 from nbflow.authoring.branches import read_returned
 from nbflow.authoring.header import Header
+from nbflow.authoring.map_reads import SPREAD, Element, MappedGroup, MapReads, indexed, sources_in
 from nbflow.authoring.options_reader import kind_mistakes, make_options
 from nbflow.authoring.references import Group, Reference
 from nbflow.core.cache_key import why_not_cached
-from nbflow.core.calls import CALL, Call, Placeholder, element_name, item_name, result_name
+from nbflow.core.calls import CALL, Call, Placeholder, item_name, result_name
 from nbflow.core.errors import UserError, nearest
 from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskId, task_id
-from nbflow.core.model import Edge, Flow, Read, Task
+from nbflow.core.model import Edge, Flow, Read, Shape, Task
 from nbflow.core.options import PastCheck, TaskKind, TaskOptions
 
 _ACTIVE: Final[ContextVar[Trace | None]] = ContextVar("nbflow_trace", default=None)
@@ -46,6 +47,9 @@ class Node:
     kwargs: dict[str, Any] = field(default_factory=dict)
     #: Parameter -> what the task is mapped over.
     mapped: dict[str, Any] = field(default_factory=dict)
+    #: The group mapped as a whole that it stands in.
+    group: MappedGroup | None = None
+    shape: Shape | None = None
     #: Names of values that others take of it: whole, or by the key of the result.
     taken: dict[str, Any] = field(default_factory=dict)
 
@@ -80,6 +84,7 @@ class Trace:
         self._groups: dict[str, dict[str, Any]] = {}
         self._inside: list[str] = []
         self._sources: dict[Callable[..., Any], str] = {}
+        self._mapped_group: MappedGroup | None = None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -109,13 +114,18 @@ class Trace:
         """One more task. A name that is taken gets `_2`, `_3` ..., unless it was given by hand: then it is refused. Raises UserError."""
         id = self._free_id(name, is_named=is_named)
         kwargs, mapped = dict(kwargs or {}), dict(mapped or {})
+        if mapped and self._mapped_group:
+            raise UserError(
+                f"{id} stands in group {self._mapped_group.name}, which is mapped as a whole: its tasks cannot be mapped again."
+            )
         both = set(kwargs) & set(mapped)
         if both:
             raise UserError(f"{id}: {min(both)} is given twice, once for all copies and once to expand.")
-        check_call(function, name, args, [*kwargs, *mapped], partly=bool(mapped))
-        for reference in references_in([args, kwargs, mapped]):
+        check_call(function, name, args, [*kwargs, *(word for word in mapped if word != SPREAD)], partly=bool(mapped))
+        for reference in references_in([args, kwargs, *map(sources_in, mapped.values())]):
             self._own(reference)
         node = Node(id=id, function=function, options=options, is_multiple=is_multiple, args=args, kwargs=kwargs, mapped=mapped)
+        node.group = self._mapped_group
         self._nodes[id] = node
         return Reference(self, node)
 
@@ -126,7 +136,8 @@ class Trace:
         twice = set(arguments) & {*node.kwargs, *node.mapped}
         if twice:
             raise UserError(f"{node.id}: {min(twice)} is given twice.")
-        check_call(node.function, node.id, node.args, [*node.kwargs, *node.mapped, *arguments], partly=True)
+        named = [word for word in (*node.kwargs, *node.mapped, *arguments) if word != SPREAD]
+        check_call(node.function, node.id, node.args, named, partly=True)
         for reference in references_in(dict(arguments)):
             self._own(reference)
         node.kwargs |= arguments
@@ -151,6 +162,23 @@ class Trace:
             yield Group(self, path)
         finally:
             self._inside = before
+
+    @contextmanager
+    def mapped_group(self, name: str, options: Mapping[str, Any], sources: Mapping[str, Any]) -> Iterator[dict[str, Element]]:
+        """As `group`, with a copy of the whole group for each element. Gives what stands for the elements. Raises UserError."""
+        if self._mapped_group is not None:
+            raise UserError(f"Group {name} stands in group {self._mapped_group.name}, and both are mapped: map one of them.")
+        for reference in references_in([*map(sources_in, sources.values())]):
+            self._own(reference)
+        path = task_id(".".join([*self._inside, name]))
+        if any(id.startswith(path + ".") for id in self._nodes):
+            raise UserError(f'There is a group "{path}" in this flow already: give the mapped one a name of its own.')
+        self._mapped_group = group = MappedGroup(name=path, sources=sources, take=self._take)
+        try:
+            with self.group(name, options):
+                yield {parameter: Element(self, group, parameter) for parameter in sources}
+        finally:
+            self._mapped_group = None
 
     def _free_id(self, name: str, *, is_named: bool) -> TaskId:
         id = task_id(".".join([*self._inside, name]))
@@ -190,37 +218,37 @@ class Trace:
 
     def _reads_and_body(self, node: Node) -> tuple[tuple[Read, ...], Body]:
         found: dict[str, Read] = {}
-        elements: dict[str, tuple[Any, ...]] = {}
-        place = partial(self._place, found)
+        place = partial(self._place, node, found)
         args = filled(node.args, place)
         kwargs = filled(node.kwargs, place)
-        mapped: list[Read] = []
-        for parameter, source in node.mapped.items():
-            element = element_name(parameter)
-            kwargs = {**kwargs, parameter: Placeholder(name=element)}
-            if isinstance(source, Reference):
-                name, path = self._take(source)
-                if path:
-                    raise UserError(
-                        f"{node.id}.expand({parameter}={source.written}): only a whole result can be mapped over, or a key of one "
-                        f"with multiple_outputs: write @task(multiple_outputs=True) on {source.task_id}."
-                    )
-                mapped.append(Read(name=name, writers=(source.task_id,), element=element))
+        over = MapReads(node.id, self._take)
+        spread = None
+        for parameter, source in {**(node.group.sources if node.group else {}), **node.mapped}.items():
+            value = over.add(parameter, source)
+            if node.group and parameter in node.group.sources:
+                continue  # its tasks take what they use of it
+            if parameter == SPREAD:
+                spread = value
             else:
-                elements[parameter] = elements_of(node.id, parameter, source)
-                mapped.append(Read(name=parameter, plain=True, element=element))
+                kwargs = {**kwargs, parameter: value}
         operator = self._options(node).operator
         call = Call(
             function=node.function,
             args=args,
             kwargs=kwargs,
+            spread=spread,
             result=result_name(node.id),
             items={},
             then="" if operator in {"", "python"} else operator,
         )
-        return (*mapped, *found.values()), Body(call=call, elements=elements, asks_past=self._asks_past(node))
+        node.shape = over.shape
+        return (*over.reads, *found.values()), Body(call=call, elements=over.elements, asks_past=self._asks_past(node))
 
-    def _place(self, found: dict[str, Read], reference: Reference) -> Placeholder:
+    def _place(self, node: Node, found: dict[str, Read], reference: Reference) -> Any:
+        if isinstance(reference, Element):
+            if node.group is not reference.group:
+                raise UserError(f"{reference.written} is of one copy of group {reference.group.name}: take it in a task of that group.")
+            return indexed(reference.group.values[reference.parameter], reference._path)  # noqa: SLF001 - as in `_take`
         name, path = self._take(reference)
         found[name] = Read(name=name, writers=(reference.task_id,))
         return Placeholder(name=name, path=path)
@@ -252,6 +280,8 @@ class Trace:
             writes=(result_name(node.id), *names),
             demands=tuple(node.taken),
             doc=options.doc or inspect.cleandoc(node.function.__doc__ or ""),
+            mapped_group=node.group.name if node.group else "",
+            shape=node.shape,
         )
 
     def _asks_past(self, node: Node) -> Callable[..., Any] | None:
@@ -267,9 +297,8 @@ class Trace:
         for depth in range(1, len(parts) + 1):
             inherited |= self._groups.get(".".join(parts[:depth]), {})
         own = dict(node.options)
-        if node.mapped:
-            names = [source.written if isinstance(source, Reference) else name for name, source in node.mapped.items()]
-            own["map"] = tuple(zip(node.mapped, names, strict=True))
+        if over := {**(node.group.sources if node.group else {}), **node.mapped}:
+            own["map"] = tuple((name.strip("*") or "arguments", getattr(source, "written", name)) for name, source in over.items())
         return inherited, own
 
     def _options(self, node: Node) -> TaskOptions:
@@ -287,7 +316,7 @@ class Trace:
     def _edges(self, tasks: Sequence[Task]) -> tuple[Edge, ...]:
         names: dict[tuple[TaskId, TaskId], dict[str, None]] = {}
         for task in tasks:
-            for read in task.reads:
+            for read in _ordering(task):
                 for writer in read.writers:
                     names.setdefault((writer, task.id), {})[read.name] = None
         data = Graph(self._nodes, names)
@@ -300,9 +329,20 @@ class Trace:
                 for upstream in self._after(word, task):
                     names.setdefault((upstream, task.id), {})
         self._follow_branches(tasks, names)
+        self._start_groups(tasks, names)
         place = {id: number for number, id in enumerate(self._nodes)}
         ordered = sorted(names, key=lambda pair: (place[pair[0]], place[pair[1]]))
         return tuple(Edge(upstream=up, downstream=down, names=tuple(names[up, down])) for up, down in ordered)
+
+    def _start_groups(self, tasks: Sequence[Task], names: dict[tuple[TaskId, TaskId], dict[str, None]]) -> None:
+        """The first tasks of a group that is mapped as a whole wait for what it maps over."""
+        group = {task.id: task.mapped_group for task in tasks}
+        inside = {below for above, below in names if group[below] and group[above] == group[below]}
+        for task in tasks:
+            if task.mapped_group and task.id not in inside:
+                for read in task.reads:
+                    for writer in read.writers if read.element else ():
+                        names.setdefault((writer, task.id), {})[read.name] = None
 
     def _follow_branches(self, tasks: Sequence[Task], names: dict[tuple[TaskId, TaskId], dict[str, None]]) -> None:
         """An edge from a branch to each task written after it that its function names and nothing connects to it yet, as in cells."""
@@ -361,6 +401,11 @@ class Trace:
 
 
 _WHOLE: Final = object()
+
+
+def _ordering(task: Task) -> list[Read]:
+    """The reads that a task waits for by itself: in a mapped group, the first tasks wait for what it maps over."""
+    return [read for read in task.reads if not (read.element and task.mapped_group)]
 
 
 def _source(function: Callable[..., Any]) -> str:

@@ -26,6 +26,8 @@ class Unit:
     operator: str = "cell"
     #: The body; line n of it is line n + cell.offset of the cell.
     source: str = ""
+    #: The group mapped as a whole that the task stands in.
+    mapped_group: str = ""
     doc: str = ""
     #: A plain cell with a `%nbflow run`.
     runs: bool = False
@@ -46,6 +48,8 @@ class Effects:
     maybe: set[str] = field(default_factory=set)
     #: Names a mapped task maps over and does not take whole.
     only_mapped: set[str] = field(default_factory=set)
+    #: What each copy has its elements bound to, and the names they are of.
+    elements: tuple[tuple[str, str], ...] = ()
 
 
 class Units:
@@ -98,19 +102,27 @@ class Units:
                 effects.gives[name] = None
         effects.own.update(dict.fromkeys(options.reads))
         effects.gives.update(dict.fromkeys(options.writes))
-        self._map(effects, options)
+        self._map(effects, place)
         return effects
 
-    @staticmethod
-    def _map(effects: Effects, options: TaskOptions) -> None:
-        """A mapped task takes its elements from what it maps over, not from cells above that give a name of that kind."""
-        for element, _ in options.map:
+    def _map(self, effects: Effects, place: int) -> None:
+        """A mapped task takes its elements from what it maps over, not from cells above that give a name of that kind.
+
+        In a group that is mapped as a whole, what a task of it gives under such a name comes before the element.
+        """
+        options = self.units[place].options
+        effects.elements = tuple((f"({one})" if self._is_given_beside(one, place) else one, name) for one, name in options.map)
+        for element, _ in effects.elements:
             effects.own.pop(element, None)
             effects.through.pop(element, None)
         for _, name in options.map:
             if name not in effects.own and name not in effects.through:
                 effects.only_mapped.add(name)
             effects.own[name] = None
+
+    def _is_given_beside(self, name: str, place: int) -> bool:
+        group = self.units[place].mapped_group
+        return bool(group) and any(self.units[above].mapped_group == group for above in self.givers_above(name, place))
 
     def _own_reads(self, place: int) -> list[str]:
         """Names of builtins count when a cell above gives them."""

@@ -59,6 +59,29 @@ class Placeholder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What a function makes of one element: `rows.map(clean)`."""
+
+    function: Imported | Defined | Callable[..., Any]
+    part: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Zipped:
+    """The elements in the same place, as a tuple; `fillvalue` for those that have none there."""
+
+    parts: tuple[Any, ...]
+    fillvalue: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """The element of whichever part it comes from."""
+
+    parts: tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Call:
     """Call the function with these arguments and give its result."""
 
@@ -66,6 +89,8 @@ class Call:
     function: Imported | Defined | Callable[..., Any]
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    #: `expand_kwargs`: where the further arguments of one copy, a dict, come from.
+    spread: Any = None
     #: The name its result is bound to.
     result: str
     #: `multiple_outputs`: key of the result -> the name it is bound to as well.

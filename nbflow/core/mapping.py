@@ -16,7 +16,7 @@ from typing import Final
 from nbflow.core import messages
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.job import ValueRef
-from nbflow.core.model import Read, Task
+from nbflow.core.model import Read, Shape, Task
 from nbflow.core.records import TaskRecord
 from nbflow.core.states import TaskState
 
@@ -33,18 +33,49 @@ def is_mapped(task: Task) -> bool:
     return any(read.element for read in task.reads)
 
 
-def size_of(sizes: Iterable[int]) -> int:
-    """How many copies sources of these sizes make: their cross product."""
-    return prod(sizes)
+def shape_of(task: Task) -> Shape:
+    """How the elements of a mapped task are put together."""
+    if task.shape is not None:
+        return task.shape
+    return Shape(how="product", parts=tuple(Shape(read=number) for number in range(len(map_sources(task)))))
 
 
-def places(index: int, sizes: Sequence[int]) -> tuple[int, ...]:
-    """Which element of each source copy `index` gets; the last source varies fastest."""
-    found: list[int] = []
-    for size in reversed(sizes):
-        index, place = divmod(index, size)
-        found.append(place)
-    return tuple(reversed(found))
+def size_of(shape: Shape, sizes: Sequence[int]) -> int:
+    """How many copies there are; `sizes` are those of the values mapped over."""
+    if shape.how == "element":
+        return sizes[shape.read]
+    parts = [size_of(part, sizes) for part in shape.parts]
+    match shape.how:
+        case "zip":
+            return min(parts)
+        case "fill":
+            return max(parts)
+        case "concat":
+            return sum(parts)
+    return prod(parts)
+
+
+def places(shape: Shape, index: int, sizes: Sequence[int]) -> dict[int, int]:
+    """Which element of which value copy `index` gets: number of the read -> place."""
+    if shape.how == "element":
+        return {shape.read: index}
+    found: dict[int, int] = {}
+    if shape.how == "concat":
+        for part in shape.parts:
+            size = size_of(part, sizes)
+            if index < size:
+                return places(part, index, sizes)
+            index -= size
+        return found
+    for part in reversed(shape.parts):
+        size = size_of(part, sizes)
+        if shape.how == "product":
+            index, place = divmod(index, size)
+        else:
+            place = index
+        if place < size:
+            found.update(places(part, place, sizes))
+    return found
 
 
 def list_ref(items: Sequence[ValueRef]) -> ValueRef:

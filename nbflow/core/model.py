@@ -40,6 +40,18 @@ class Read:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shape:
+    """How the elements of a mapped task are put together from the values it maps over (core/mapping.py)."""
+
+    #: `element` (of one value), `product` (all combinations, the last varies fastest), `zip` (in pairs, to the shortest), `fill` (to the
+    #: longest), `concat` (one after the other).
+    how: str = "element"
+    #: Of an element: which of the task's reads with an element it is, counted from 0.
+    read: int = 0
+    parts: tuple[Shape, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One task of a flow."""
 
@@ -58,6 +70,8 @@ class Task:
     doc: str = ""
     #: The group that is mapped as a whole, of which this task is a part: copies of its tasks with the same map index belong together.
     mapped_group: str = ""
+    #: How a mapped task's elements are put together; None: all combinations of what it maps over.
+    shape: Shape | None = None
 
     @property
     def group(self) -> str:

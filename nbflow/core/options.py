@@ -118,6 +118,7 @@ class TaskOptions:
     map: tuple[tuple[str, str], ...] = _option(
         (), Takes.PAIRS, "one copy of the task for each element of XS, bound to X; said twice: all combinations", metavar="X=XS"
     )
+    zip: bool = _option(default=False, takes=Takes.FLAG, help="with several --map: pairwise instead of all combinations, to the shortest")
     retries: int = _option(0, Takes.INTEGER, "further attempts after a failed one", metavar="N")
     retry_delay: timedelta = _option(timedelta(minutes=5), Takes.DURATION, "wait between two attempts", metavar="D")
     backoff: float = _option(0.0, Takes.NUMBER, "multiply the delay by this after each attempt", metavar="M")
@@ -202,7 +203,7 @@ class TaskOptions:
 
 
 #: Options of one cell, which therefore cannot be a default for many tasks.
-NOT_DEFAULTS: Final = frozenset({"after", "reads", "writes", "map", "as_", "default", "out", "doc", "run", "unless_exists"})
+NOT_DEFAULTS: Final = frozenset({"after", "reads", "writes", "map", "zip", "as_", "default", "out", "doc", "run", "unless_exists"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,7 +101,7 @@ class Driver:
         self._ongoing = Ongoing(surroundings.store, run.run_id, records)
         self._attempts = InFlight(flow=flow, inbox=self._inbox, watchers=self._watchers, ongoing=self._ongoing, **parts)
         self._triggers = TriggerRunner(surroundings.store, self._watchers, self._inbox.put)
-        self._news = News(flow=flow, lease=lease, attempts=self._attempts, watchers=self._watchers, **parts)
+        self._news = News(flow=flow, lease=lease, attempts=self._attempts, watchers=self._watchers, ongoing=self._ongoing, **parts)
         self._reuse = Reuse(flow=flow, surroundings=surroundings, attempts=self._attempts, fresh=run.fresh)
         self._dispatch = Dispatch(flow, self._machine, ahead=surroundings.ahead, parallelism=surroundings.parallelism)
         self._past = PastRuns(surroundings.store, flow, run)
@@ -316,7 +316,7 @@ class Driver:
     def _record(self, batch: Batch, now: datetime, asks: Asks | None = None) -> None:
         """One commit of all this; what it grants of `asks` is part of it, and of the batch."""
         changes = batch.changes()
-        attempts = self._ongoing.joined(self._news.taken(changes, batch.attempts))
+        attempts = self._news.taken(changes, batch.attempts)
         attempts += self._attempts.ended_from_outside(changes, {attempt.token for attempt in attempts})
         attempts += self._ongoing.noted(changes, attempts)
         entries = self._reuse.entries(attempts)

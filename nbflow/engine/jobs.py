@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from nbflow.core import messages, waiting
-from nbflow.core.calls import CALL
+from nbflow.core.calls import CALL, result_name
 from nbflow.core.errors import UserError
 from nbflow.core.events import MapExpanded
 from nbflow.core.ids import TaskId, TaskKey, Token
 from nbflow.core.job import Capture, CaptureSet, Job, JobContext, ValueRef
-from nbflow.core.mapping import MAP_LIMIT, is_mapped, map_sources, places, size_of, summary
+from nbflow.core.mapping import MAP_LIMIT, is_mapped, map_sources, places, shape_of, size_of, summary
 from nbflow.core.model import Flow, Read, Task
 from nbflow.core.options import DECIDING, TaskKind
 from nbflow.core.records import RunRecord, TaskRecord
@@ -65,7 +65,7 @@ class JobMaker:
         for read in task.reads:
             if read.element or given is not None:
                 continue
-            value = _value_of(read, values, records)
+            value = self._value_of(task, key, read, values, records)
             if isinstance(value, ValueRef):
                 inputs[read.name] = value
             elif value is None and read.plain:
@@ -97,13 +97,13 @@ class JobMaker:
             captures=closure(needed, {**captures.names, **early}, inputs),
             unbound=unbound,
             process=captures.process,
-            demands=task.demands,
+            demands=_demands(task, is_answered=given is not None),
             offers=tuple(name for name in task.writes if name not in task.demands),
             splits=self._splits.get(task.id, {}),
             mutates=tuple(read.name for read in task.reads if read.mutates and not read.element),
             decides=task.options.as_ if task.options.as_ in DECIDING else TaskKind.PLAIN,
             resumed=records[key].note.get("resumed", {}) if key in records else {},
-            out=task.options.out,
+            out=task.options.out or _answer_name(task),
             unless_exists=task.options.unless_exists,
             timeout=_time_left(task, records.get(key), now),
             memory_limit=memory_limit(request),
@@ -125,9 +125,30 @@ class JobMaker:
             sizes = [len(_elements(task, read, values, captures)) for read in map_sources(task)]
         except UserError as problem:
             return MapExpanded(task=task.id, problem=str(problem))
-        if size_of(sizes) > MAP_LIMIT:
-            return MapExpanded(task=task.id, problem=messages.too_many_copies(task.id, sizes, MAP_LIMIT))
-        return MapExpanded(task=task.id, count=size_of(sizes))
+        shape = shape_of(task)
+        count = size_of(shape, sizes)
+        if count > MAP_LIMIT:
+            factors = sizes if shape.how == "product" and len(shape.parts) == len(sizes) else [count]
+            return MapExpanded(task=task.id, problem=messages.too_many_copies(task.id, factors, MAP_LIMIT))
+        return MapExpanded(task=task.id, count=count)
+
+    def _value_of(
+        self, task: Task, key: TaskKey, read: Read, values: Values, records: Mapping[TaskKey, TaskRecord]
+    ) -> ValueRef | str | None:
+        """As `_value_of`; what a task of the same mapped group gave is that of the copy with the same index."""
+        beside = [writer for writer in read.writers if task.mapped_group and self._groups.get(writer) == task.mapped_group]
+        for writer in beside:
+            given = values.find(TaskKey(writer, key.map_index))
+            if given is not None and read.name in given.values:
+                return given.values[read.name]
+        others = tuple(writer for writer in read.writers if writer not in beside)
+        if beside and not others and not read.plain:
+            return _why_unbound(read, beside[0], records.get(TaskKey(beside[0], key.map_index)))
+        return _value_of(replace(read, writers=others), values, records)
+
+    @cached_property
+    def _groups(self) -> dict[TaskId, str]:
+        return {task.id: task.mapped_group for task in self.flow.tasks if task.mapped_group}
 
     @cached_property
     def _splits(self) -> dict[TaskId, dict[str, TaskId]]:
@@ -140,6 +161,18 @@ class JobMaker:
                     if writer not in mapped:
                         found.setdefault(writer, {}).setdefault(read.name, task.id)
         return found
+
+
+def _demands(task: Task, *, is_answered: bool) -> tuple[str, ...]:
+    """What the attempt must give: of an approval that asks, all but the answer."""
+    if task.options.as_ is TaskKind.APPROVAL and not is_answered:
+        return tuple(name for name in task.demands if name != task.options.out)
+    return task.demands
+
+
+def _answer_name(task: Task) -> str:
+    """A function that asks gives the answer as its result."""
+    return result_name(task.id) if task.options.as_ is TaskKind.APPROVAL and task.operator == "python" else ""
 
 
 def _time_left(task: Task, record: TaskRecord | None, now: datetime) -> timedelta | None:
@@ -161,10 +194,10 @@ def _elements_of_copy(task: Task, index: int, values: Values, captures: CaptureS
     except UserError as problem:
         return {}, {read.element: str(problem) for read in sources}
     sizes = [len(found) for found in elements]
-    if not 0 <= index < size_of(sizes):
+    shape = shape_of(task)
+    if not 0 <= index < size_of(shape, sizes):
         return {}, {read.element: f"`{read.name}` has no element for copy {index} any more" for read in sources}
-    chosen = zip(sources, elements, places(index, sizes), strict=True)
-    return {read.element: found[place] for read, found, place in chosen}, {}
+    return {sources[number].element: elements[number][place] for number, place in places(shape, index, sizes).items()}, {}
 
 
 def _elements(task: Task, read: Read, values: Values, captures: CaptureSet) -> tuple[ValueRef, ...]:
@@ -206,8 +239,10 @@ def _value_of(read: Read, values: Values, records: Mapping[TaskKey, TaskRecord])
         return f"`{read.name}` would come from {writer}, which {kept_not or 'deleted it'}"
     if not read.writers or read.plain:
         return None
-    nearest = read.writers[0]
-    record = summary(records, nearest)
+    return _why_unbound(read, read.writers[0], summary(records, read.writers[0]))
+
+
+def _why_unbound(read: Read, nearest: TaskId, record: TaskRecord | None) -> str:
     state = record.state if record is not None else TaskState.REMOVED
     word = "not part of this run" if record is None else state.value.replace("_", " ")
     return f"`{read.name}` would come from {nearest} ({word})"

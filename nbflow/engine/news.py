@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nbflow.core.events import AnswerGiven, AttemptStarted, CancelRequested, ClearRequested, Event, MarkRequested, Step, TasksReleased
 from nbflow.core.ids import TaskId, TaskKey
@@ -18,7 +18,7 @@ from nbflow.engine.attempts import error_of, events_of, reported
 from nbflow.engine.captures import HandedOver
 from nbflow.engine.in_flight import InFlight
 from nbflow.engine.last_good import LastGoods
-from nbflow.engine.ongoing import outcome_of
+from nbflow.engine.ongoing import Ongoing, outcome_of
 from nbflow.engine.surroundings import Surroundings
 from nbflow.engine.values import Values
 from nbflow.engine.watchers import Watchers
@@ -54,10 +54,11 @@ class News:
         flow: Flow,
         attempts: InFlight,
         watchers: Watchers,
+        ongoing: Ongoing,
     ) -> None:
         self._machine, self._lease, self._at = machine, lease, surroundings
         self._captures, self._values = captures, values
-        self._attempts, self._watchers = attempts, watchers
+        self._attempts, self._watchers, self._ongoing = attempts, watchers, ongoing
         self._last_good = LastGoods(flow=flow, machine=machine, surroundings=surroundings)
         #: Why instances failed, for those who show it.
         self.errors: dict[TaskKey, ErrorInfo] = {}
@@ -110,7 +111,9 @@ class News:
         record = self._machine.records.get(key)
         if record is None or record.token != report.token:
             return ()  # it was cancelled meanwhile, and archived with that
-        batch.attempts.append(reported(attempt, report))
+        row = self._ongoing.joined(reported(attempt, report))
+        batch.attempts.append(row)
+        report = replace(report, outputs=row.outputs)
         self._watchers.said(key, attempt.number, report)
         if report.outcome is Outcome.SUCCESS:  # forgotten again where the machine takes it for something else
             self._values.keep(key, report.values, report.left_out, report.elements)

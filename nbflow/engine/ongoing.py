@@ -45,16 +45,13 @@ class Ongoing:
         row = self.find(record.key, str(resumed["row"]))
         return row.values if row is not None else {}
 
-    def joined(self, attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
-        """Attempts that reported, each with what its row said before: when it began, and what it showed."""
-        found = []
-        for attempt in attempts:
-            before = self.find(attempt.key, attempt.token) if self._tokens.get(attempt.key) == attempt.token else None
-            if before is not None:
-                outputs = attempt.outputs if attempt.outputs.inline or attempt.outputs.hash else before.outputs
-                attempt = replace(attempt, started_at=before.started_at or attempt.started_at, outputs=outputs)  # noqa: PLW2901 - the same attempt
-            found.append(attempt)
-        return found
+    def joined(self, attempt: AttemptRecord) -> AttemptRecord:
+        """An attempt that reported, with what its row said before: when it began, and what it showed unless it shows something now."""
+        before = self.find(attempt.key, attempt.token) if self._tokens.get(attempt.key) == attempt.token else None
+        if before is None:
+            return attempt
+        outputs = attempt.outputs if attempt.outputs.inline or attempt.outputs.hash else before.outputs
+        return replace(attempt, started_at=before.started_at or attempt.started_at, outputs=outputs)
 
     def noted(self, changes: Sequence[Change], attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
         """Remember the rows that go on with these changes. Returns those that ended with them although nothing was reported."""

@@ -11,10 +11,10 @@ import os
 import sys
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from nbflow.core.calls import IMPORTING, Call, Defined, Imported, Placeholder
+from nbflow.core.calls import IMPORTING, Applied, Call, Defined, Imported, Joined, Placeholder, Zipped
 from nbflow.core.context import FailTask
 from nbflow.core.errors import UserError
 from nbflow.core.options import TaskKind
@@ -36,7 +36,7 @@ def run_call(attempt: Attempt, call: Call) -> Ending:
     with current(shell):
         try:
             function = find_function(call.function, attempt.namespace)
-            args, kwargs = arguments(call, inputs, function)
+            args, kwargs = arguments(call, Given(inputs, attempt.namespace), function)
             shell.filename = _filename(function)
             result = _called(function, args, kwargs)
             _bind(call, result, attempt.namespace)
@@ -130,10 +130,23 @@ def _load_file(function: Imported) -> types.ModuleType:
 # --- the arguments and the result ------------------------------------------------------------------------------------------
 
 
-def arguments(call: Call, inputs: Mapping[str, Any], function: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
-    """What the function is called with. A value of a task that did not succeed is the parameter's default, or None. Raises UserError."""
-    args = [_filled(value, inputs) for value in call.args]
-    kwargs = {name: _filled(value, inputs) for name, value in call.kwargs.items()}
+@dataclass(frozen=True)
+class Given:
+    """What stands for the placeholders of a call: values of tasks, by name, and the notebook's own functions."""
+
+    inputs: Mapping[str, Any]
+    namespace: Mapping[str, Any]
+
+
+def arguments(call: Call, given: Given, function: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
+    """What the function is called with. A value of a task that did not succeed is the parameter's default, or None.
+
+    Raises UserError, and what a function of `.map` raises.
+    """
+    args = [_filled(value, given) for value in call.args]
+    kwargs = {name: _filled(value, given) for name, value in call.kwargs.items()}
+    if call.spread is not None:
+        kwargs |= _spread(call, _filled(call.spread, given), kwargs)
     if not any(value is _NOTHING for value in (*args, *kwargs.values())):
         return args, kwargs
     parameters = inspect.signature(function).parameters
@@ -150,9 +163,29 @@ def arguments(call: Call, inputs: Mapping[str, Any], function: Callable[..., Any
     return args, kwargs
 
 
-def _filled(value: Any, inputs: Mapping[str, Any]) -> Any:
+def _spread(call: Call, found: Any, others: Mapping[str, Any]) -> dict[str, Any]:
+    """The further arguments of one copy."""
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
+        raise UserError(
+            f"{call.result} is mapped with expand_kwargs, which takes dicts of arguments, and this element is a {type(found).__name__}."
+        )
+    twice = sorted(set(found) & set(others))
+    if twice:
+        raise UserError(f"{call.result}: {twice[0]} is given twice, once for all copies and once in expand_kwargs.")
+    return dict(found)
+
+
+def _filled(value: Any, inputs: Given) -> Any:
     if isinstance(value, Placeholder):
-        return _value_of(value, inputs)
+        return _value_of(value, inputs.inputs)
+    if isinstance(value, Applied):
+        part = _filled(value.part, inputs)
+        return part if part is _NOTHING else find_function(value.function, inputs.namespace)(part)
+    if isinstance(value, Zipped):
+        parts = [_filled(part, inputs) for part in value.parts]
+        return tuple(value.fillvalue if part is _NOTHING else part for part in parts)
+    if isinstance(value, Joined):
+        return next((part for part in (_filled(part, inputs) for part in value.parts) if part is not _NOTHING), _NOTHING)
     kind = type(value)
     if kind is list or kind is tuple or kind is set or kind is frozenset:
         return kind(_inner(item, inputs) for item in value)
@@ -163,7 +196,7 @@ def _filled(value: Any, inputs: Mapping[str, Any]) -> Any:
     return value
 
 
-def _inner(value: Any, inputs: Mapping[str, Any]) -> Any:
+def _inner(value: Any, inputs: Given) -> Any:
     found = _filled(value, inputs)
     return None if found is _NOTHING else found
 

@@ -15,6 +15,7 @@ from typing import Final
 from nbflow.core.context import ctx
 from nbflow.core.errors import NbflowError
 from nbflow.core.job import AttemptBegan, ErrorInfo, ExecutorEvent, Job, Outcome, OutputMade, OutputsRef, ProgressMade, Report
+from nbflow.core.options import TaskKind
 from nbflow.core.protocols import ArtifactStore
 from nbflow.operators.already import found_already
 from nbflow.operators.attempt import Attempt, Ending
@@ -155,7 +156,8 @@ def _run(job: Job, artifacts: ArtifactStore, tell: Tell, outputs: Outputs, given
         given.warnings += problems
         if ending.exception is not None:
             return with_frames(ending, job, artifacts)
-        if ending.outcome is Outcome.SUCCESS:
+        not_there_yet = job.decides is TaskKind.SENSOR and not ending.decision
+        if ending.outcome is Outcome.SUCCESS and not not_there_yet:
             try:
                 give(job, main.__dict__, inputs, artifacts, given)
             except NbflowError as error:

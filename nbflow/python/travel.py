@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow.authoring.python_file import place_of
 from nbflow.authoring.trace import Body, Traced
 from nbflow.core.cache_key import is_cached
-from nbflow.core.calls import CALL, Call, Defined, Imported
+from nbflow.core.calls import CALL, Applied, Call, Defined, Imported, Joined, Zipped
 from nbflow.core.errors import UserError
 from nbflow.core.ids import TaskId
 from nbflow.core.job import Capture, CaptureKind, CaptureSet, ProcessState, ValueRef
@@ -75,11 +75,14 @@ class _Encoder:
 
         `with_source`: the call also says what its function is made of, and its hash is that of the arguments alone.
         """
-        call = replace(body.call, function=self._route(body.call.function))
+        routed: list[Imported | Defined | Callable[..., Any]] = []
+        kwargs = {name: self._routed(value, routed) for name, value in body.call.kwargs.items()}
+        args = tuple(self._routed(value, routed) for value in body.call.args)
+        spread = self._routed(body.call.spread, routed)
+        call = replace(body.call, function=self._route(body.call.function), args=args, kwargs=kwargs, spread=spread)
         ref = self._call(id, call)
         needs = set(ref.needs)
-        if isinstance(call.function, Defined):
-            needs.add(call.function.name)
+        needs.update(one.name for one in (call.function, *routed) if isinstance(one, Defined))
         source = _source_of(call.function) if with_source else ""
         hash = self._call(id, replace(call, function=_nothing)).hash if source or isinstance(call.function, Defined) else ref.hash
         found = {CALL: Capture(name=CALL, kind=CaptureKind.VALUE, source=source, value=ref, needs=tuple(sorted(needs)), hash=hash)}
@@ -89,6 +92,16 @@ class _Encoder:
             found[name] = Capture(name=name, kind=CaptureKind.VALUE, elements=refs, needs=tuple(sorted(needs)))
         self.needed |= needs
         return found
+
+    def _routed(self, value: Any, found: list[Imported | Defined | Callable[..., Any]]) -> Any:
+        """What stands for a mapped element, with the functions of `.map` as they travel; those are added to `found`."""
+        if isinstance(value, Applied):
+            function = self._route(value.function)
+            found.append(function)
+            return replace(value, function=function, part=self._routed(value.part, found))
+        if isinstance(value, Zipped | Joined):
+            return replace(value, parts=tuple(self._routed(part, found) for part in value.parts))
+        return value
 
     def _route(self, function: Any) -> Imported | Defined | Callable[..., Any]:
         if function not in self._routes:

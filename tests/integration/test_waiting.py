@@ -181,7 +181,7 @@ def ask(rows: int) -> str:
 
 @flow
 def publishing():
-    ask(3) >> shows("published")
+    shows(ask(3))
 
 
 def test_an_answer_is_given_once_and_who_gave_it_is_recorded(workspace: Workspace) -> None:
@@ -199,6 +199,7 @@ def test_an_answer_is_given_once_and_who_gave_it_is_recorded(workspace: Workspac
     handle.wait()
     assert handle.state == "success"
     assert handle.task("ask").reason == "Answered yes by ann."
+    assert handle.task("shows").result() == "yes"
     with pytest.raises(UserError, match="was answered yes by ann already"):
         workspace.answer(handle.run_id, "ask", "no", by="bob")
     (row,) = workspace.attempts(handle.run_id, "ask")

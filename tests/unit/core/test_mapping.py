@@ -18,6 +18,7 @@ from nbflow.core.events import (
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.job import ValueRef
 from nbflow.core.mapping import list_ref, places, size_of, summary
+from nbflow.core.model import Shape
 from nbflow.core.states import RunState, TaskState
 from tests.unit.core.world import World, error, flow_of
 
@@ -231,8 +232,39 @@ def test_copies_wait_for_slots_in_map_order_among_tasks_of_their_priority():
 
 def test_the_last_source_varies_fastest():
     sizes = (2, 3)
-    assert size_of(sizes) == 6
-    assert [places(index, sizes) for index in range(6)] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+    shape = Shape(how="product", parts=(Shape(read=0), Shape(read=1)))
+    assert size_of(shape, sizes) == 6
+    found = [places(shape, index, sizes) for index in range(6)]
+    assert [(place[0], place[1]) for place in found] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+
+
+#: How two values of 3 and 2 elements are put together -> the places of each copy, of the first value and of the second.
+SHAPES = {
+    "zip": [(0, 0), (1, 1)],
+    "fill": [(0, 0), (1, 1), (2, None)],
+    "concat": [(0, None), (1, None), (2, None), (None, 0), (None, 1)],
+}
+
+
+@pytest.mark.parametrize(("how", "expected"), SHAPES.items())
+def test_values_are_put_together_in_other_shapes_too(how: str, expected: list[tuple[int | None, int | None]]):
+    shape = Shape(how=how, parts=(Shape(read=0), Shape(read=1)))
+    assert size_of(shape, (3, 2)) == len(expected)
+    found = [places(shape, index, (3, 2)) for index in range(len(expected))]
+    assert [(place.get(0), place.get(1)) for place in found] == expected
+
+
+def test_shapes_nest():
+    pairs = Shape(how="zip", parts=(Shape(read=0), Shape(how="concat", parts=(Shape(read=1), Shape(read=2)))))
+    shape = Shape(how="product", parts=(pairs, Shape(read=3)))
+    sizes = (4, 1, 2, 2)
+    assert size_of(shape, sizes) == 6
+    assert [places(shape, index, sizes) for index in (0, 1, 2, 5)] == [
+        {3: 0, 0: 0, 1: 0},
+        {3: 1, 0: 0, 1: 0},
+        {3: 0, 0: 1, 2: 0},
+        {3: 1, 0: 2, 2: 1},
+    ]
 
 
 def test_a_list_of_values_is_known_by_what_is_in_it():

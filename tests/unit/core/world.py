@@ -46,12 +46,15 @@ def flow_of(
     empty: Iterable[str] = (),
     mapped: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
+    group: str = "",
     **tasks: Any,
 ) -> Flow:
     """A flow from `a>b b>c`; ids stand in the order met. `alone` adds tasks without edges, keywords give a task's options.
 
     `mapped` names the tasks that give what a task maps over, the nearest first: {"b": "a"}; "" stands for a plain cell.
+    `group` names the tasks of a group that is mapped as a whole.
     """
+    groups = dict.fromkeys(group.split(), "g")
     pairs = [tuple(edge.split(">")) for edge in edges.split()]
     ids = list(dict.fromkeys([*alone.split(), *(id for pair in pairs for id in pair)]))
     return Flow(
@@ -62,6 +65,7 @@ def flow_of(
                 source="" if id in empty else "x = 1",
                 options=TaskOptions(**tasks.get(id.replace(".", "__"), {})),
                 reads=(mapping(*mapped[id].split()),) if mapped and id in mapped else (),
+                mapped_group=groups.get(id, ""),
             )
             for id in ids
         ),
@@ -98,6 +102,8 @@ class World:
         self.told: list[Event] = []
         #: How many elements a mapped task's sources make, from now on.
         self.sizes: dict[str, int] = {}
+        #: Why they cannot be counted; "" when they can.
+        self.problem = ""
         #: Tokens whose report was accepted, or that were taken away: they may never count again.
         self.spent: set[Token] = set()
         self.tokens = 0
@@ -173,7 +179,7 @@ class World:
             elif isinstance(command, WakeAt):
                 self.wakes.append(command.at)
             elif isinstance(command, Expand):
-                self.tell(MapExpanded(task=command.task, count=self.sizes.get(command.task, 2)))
+                self.tell(MapExpanded(task=command.task, count=self.sizes.get(command.task, 2), problem=self.problem))
             else:
                 assert command.state is self.machine.run.state
                 self.ended = command
