@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from nbflow.core.options import TaskKind
 from nbflow.core.records import TaskRecord
 from nbflow.core.states import RunState, TaskState
 
@@ -200,6 +201,19 @@ _VIEWS: Final = (
 STATE_VIEWS: Final[Mapping[str, StateView]] = MappingProxyType({view.name: view for view in _VIEWS})
 
 
+_WRENCH: Final = "M7.2 4.8L2 10m4.4-6.4a2.4 2.4 0 0 1 3-1.3L8 3.7l.4.4 1.4-1.4a2.4 2.4 0 0 1-3.2 3"
+#: What a task is besides work, on a 12 px grid; strokes of 1.1 px.
+KIND_MARKS: Final[Mapping[TaskKind, str]] = MappingProxyType(
+    {
+        TaskKind.BRANCH: "M1 6h3c2 0 2-3.5 4-3.5h2M4 6c2 0 2 3.5 4 3.5h2M8.5 1l1.7 1.5L8.5 4M8.5 8l1.7 1.5L8.5 11",
+        TaskKind.SHORT_CIRCUIT: "M6.8 1L2.6 6.8h3L5.2 11l4.2-5.8h-3z",
+        TaskKind.LATEST_ONLY: "M6.8 1L2.6 6.8h3L5.2 11l4.2-5.8h-3z",
+        TaskKind.SENSOR: "M1 6c2.6-4 7.4-4 10 0-2.6 4-7.4 4-10 0zM4.6 6a1.4 1.4 0 1 0 2.8 0 1.4 1.4 0 1 0-2.8 0z",
+        TaskKind.APPROVAL: "M3 6.5V3.4m2 2.6V2m2 4V2.4m2 3.8V3.6M9 6v2a3 3 0 0 1-6 .2L1.6 6.4",
+        TaskKind.SETUP: _WRENCH,
+        TaskKind.TEARDOWN: _WRENCH,
+    }
+)
 #: What somebody must look at comes first: what a folded group as a whole is, and the order of a mapped task's copies in a list.
 LOUDEST: Final = ("failed", "upstream_failed", "awaiting_input", "up_for_retry", "running", "queued", "scheduled", "deferred", "cancelled")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -17,7 +17,7 @@ from nbflow.core.model import Flow, Task
 from nbflow.core.options import TaskKind
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.states import TaskState
-from nbflow.views.glyphs import GREY, LOUDEST, STATE_VIEWS, StateView, glyph_paths, record_view
+from nbflow.views.glyphs import GREY, KIND_MARKS, LOUDEST, STATE_VIEWS, StateView, glyph_paths, record_view
 from nbflow.views.layout import NAME_LEFT, NAME_RIGHT, Frame, Layout, Node, Tip, text_width, usual_layout
 from nbflow.views.words import copies_in, graph_sentence, node_line, times
 
@@ -28,7 +28,6 @@ WORDS_INK: Final = "#616161"
 MARGIN: Final = 2
 #: By how much each sheet behind a mapped task stands out.
 SHEET: Final = 3
-_BRANCH: Final = "M1 6h3c2 0 2-3.5 4-3.5h2M4 6c2 0 2 3.5 4 3.5h2M8.5 1l1.7 1.500L8.500 4M8.500 8l1.700 1.500L8.500 11"
 #: The bar of a folded group, in this fixed order.
 _BAR: Final = (
     "success", "running", "up_for_retry", "queued", "scheduled", "deferred", "up_for_reschedule", "awaiting_input",
@@ -135,15 +134,25 @@ class _Picture:
     # --- edges -------------------------------------------------------------------------------------------------------
 
     def _edges(self) -> Iterable[str]:
-        styles: dict[tuple[bool, bool], list[str]] = {}
+        styles: dict[str, list[str]] = {}
         for stroke in self._layout.strokes:
-            styles.setdefault((stroke.data, self._is_dim(stroke.edges)), []).append(stroke.path)
-        for (data, dim), paths in sorted(styles.items()):
-            dash = "" if data and not dim else ' stroke-dasharray="4 3"'
-            faint = ' stroke-opacity=".7"' if dim else ""
-            yield f'<path d="{"".join(paths)}" fill="none" stroke="{GREY}" stroke-width="1.25"{dash}{faint}/>'
+            styles.setdefault(self._style(stroke.edges, data=stroke.data), []).append(stroke.path)
+        for style, paths in sorted(styles.items()):
+            yield f'<path d="{"".join(paths)}" fill="none" stroke="{GREY}" stroke-width="1.25"{style}/>'
         for tip in self._layout.tips:
             yield self._tip(tip)
+
+    def _style(self, edges: Collection[tuple[str, str]], *, data: bool) -> str:
+        """Solid carries data, dashed only orders, faint leads to what was skipped, dotted from a setup to its teardown."""
+        if self._is_dim(edges):
+            return ' stroke-dasharray="4 3" stroke-opacity=".7"'
+        if edges and all(self._kind(a) is TaskKind.SETUP and self._kind(b) is TaskKind.TEARDOWN for a, b in edges):
+            return ' stroke-dasharray="1 3" stroke-linecap="round"'
+        return "" if data else ' stroke-dasharray="4 3"'
+
+    def _kind(self, id: str) -> TaskKind | None:
+        task = self._tasks.get(id)
+        return task.options.as_ if task else None
 
     def _is_dim(self, edges: Iterable[tuple[str, str]]) -> bool:
         """All of it leads to tasks that were skipped: the way not taken."""
@@ -167,9 +176,9 @@ class _Picture:
         view = record_view(record)
         off = record is not None and record.state is TaskState.SKIPPED
         mark = ""
-        if task.options.as_ is TaskKind.BRANCH:
+        if path := KIND_MARKS.get(task.options.as_):
             mark = (
-                f'<path transform="translate({node.width - 20} 26)" d="{_BRANCH}" fill="none" stroke="{WORDS_INK}" '
+                f'<path transform="translate({node.width - 20} 26)" d="{path}" fill="none" stroke="{WORDS_INK}" '
                 'stroke-width="1.1" stroke-linecap="round" stroke-linejoin="round"/>'
             )
         line = node_line(task, record, self._now)

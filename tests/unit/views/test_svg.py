@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from nbflow.core.options import TaskKind, TaskOptions
 from nbflow.core.states import RunState
 from nbflow.views.svg import fit, graph_svg, size_of
 from tests.unit.views.flows import NOW, a_flow, a_record, a_run, a_task, all_in, by_key, monitor_errors
@@ -151,3 +152,16 @@ def test_an_image_carries_its_svg_inside():
     image = svg_image("<svg/>", alt='"x" & <y>', width=16, height=16)
     assert base64.b64encode(b"<svg/>").decode() in image
     assert "<y>" not in image
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TaskKind if kind is not TaskKind.PLAIN])
+def test_what_a_task_is_besides_work_has_its_mark(kind: TaskKind):
+    plain, marked = (graph_svg(a_flow(tasks=[a_task("a", options=TaskOptions(as_=one))]), {}, None, NOW) for one in (TaskKind.PLAIN, kind))
+    assert marked.count("<path") == plain.count("<path") + 1
+
+
+def test_the_way_from_a_setup_to_its_teardown_is_dotted():
+    kinds = {"up": TaskKind.SETUP, "down": TaskKind.TEARDOWN}
+    flow = a_flow([("up", "down")], [a_task(id, options=TaskOptions(as_=kind)) for id, kind in kinds.items()])
+    assert 'stroke-dasharray="1 3"' in graph_svg(flow, {}, None, NOW)
+    assert 'stroke-dasharray="1 3"' not in graph_svg(a_flow([("up", "down")]), {}, None, NOW)

@@ -18,6 +18,7 @@ export interface INodeElement {
 const KINDS: Readonly<Record<string, string>> = {
   branch: 'M1 6h3c2 0 2-3.5 4-3.5h2M4 6c2 0 2 3.5 4 3.5h2M8.5 1l1.7 1.5L8.5 4M8.5 8l1.7 1.5L8.5 11',
   'short-circuit': 'M6.8 1L2.6 6.8h3L5.2 11l4.2-5.8h-3z',
+  'latest-only': 'M6.8 1L2.6 6.8h3L5.2 11l4.2-5.8h-3z',
   sensor: 'M1 6c2.6-4 7.4-4 10 0-2.6 4-7.4 4-10 0zM4.6 6a1.4 1.4 0 1 0 2.8 0 1.4 1.4 0 1 0-2.8 0z',
   approval: 'M3 6.5V3.4m2 2.6V2m2 4V2.4m2 3.8V3.6M9 6v2a3 3 0 0 1-6 .2L1.6 6.4',
   setup: 'M7.2 4.8L2 10m4.4-6.4a2.4 2.4 0 0 1 3-1.3L8 3.7l.4.4 1.4-1.4a2.4 2.4 0 0 1-3.2 3',
