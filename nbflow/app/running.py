@@ -27,6 +27,7 @@ from nbflow.engine.renewing import Renewed, renewed
 from nbflow.engine.resume import GoingOn, to_run_again
 from nbflow.engine.surroundings import Surroundings
 from nbflow.engine.values import Values
+from nbflow.engine.versions import environment_of
 
 
 class Running(History):
@@ -76,6 +77,7 @@ class Running(History):
             output=output,
             fresh=fresh,
             past=dict(past or {}),
+            environment=environment_of(flow, captures),
             ignores_past=ignore_past,
             tasks=chosen if tasks is not None else (),
         )
@@ -229,7 +231,7 @@ class Running(History):
             keep_limit=self.settings.keep_limit,
             ahead=16 * (executor.slots() or 4),
             parallelism=self.settings.parallelism,
-            as_python=_as_python,
+            as_python=as_python,
         )
 
     @staticmethod
@@ -259,7 +261,8 @@ class Running(History):
         return values
 
 
-def _as_python(cell: str) -> str:
+def as_python(cell: str) -> str:
+    """A cell as plain Python that means the same. Raises SyntaxError when it is neither Python nor IPython."""
     from nbflow.authoring.magics import plain_cell  # noqa: PLC0415 - IPython's transformer is loaded for cells with magics only
 
     found = plain_cell(cell)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def runs() -> None:
-    """What happened: list, show, logs, result, inputs, open, answer, cancel, retry, clear, mark."""
+    """What happened: list, show, logs, result, inputs, diff, open, answer, cancel, retry, clear, mark."""
 
 
 @runs.command("list")
@@ -113,6 +113,23 @@ def _show_values(given: Mapping[str, ValueRef], *, as_json: bool) -> None:
         return
     rows = [{"name": name, "shown": ref.shown, "format": ref.format, "size": ref.size, "hash": ref.hash} for name, ref in given.items()]
     print_json({"values": rows})
+
+
+@runs.command("diff")
+@click.argument("a")
+@click.argument("b", default="latest")
+@as_json
+def runs_diff(a: str, b: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Compare two runs of a flow: which task differed first, and by what: code, parameter, input or environment."""
+    from nbflow.app.differing import difference  # noqa: PLC0415
+    from nbflow.views.difference import difference_json, difference_text  # noqa: PLC0415
+
+    with closing(open_workspace()) as workspace:
+        found = difference(workspace, a, b)
+    if as_json:
+        print_json(difference_json(found))
+    else:
+        click.echo(difference_text(found))
 
 
 @runs.command("open")

@@ -85,6 +85,8 @@ class RunRecord:
     ignores_past: bool = False
     #: What callables said about depending on the past: `no`, `wait` or `skip`, by task.
     past: Mapping[TaskId, str] = field(default_factory=dict)
+    #: Versions of Python, nbflow and of the packages its code imports, where it began.
+    environment: Mapping[str, str] = field(default_factory=dict)
     #: How often it was cleared after it had ended.
     clear_number: int = 0
     #: Results of earlier runs are not used.

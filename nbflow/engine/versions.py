@@ -5,12 +5,17 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+from typing import Final
 
+from nbflow import __version__
+from nbflow.core.job import CaptureSet
+from nbflow.core.model import Flow
 from nbflow.core.sources import Source, read_python
 
 
@@ -18,6 +23,21 @@ from nbflow.core.sources import Source, read_python
 def python_version() -> str:
     """`3.12`: the same code gives the same within one of these."""
     return ".".join(platform.python_version_tuple()[:2])
+
+
+#: Quicker than reading code as Python, and enough to name what may be imported.
+_IMPORTS: Final = re.compile(r"^[ \t]*(?:import|from)[ \t]+([A-Za-z_]\w*)", re.MULTILINE)
+
+
+def environment_of(flow: Flow, captures: CaptureSet) -> dict[str, str]:
+    """What a run stands on: the versions of Python, of nbflow, and of what its cells, functions and captured names import."""
+    taken = [*captures.names.values(), *(one for early in captures.early.values() for one in early.values())]
+    texts = {task.source for task in flow.tasks} | {capture.source for capture in taken if capture.source}
+    modules = {name for text in texts for name in _IMPORTS.findall(text)}
+    modules |= {capture.module.partition(".")[0] for capture in taken if capture.module}
+    found = versions_of(modules, [folder for folder in (*captures.process.sys_path, captures.process.cwd) if folder])
+    short = {name: version[:12] if len(version) == 64 else version for name, version in found.items()}
+    return {**short, "python": platform.python_version(), "nbflow": __version__}
 
 
 def versions_of(modules: Iterable[str], path: Sequence[str] = ()) -> dict[str, str]:

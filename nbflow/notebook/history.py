@@ -75,6 +75,14 @@ class History:
         values = self._launcher.kernel.decode(chosen, self.workspace.artifacts)
         return next(iter(values.values())) if len(values) == 1 else values
 
+    def diff(self, asked: Asked) -> None:
+        """Two runs compared; without a second one, with the last."""
+        from nbflow.app.differing import difference  # noqa: PLC0415 - loading the extension stays quick
+        from nbflow.views.difference import difference_text  # noqa: PLC0415 - as above
+
+        found = difference(self.workspace, asked["a"], self.chosen(asked["b"]).run_id)
+        self._channel.write(f"{difference_text(found)}\n")
+
     def runs(self, asked: Asked) -> None:
         """The newest runs of this flow."""
         name, path = self._flow_name(), self._session.path

@@ -100,6 +100,11 @@ def _result_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--attempt", type=int, default=None, metavar="N")
 
 
+def _diff_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", metavar="A")
+    parser.add_argument("b", metavar="B", nargs="?", default="")
+
+
 def _debug_options(parser: argparse.ArgumentParser) -> None:
     _logs_options(parser)
     parser.add_argument("--no-pdb", action="store_true")
@@ -162,6 +167,11 @@ VERBS: Final[Mapping[str, Verb]] = {
         answered_by="debugging:Debugging",
         options=_debug_options,
         takes_tasks=True,
+    ),
+    "diff": Verb(
+        meaning="which task differed first between two runs, and by what: diff A [B]",
+        answered_by="history:History",
+        options=_diff_options,
     ),
     "runs": Verb(
         meaning="the newest runs of this flow: [-n N]",
