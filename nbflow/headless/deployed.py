@@ -10,15 +10,13 @@ import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.app import Workspace
-from nbflow.core.errors import NbflowError, UserError
+from nbflow.core.errors import NbflowError, Superseded, UserError
 from nbflow.core.hosting import Advance, Advanced
-from nbflow.core.ids import RunId
 from nbflow.core.model import Flow
 from nbflow.core.records import Lease, RunRecord
-from nbflow.engine.owner import me
 from nbflow.headless.cells import CellsExecutor
 from nbflow.headless.host import HostedRun
 from nbflow.headless.stored_version import lay_out
@@ -44,10 +42,13 @@ def host_run(workspace: Workspace, run_id: str, scheduler: str, pool: KernelPool
         return
     try:
         _execute(workspace, run, lease, output, pool)
+    except Superseded:
+        return  # somebody else goes on with it, and says how it ended
     except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay as it is
         if not isinstance(error, NbflowError):
             _log.exception("run %s could not be hosted", run_id)
-        _fail(workspace, run.run_id, str(error) or type(error).__name__)
+        if not _fail(workspace, lease, str(error) or type(error).__name__):
+            return
     _count_failures(workspace, run)
 
 
@@ -68,14 +69,15 @@ def _execute(workspace: Workspace, run: RunRecord, lease: Lease, output: Path, p
     execute_notebook(stored.notebook, output, parameters=params, host=host, cwd=folder, modules=stored.folder, pool=pool)
 
 
-def _fail(workspace: Workspace, run_id: RunId, why: str) -> None:
-    """A run that no driver could end."""
-    run = workspace.store.run(run_id)
-    if run.state.is_finished:
-        return
-    lease = workspace.store.claim(run_id, me(), workspace.settings.lease, me())
-    if lease is not None:
+def _fail(workspace: Workspace, lease: Lease, why: str) -> bool:
+    """End a run that no driver could end; False when it is somebody else's meanwhile."""
+    if workspace.store.run(lease.run_id).state.is_finished:
+        return True
+    try:
         workspace.give_up(lease, why)
+    except Superseded:
+        return False
+    return True
 
 
 def _count_failures(workspace: Workspace, run: RunRecord) -> None:
@@ -102,8 +104,19 @@ class DeployedRun(HostedRun):
     def __init__(
         self, workspace: Workspace, info: NotebookInfo, stop: Callable[[str], None], *, run: RunRecord, lease: Lease, flow: Flow
     ) -> None:
-        nobody: dict[str, Any] = {"again": (), "latest": False, "fresh": False, "observers": ()}
-        super().__init__(workspace, info, stop, trigger=run.trigger, run_id=run.run_id, resumes=True, **nobody)
+        super().__init__(
+            workspace,
+            info,
+            stop,
+            trigger=run.trigger,
+            run_id=run.run_id,
+            resumes=True,
+            again=(),
+            latest=False,
+            fresh=False,
+            ignore_past=False,
+            observers=(),
+        )
         self._view.flow = flow
         is_plain = any(task.operator == "notebook" and not task.cell.number for task in flow.tasks)
         if is_plain:
