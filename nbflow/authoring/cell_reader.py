@@ -29,6 +29,7 @@ from nbflow.core.options import TaskKind, TaskOptions
 PARAMETERS_TAG: Final = "parameters"
 #: What `--operator` may say -> the operator of the task.
 _OPERATORS: Final = {"": "cell", "python": "cell", "cell": "cell", "bash": "bash", **{name: name for name in sorted(LOOKING)}}
+_HEADING: Final = re.compile(r"^#{1,6}[ \t]+", re.MULTILINE)
 _TASK = re.compile(r"\A(?P<lead>\s*)%%task\b(?P<line>[^\n]*)(?:\n|\Z)")
 
 
@@ -50,6 +51,8 @@ class CellReader:
         self.units: list[Unit] = []
         self.header_cell: CellSource | None = None
         self._named: dict[TaskId, CellSource] = {}
+        #: By the number of the cell below each.
+        self._texts = {cell.number + 1: cell.source for cell in cells if cell.kind == "markdown" and cell.number}
         code = [(cell, classify(cell.source)) for cell in cells if cell.kind == "code"]
         for cell, kind in code:  # the header first: it may stand anywhere
             if kind is CellKind.FLOW:
@@ -113,9 +116,13 @@ class CellReader:
                 operator=operator,
                 source=body,
                 mapped_group=group,
-                doc=options.doc or (_docstring(body) if operator == "cell" else ""),
+                doc=options.doc or (_docstring(body) if operator == "cell" else "") or self._text_above(cell),
             )
         )
+
+    def _text_above(self, cell: CellSource) -> str:
+        """The Markdown cell right above, without the marks of its headings."""
+        return _HEADING.sub("", self._texts.get(cell.number, "")).strip() if cell.number else ""
 
     def _operator(self, cell: CellSource, line: int, options: TaskOptions) -> str:
         operator = _OPERATORS.get(options.operator)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -119,11 +119,19 @@ def _refuse_changed(workspace: Workspace, run: RunRecord, *, latest: bool) -> No
     flow = workspace.flow_of(run)
     if any(task.operator == "notebook" and not task.cell.number for task in flow.tasks):
         return  # a notebook without tasks runs as it was stored
-    if not latest and workspace.store.save_flow(workspace.load_flow(run.path)) != run.version:
+    if latest:
+        return
+    now = workspace.load_flow(run.path)
+    if workspace.store.save_flow(now) != run.version and _undocumented(now) != _undocumented(flow):
         raise UserError(
             f"{run.path} was changed since run {run.run_id}: take the changes back to go on with it, type "
             f"nbflow runs retry {run.run_id} --latest to go on with the code as it is now, or nbflow run {run.path} for a new run."
         )
+
+
+def _undocumented(flow: Flow) -> Flow:
+    """What it does, without what is said of it."""
+    return replace(flow, tasks=tuple(replace(task, doc="") for task in flow.tasks))
 
 
 def _drive_directly(

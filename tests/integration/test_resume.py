@@ -130,6 +130,18 @@ def test_a_notebook_that_was_changed_does_not_go_on_with_an_older_run(workspace:
         resume_notebook(workspace, "latest")
 
 
+def test_what_is_only_said_of_a_task_may_change(workspace: Workspace, tmp_path: Path) -> None:
+    path = notebook(tmp_path / "in.ipynb", f"%%task one\n{FLAKY}")
+    document = nbformat.read(path, as_version=4)
+    document.cells.insert(2, nbformat.v4.new_markdown_cell("Waits for a file."))
+    nbformat.write(document, path)
+    run_notebook(workspace, path)
+    (tmp_path / "ready").touch()
+    document.cells[2].source = "Waits until a file is there."
+    nbformat.write(document, path)
+    assert resume_notebook(workspace, "latest").succeeded
+
+
 def test_a_run_that_is_being_driven_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     flow = Flow(name=FlowName("f"), tasks=(Task(id=TaskId("a"), source="import time\nwhile True: time.sleep(0.01)"),))
     handle = workspace.start_run(flow, CaptureSet())

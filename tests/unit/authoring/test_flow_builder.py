@@ -43,6 +43,21 @@ KINDS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("task", "doc"),
+    [
+        ("%%task a\nx = 1", "Loads\n\nthe rows"),
+        ('%%task a\n"""Says it itself."""\nx = 1', "Says it itself."),
+        ('%%task a --doc "Said on the line"\nx = 1', "Said on the line"),
+    ],
+)
+def test_a_task_is_documented_by_its_option_its_docstring_or_the_markdown_right_above(task, doc):
+    text = CellSource(id="m", number=1, kind="markdown", source="## Loads\n\nthe rows\n")
+    made = [CellSource(id=f"c{number}", number=number, source=source) for number, source in ((2, task), (3, "%%task b\ny = 1"))]
+    found = build_flow([text, *made], name="f")
+    assert (found.task("a").doc, found.task("b").doc) == (doc, "")
+
+
 @pytest.mark.parametrize(("source", "kind"), KINDS.items())
 def test_kind_of_a_cell(source: str, kind: CellKind) -> None:
     assert classify(source) is kind
