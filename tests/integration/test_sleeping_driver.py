@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A driver that was stopped while another took over, as in a laptop that slept: what it still writes is refused. With real processes, over both databases."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from nbflow.app import Workspace
+from nbflow.core.states import RunState
+from nbflow.settings import Settings
+
+pytest_plugins = ["tests.unit.store.databases"]
+
+LEASE = 1.0
+PATIENCE = 120.0
+DRIVER = """
+import sys
+from nbflow.app import Workspace
+from nbflow.core.ids import FlowName, TaskId
+from nbflow.core.job import CaptureSet
+from nbflow.core.model import Edge, Flow, Task
+body = '''
+import pathlib, time
+from nbflow import ctx
+folder = pathlib.Path({folder!r})
+(folder / f"began-{{ctx.attempt}}").touch()
+while not (folder / "go").exists():
+    time.sleep(0.01)
+x = ctx.attempt
+'''.format(folder=sys.argv[1])
+tasks = (Task(id=TaskId("a"), source=body, writes=("x",), demands=("x",)), Task(id=TaskId("b"), source="y = 1", writes=("y",)))
+flow = Flow(name=FlowName("f"), tasks=tasks, edges=(Edge(upstream=TaskId("a"), downstream=TaskId("b")),))
+Workspace.open().start_run(flow, CaptureSet()).wait()
+"""
+
+
+def until(is_there: Callable[[], object]) -> None:
+    limit = time.monotonic() + PATIENCE
+    while not is_there():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def test_a_driver_that_slept_while_another_took_over_writes_nothing_more(database_url: str, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", database_url=database_url, dask="inline", lease=LEASE)
+    environment = {
+        **os.environ,
+        "NBFLOW_HOME": str(settings.home),
+        "NBFLOW_DATABASE_URL": database_url,
+        "NBFLOW_DASK": "inline",
+        "NBFLOW_LEASE": str(LEASE),
+    }
+    with closing(Workspace(settings)) as workspace:
+        sleeper = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)], env=environment, stderr=subprocess.PIPE, text=True)
+        until((tmp_path / "began-1").exists)
+        sleeper.send_signal(signal.SIGSTOP)
+        (run,) = workspace.find_runs().runs
+        until(lambda: not workspace.store.holder(run.run_id))
+        other = workspace.resume_run(run.run_id)
+        until((tmp_path / "began-2").exists)
+        (tmp_path / "go").touch()
+        assert other.wait(PATIENCE)
+        ended = workspace.snapshot(run.run_id)
+        assert ended.run.state is RunState.SUCCESS
+        changes = workspace.store.changes(run.run_id)
+
+        sleeper.send_signal(signal.SIGCONT)
+        _, said = sleeper.communicate(timeout=PATIENCE)
+        assert sleeper.returncode != 0
+        assert said.strip().splitlines()[-1].endswith("(lease 1 is over): nothing was written, and this driver stops.")
+        assert workspace.store.changes(run.run_id) == changes
+        assert workspace.snapshot(run.run_id) == ended
+        assert workspace.given(run.run_id, "a")["x"].shown == "2"
+        outcomes = [(str(one.key), one.attempt, one.outcome) for one in workspace.attempts(run.run_id)]
+        assert outcomes == [("a", 1, "lost"), ("a", 2, "success"), ("b", 1, "success")]
