@@ -33,6 +33,9 @@ from nbflow.engine.versions import environment_of
 class Running(History):
     """Driving runs in this process."""
 
+    #: A notebook whose run has ended is not executed any further.
+    stops_when_done = False
+
     # --- running ----------------------------------------------------------------------------------------------------
 
     def start_run(
@@ -244,8 +247,11 @@ class Running(History):
                 raise UserError(f'Flow {flow.name} has no task "{task}".{nearest(task, known)}')
         return tuple(task for task in known if task in set(tasks))
 
-    def _values_from_last_run(self, flow: Flow, chosen: Collection[TaskId], *, before: RunRecord | None = None) -> Values:
-        needed = {writer for task in flow.tasks if task.id in chosen for read in task.reads for writer in read.writers} - set(chosen)
+    def _values_from_last_run(
+        self, flow: Flow, chosen: Collection[TaskId], *, before: RunRecord | None = None, needed: set[TaskId] | None = None
+    ) -> Values:
+        if needed is None:
+            needed = {writer for task in flow.tasks if task.id in chosen for read in task.reads for writer in read.writers} - set(chosen)
         values = Values()
         if not needed:
             return values

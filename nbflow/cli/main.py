@@ -20,6 +20,7 @@ from nbflow.cli.running import demo, run
 from nbflow.cli.runs import runs
 from nbflow.cli.schedule import schedule
 from nbflow.cli.scheduling import scheduler, up
+from nbflow.cli.trying import test
 from nbflow.core.errors import NbflowError
 
 
@@ -57,6 +58,8 @@ for _command in (run, demo, graph, check, runs, tasks, pools, schedule, doctor, 
 
 for _command in (clear, mark):
     runs.add_command(_command)
+
+tasks.add_command(test)
 
 
 if __name__ == "__main__":

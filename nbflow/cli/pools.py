@@ -112,7 +112,7 @@ def _row(use: PoolUse) -> dict[str, Any]:
 
 @click.group()
 def tasks() -> None:
-    """Task instances of all runs: list."""
+    """Task instances of all runs: list; one task by itself: test."""
 
 
 @tasks.command("list")

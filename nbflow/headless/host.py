@@ -241,6 +241,8 @@ class HostedRun:
         run = changes[-1].run if changes else None
         if run is not None and run.state is RunState.CANCELLED and not self._ending:
             self._stop(run.reason or f"Run {run.run_id} was cancelled.")
+        elif run is not None and run.state.is_finished and self._workspace.stops_when_done:
+            self._stop("What was to run has run.")
 
     def said(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None:
         """Outputs are the view's."""

@@ -75,7 +75,13 @@ def trace_flow(target: Target) -> Flow:
 
 
 def trace_for_run(
-    target: Target, *, params: Mapping[str, Any], texts: Mapping[str, str], artifacts_url: str, cwd: Path | None = None
+    target: Target,
+    *,
+    params: Mapping[str, Any],
+    texts: Mapping[str, str],
+    artifacts_url: str,
+    logical_date: datetime | None = None,
+    cwd: Path | None = None,
 ) -> FileTrace:
     """The flow of a file with these parameters, and everything its tasks are given. Raises UserError naming the line of what is wrong."""
     folder = cwd or target.path.resolve().parent
@@ -87,6 +93,7 @@ def trace_for_run(
             params=params,
             texts=texts,
             artifacts_url=artifacts_url,
+            logical_date=logical_date.isoformat() if logical_date else "",
             cwd=str(folder.resolve()),
         )
     )
@@ -101,13 +108,15 @@ def run_file(
     cwd: Path | None = None,
     fresh: bool = False,
     ignore_past: bool = False,
+    logical_date: datetime | None = None,
     observers: Sequence[RunObserver] = (),
 ) -> NotebookOutcome:
     """Run a flow of a file now and return how it went; an interrupt cancels it. Raises UserError, SetupError when it cannot be run at all."""
     from nbflow.headless import NotebookOutcome  # noqa: PLC0415 - looking at a graph needs none of it
 
     workspace.warm()
-    traced = trace_for_run(target, params=params, texts=texts, artifacts_url=workspace.settings.artifacts, cwd=cwd)
+    url = workspace.settings.artifacts
+    traced = trace_for_run(target, params=params, texts=texts, artifacts_url=url, logical_date=logical_date, cwd=cwd)
     assert traced.flow is not None
     handle = workspace.start_run(
         traced.flow,

@@ -159,3 +159,13 @@ def test_a_run_of_a_file_goes_on_with_its_latest_code(workspace: Workspace, tmp_
     assert shown.exit_code == 0, shown.output
     assert workspace.given(run.run_id, "use")["use()"].shown == "20"
     assert [one.attempt for one in workspace.attempts(run.run_id)] == [1, 1, 2]
+
+
+def test_one_task_of_a_notebook_is_tried_and_the_cells_below_are_left_alone(workspace: Workspace, tmp_path: Path) -> None:
+    path = notebook(tmp_path / "in.ipynb", "%%task one\nx = day", "%%task two\nprint('tried')\ny = x * 2", "%nbflow run", wrote("below"))
+    shown = invoke("tasks", "test", str(path), "two", "-p", "day", "4")
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout.startswith("tried\n")
+    assert "two success: Succeeded." in shown.stdout
+    assert not (tmp_path / "journal").exists()
+    assert workspace.find_runs().runs == ()

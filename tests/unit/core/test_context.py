@@ -59,3 +59,11 @@ def test_it_travels_by_name():
 def test_skip_and_fail_carry_their_reason():
     assert SkipTask("nothing new").reason == "nothing new"
     assert pickle.loads(pickle.dumps(FailTask("broken"))).reason == "broken"
+
+
+def test_the_execution_date_is_the_logical_date():
+    job = JobContext(flow="f", run_id="r", key=TaskKey("t"), attempt=1, logical_date=datetime(2026, 1, 2, tzinfo=UTC))
+    with ctx.during(job):
+        assert ctx.execution_date == ctx.logical_date == job.logical_date
+        assert (ctx.ds, ctx.ts) == ("2026-01-02", "2026-01-02T00:00:00+00:00")
+        assert ctx.data_interval == (job.logical_date, job.logical_date)
