@@ -44,7 +44,7 @@ class FlowsFolders:
                 found.add(path)
                 told += self._look(path, folder, by_path.get(path))
         for path, deployment in by_path.items():
-            if path not in found and not deployment.error and any(Path(deployment.source) == folder for folder in folders):
+            if path not in found and deployment.signature and any(Path(deployment.source) == folder for folder in folders):
                 told += self._gone(deployment)
         return tuple(told)
 

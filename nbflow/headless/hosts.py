@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who hosts the runs a scheduler has taken: a process beside it that keeps a workspace and warm kernels, one thread for each run.
+"""Who hosts the runs a scheduler has taken: the workers of the cluster, where it offers that, else a process beside the scheduler.
 
-It survives its scheduler: when nobody speaks to it any more it ends its runs in order and goes.
+Either keeps a workspace and warm kernels, has a thread for each run, and survives the scheduler. The process beside it ends its runs in order
+and goes when nobody speaks to it any more:
 
     scheduler -> host    {"settings": {...}}, then {"run": RUN, "scheduler": OWNER} for each run
     host -> scheduler    {"done": RUN} when it has ended, {"lost": RUN} when it was somebody else's
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,8 @@ _log = logging.getLogger("nbflow.scheduler")
 HOSTED: Final = 16
 #: Kernels that are kept warm.
 WARM: Final = 2
+#: Seconds after its last run for which a worker keeps the workspace open.
+_IDLE: Final = 60.0
 
 
 def settings_as_json(settings: Settings) -> dict[str, Any]:
@@ -117,6 +120,53 @@ class HostProcess:
         with self._lock:
             self._hosted.discard(run_id)
         self._ended(run_id)
+
+
+# --- on a worker --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Kept:
+    """A workspace of this process that hosts runs."""
+
+    workspace: Workspace
+    users: int = 0
+    idle: threading.Timer | None = None
+
+
+_kept: dict[str, _Kept] = {}
+_keeping = threading.Lock()
+
+
+def host_here(settings: dict[str, Any], run_id: str, scheduler: str) -> None:
+    """Host a run in this process, in a workspace that its runs share; it is closed when none has used it for a while."""
+    from nbflow.headless.deployed import host_run  # noqa: PLC0415 - heavy, and only where runs are hosted
+
+    name = json.dumps(settings, sort_keys=True)
+    with _keeping:
+        kept = _kept.setdefault(name, _Kept(Workspace(settings_from_json(settings))))
+        kept.users += 1
+        if kept.idle is not None:
+            kept.idle.cancel()
+    try:
+        host_run(kept.workspace, run_id, scheduler)
+    except UserError as error:
+        _log.info("%s", error)  # it is somebody else's
+    finally:
+        with _keeping:
+            kept.users -= 1
+            kept.idle = threading.Timer(_IDLE, _close_idle, (name,))
+            kept.idle.daemon = True
+            kept.idle.start()
+
+
+def _close_idle(name: str) -> None:
+    with _keeping:
+        kept = _kept.get(name)
+        if kept is None or kept.users:
+            return
+        del _kept[name]
+    kept.workspace.close()
 
 
 # --- the host's end -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from nbflow import __version__
 from nbflow.app import Workspace
@@ -20,7 +20,7 @@ from nbflow.core.ids import RunId
 from nbflow.core.records import Lease, RunRecord
 from nbflow.engine.inbox import monotonic
 from nbflow.engine.owner import is_dead, me
-from nbflow.headless.hosts import HostProcess
+from nbflow.headless.hosts import HostProcess, host_here, settings_as_json
 from nbflow.scheduler.loop import Scheduler
 
 _log = logging.getLogger("nbflow.scheduler")
@@ -32,17 +32,60 @@ _LONGEST_PAUSE: Final = 30.0
 
 
 class Launching:
-    """Hands runs to the host of this scheduler."""
+    """Hands runs to the workers of the cluster where it hosts notebooks, else to a process beside this scheduler."""
 
     def __init__(self, workspace: Workspace, ended: Callable[[RunId], None]) -> None:
-        self._workspace = workspace
-        self.hosts = HostProcess(workspace.settings, ended)
+        self._workspace, self._ended = workspace, ended
+        self._process: HostProcess | None = None
+        self._cluster: Any = None
+        self._settings = settings_as_json(workspace.settings)
+        self._hosted: set[RunId] = set()
+
+    def open(self) -> None:
+        """Find out who hosts. Raises SetupError when the cluster is away."""
+        if self._process is not None or self._cluster is not None:
+            return
+        if self._workspace.settings.dask != "inline":
+            from nbflow.executors.dask_executor import DaskExecutor  # noqa: PLC0415 - only where there is a cluster
+            from nbflow.executors.notebooks import NotebookHosting  # noqa: PLC0415 - as above
+
+            executor = self._workspace.executor
+            if isinstance(executor, DaskExecutor):
+                hosting = NotebookHosting(executor)
+                if hosting.offered():
+                    self._cluster = hosting
+                    if self._workspace.settings.dask != "local":
+                        self._settings["dask"] = hosting.address()
+                    return
+        self._process = HostProcess(self._workspace.settings, self._ended)
+        self._process.warm()
 
     def room(self) -> int:
-        return self.hosts.room()
+        self.open()
+        if self._process is not None:
+            return self._process.room()
+        return int(self._cluster.offered()) - len(self._hosted)
 
     def launch(self, run: RunRecord, lease: Lease) -> None:
-        self.hosts.host(run.run_id, lease.owner)
+        if self._process is not None:
+            self._process.host(run.run_id, lease.owner)
+            return
+        self._hosted.add(run.run_id)
+        key = f"nbflow-host-{run.run_id}-{lease.epoch}"
+        try:
+            self._cluster.host(key, host_here, (self._settings, run.run_id, lease.owner), lambda: self._gone(run.run_id))
+        except NbflowError:
+            self._gone(run.run_id)
+            raise
+
+    def _gone(self, run_id: RunId) -> None:
+        self._hosted.discard(run_id)
+        self._ended(run_id)
+
+    def close(self) -> None:
+        """Whoever hosts ends in order what it has."""
+        if self._process is not None:
+            self._process.close()
 
     def is_dead(self, owner: str) -> bool:
         return is_dead(owner)
@@ -72,7 +115,6 @@ class SchedulerProcess:
 
     def run(self) -> None:
         """Until `stop`; then what was handed over is waited for, and this scheduler leaves."""
-        self._launching.hosts.warm()
         keeper = threading.Thread(target=self._keep, name="nbflow-scheduler-lease", daemon=True)
         keeper.start()
         pause = 0.0
@@ -126,7 +168,7 @@ class SchedulerProcess:
         while self.scheduler.handed and monotonic() < until:
             self.scheduler.renew()
             threading.Event().wait(0.1)
-        self._launching.hosts.close()
+        self._launching.close()
         self._workspace.store.deployments.announce(self._record, 0)
 
     def _ended(self, run_id: RunId) -> None:
