@@ -12,9 +12,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.job import ErrorInfo, ExecutorEvent, OutputMade, OutputsRef, ProgressMade, Report
@@ -83,6 +83,38 @@ class _Said:
     event: ExecutorEvent
 
 
+class Panel(Protocol):
+    """A live panel over the picture of a run."""
+
+    spot: Spot
+
+    def follow(self, flow: Flow, running: WatchedRun) -> None:
+        """A run of this kernel is shown from now on."""
+        ...
+
+    def changed(self, changes: Sequence[Change]) -> None: ...
+
+    def said(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None: ...
+
+    def bundle(self, flow: Flow, snapshot: RunSnapshot) -> Bundle:
+        """The picture, with a seat for the panel."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Spot:
+    """Where a run is shown as a whole: the request under whose cell, the display id there, and the live panel, if any."""
+
+    parent: Mapping[str, Any]
+    display_id: str = field(default_factory=next_graph_id)
+    panel: Panel | None = None
+    #: Something is shown there already.
+    is_taken: bool = False
+
+    def bundle(self, flow: Flow, snapshot: RunSnapshot) -> Bundle:
+        return self.panel.bundle(flow, snapshot) if self.panel is not None else graph(flow, snapshot)
+
+
 class LiveDisplay:
     """Shows one run in a kernel. It is a RunObserver; `follow` gives it the run and `finish` waits until everything is shown."""
 
@@ -93,11 +125,16 @@ class LiveDisplay:
         places: Mapping[TaskId, Place],
         outputs: Callable[[OutputsRef], list[dict[str, Any]]],
         used: set[str],
+        *,
+        spot: Spot | None = None,
     ) -> None:
-        """`outputs` reads an attempt's complete outputs; `used` holds the requests whose cells show outputs of an earlier run."""
+        """`outputs` reads an attempt's complete outputs; `used` holds the requests whose cells show outputs of an earlier run.
+
+        `spot` is where the graph goes, by default below the cell being executed.
+        """
         self._channel, self._flow, self._outputs = channel, flow, outputs
-        self._parent = channel.parent()
-        self._graph_id = next_graph_id()
+        self._spot = spot or Spot(parent=channel.parent())
+        self._parent = self._spot.parent
         self._tasks = {task.id: task for task in flow.tasks}
         self._areas = {task: Area(channel, place.parent, place.count, card_id(task), used) for task, place in places.items()}
         self._copies = {
@@ -115,18 +152,29 @@ class LiveDisplay:
     def changed(self, changes: Sequence[Change]) -> None:
         self._notes.extend(change.key.task_id for change in changes if change.key is not None)
         self._news.set()
+        if self._spot.panel is not None:
+            self._spot.panel.changed(changes)
 
     def said(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None:
         self._notes.append(_Said(key, attempt, event))
         self._news.set()
+        if self._spot.panel is not None:
+            self._spot.panel.said(key, attempt, event)
 
     # --- called by the cell ----------------------------------------------------------------------------------------
 
     def follow(self, running: WatchedRun) -> None:
-        """Show the graph under the cell being executed, and the run from now on."""
+        """Show the graph in its spot, and the run from now on."""
         self._running = running
+        spot = self._spot
+        if spot.panel is not None:
+            spot.panel.follow(self._flow, running)
         snapshot = running.snapshot()
-        self._channel.show(graph(self._flow, snapshot), self._graph_id)
+        if spot.is_taken:
+            self._channel.update(spot.bundle(self._flow, snapshot), spot.display_id, spot.parent)
+        else:
+            self._channel.show(spot.bundle(self._flow, snapshot), spot.display_id)
+            spot.is_taken = True
         again = (key.task_id for key, record in snapshot.tasks.items() if not record.state.is_finished)
         for task in dict.fromkeys(again):  # of a run that goes on, what has ended stays as it is shown
             if task in self._areas:
@@ -150,7 +198,7 @@ class LiveDisplay:
                 due = self._show_notes(over=over) or due
                 now = time.monotonic()
                 if due and (over or now >= next_graph):
-                    self._channel.update(graph(self._flow, self._snapshot()), self._graph_id, self._parent)
+                    self._channel.update(self._spot.bundle(self._flow, self._snapshot()), self._spot.display_id, self._parent)
                     # A graph that is slow to draw is drawn less often.
                     next_graph, due = time.monotonic() + max(GRAPH_PERIOD, 10 * (time.monotonic() - now)), False
                 if over:

@@ -13,6 +13,7 @@ from nbflow.notebook.channel import Channel, channel_of
 from nbflow.notebook.kernel import Kernel
 from nbflow.notebook.launch import Launcher
 from nbflow.notebook.magics import NbflowMagics, make_display
+from nbflow.notebook.panels import Panels
 from nbflow.notebook.python_flows import NotebookOfFlows
 from nbflow.notebook.runs import LiveHost
 from nbflow.notebook.session import Session
@@ -55,7 +56,7 @@ def load(shell: Any, channel: Channel | None = None) -> Extension:
     session.remember(str(source) for source in shell.history_manager.input_hist_raw[1 : shell.execution_count])
     channel = channel or channel_of(shell)
     kernel = Kernel(shell, session)
-    launcher = Launcher(kernel, LiveHost(), make_display(session, channel, set()), channel.write)
+    launcher = Launcher(kernel, LiveHost(), make_display(session, channel, set(), lambda: Panels(magics).over_run()), channel.write)
     NbflowMagics.task.__doc__ = help_text()
     magics = NbflowMagics(shell, session, launcher, channel)
     extension = Extension(shell, session, magics)
@@ -82,6 +83,8 @@ def unload(shell: Any) -> None:
     shell.events.unregister("post_run_cell", extension.post_run_cell)
     for kind, name in (("line", "nbflow"), ("cell", "task"), ("cell", "flow")):
         shell.magics_manager.magics[kind].pop(name, None)
+    for panel in extension.magics.panels.values():
+        panel.close()
     host = extension.magics.launcher.host
     if isinstance(host, LiveHost):
         host.close()

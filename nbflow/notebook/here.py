@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbflow.core.errors import UserError, nearest
@@ -11,6 +11,7 @@ from nbflow.core.ids import TaskId
 from nbflow.core.model import Flow
 from nbflow.core.records import RunRecord
 from nbflow.notebook import display, verbs
+from nbflow.notebook.display import Spot
 from nbflow.notebook.launch import Launch
 
 if TYPE_CHECKING:
@@ -54,10 +55,17 @@ class Here:
         tasks = tuple(TaskId(task) for task in asked["task"]) or self._session.tasks_above(flow)
         return self._magics.launcher.start(flow, tasks, self._parameters(flow, asked["param"]), fresh=asked["fresh"])
 
-    def _again(self, asked: verbs.Asked, tasks: Sequence[str]) -> Launch | None:
-        from nbflow.notebook.history import History  # noqa: PLC0415 - the workspace is opened when it is needed
+    def run_all(self, spot: Spot) -> Launch:
+        """Begin to run every task, shown in that spot. Raises UserError."""
+        flow = self._session.draft()
+        return self._magics.launcher.start(flow, [task.id for task in flow.tasks], {}, spot=spot)
 
-        history = History(self._magics)
+    def retry_run(self, run: RunRecord, tasks: Sequence[str], spot: Spot, say: Callable[[str], None]) -> Launch | None:
+        """Begin to run tasks of a run again, shown in that spot; None when whoever drives it was asked to. Raises UserError."""
+        return self._magics.launcher.retry(run.run_id, tasks, self._code(self._magics.history(), run, "", say), spot)
+
+    def _again(self, asked: verbs.Asked, tasks: Sequence[str]) -> Launch | None:
+        history = self._magics.history()
         run = history.chosen(asked.options.get("run", ""), tasks[0] if tasks else "")
         if asked.options.get("upstream"):
             tasks = history.workspace.with_upstream(run, tasks)
@@ -65,12 +73,12 @@ class Here:
             again = ", ".join(map(str, history.workspace.tasks_to_run_again(run, tasks)))
             self._magics.channel.write(f"Would run {again} of run {run.run_id} again.\n")
             return None
-        launch = self._magics.launcher.retry(run.run_id, tasks, self._code(history, run, asked["code"]))
+        launch = self._magics.launcher.retry(run.run_id, tasks, self._code(history, run, asked["code"], self._magics.channel.write))
         if launch is None:
             self._magics.channel.write(f"Run {run.run_id} goes on, and runs {', '.join(tasks) or 'what failed'} again, as it has them.\n")
         return launch
 
-    def _code(self, history: Any, run: RunRecord, wanted: str) -> Flow | None:
+    def _code(self, history: Any, run: RunRecord, wanted: str, say: Callable[[str], None]) -> Flow | None:
         """The flow as it is now, where all tasks of the run were executed here; None: as the run has it."""
         if wanted == "run":
             return None
@@ -85,7 +93,7 @@ class Here:
             return now
         if missing:
             told = f"The cells of {', '.join(sorted(missing))} were not executed here, so tasks run with the code of run {run.run_id}."
-            self._magics.channel.write(f"{told}\n")
+            say(f"{told}\n")
         return None
 
     def _parameters(self, flow: Flow, given: list[list[str]]) -> Mapping[str, Any]:

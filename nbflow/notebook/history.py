@@ -85,7 +85,7 @@ class History:
 
     def runs(self, asked: Asked) -> None:
         """The newest runs of this flow."""
-        name, path = self._flow_name(), self._session.path
+        name, path = self.flow_name(), self._session.path
         runs: Sequence[RunRecord] = self.workspace.find_runs(flow=name, path=path, limit=max(1, asked["limit"])).runs
         if not runs:
             self._channel.write(f"Flow {name} has not run yet: type %nbflow run.\n")
@@ -119,14 +119,15 @@ class History:
 
     def last(self, task: str = "") -> RunRecord:
         """The newest run; with `task`, the newest that has it (a run of one other task does not hide it). Raises UserError."""
-        name = self._flow_name()
+        name = self.flow_name()
         runs: Sequence[RunRecord] = self.workspace.find_runs(flow=name, path=self._session.path, limit=_LOOK_BACK if task else 1).runs
         if not runs:
             raise UserError(f"Flow {name} has not run yet: type %nbflow run.")
         known = {run.run_id: run.tasks or [one.id for one in self.workspace.flow_of(run).tasks] for run in runs} if task else {}
         return next((run for run in runs if task_key(task).task_id in known.get(run.run_id, ())), runs[0])
 
-    def _flow_name(self) -> str:
+    def flow_name(self) -> str:
+        """The flow's name as it is now."""
         try:
             return self._session.draft().name
         except NbflowError:

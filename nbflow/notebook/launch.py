@@ -15,6 +15,7 @@ from nbflow.core.job import ValueRef
 from nbflow.core.model import Flow
 from nbflow.core.protocols import RunObserver
 from nbflow.core.states import TaskState
+from nbflow.notebook.display import Spot
 from nbflow.notebook.failures import Interrupted, raise_unless_well
 from nbflow.notebook.kernel import Kernel
 from nbflow.notebook.runs import Host, LiveHost, Running
@@ -133,24 +134,36 @@ class Launch:
     def end(self) -> None:
         """Bring the values back and say how it went, once. Raises TaskFailed or RunEnded when it did not go well."""
         if self._advanced is None:
-            self._advanced = self._running.advanced()
-            troubles = self._bring_back(self._advanced.values)
-            self._display.finish()
+            self._advanced, troubles = self._take_in()
             self._say("".join(f"{line}\n" for line in troubles))
             if self._advanced.state.is_finished and not self._advanced.failures:  # while tasks below are held, nothing has ended
                 self._say(f"{self._advanced.sentence}\n")
         raise_unless_well(self._advanced)
 
+    def settle(self) -> Sequence[str]:
+        """Wait for the end where no cell does, and bring the values back; returns a sentence for each that cannot be. Raises what ended the driver."""
+        self._running.wait(None)
+        self._advanced, troubles = self._take_in()
+        return troubles
+
+    def _take_in(self) -> tuple[Advanced, Sequence[str]]:
+        advanced = self._running.advanced()
+        troubles = self._bring_back(advanced.values)
+        self._display.finish()
+        return advanced, troubles
+
 
 class Launcher:
     """Starts runs for one kernel, one at a time."""
 
-    def __init__(self, kernel: Kernel, host: Host, show: Callable[[Flow, Host], Display], say: Callable[[str], None]) -> None:
+    def __init__(self, kernel: Kernel, host: Host, show: Callable[[Flow, Host, Spot | None], Display], say: Callable[[str], None]) -> None:
         self.kernel, self.host, self._show, self._say = kernel, host, show, say
         self.last: Launch | None = None
 
-    def start(self, flow: Flow, tasks: Sequence[TaskId], params: Mapping[str, Any], *, fresh: bool = False) -> Launch:
-        """Start the run and show it; `fresh`: without results of earlier runs.
+    def start(
+        self, flow: Flow, tasks: Sequence[TaskId], params: Mapping[str, Any], *, fresh: bool = False, spot: Spot | None = None
+    ) -> Launch:
+        """Start the run and show it, below the cell being executed or in that spot; `fresh`: without results of earlier runs.
 
         Raises UserError or SetupError when there is nothing to run or it cannot start.
         """
@@ -158,10 +171,10 @@ class Launcher:
             raise UserError("There is no task above this cell: put %%task NAME on the first line of a cell and execute it.")
         self._refuse_a_second()
         captures = self.kernel.hand_over(flow, tasks, self.host.artifacts)
-        display = self._show(flow, self.host)
+        display = self._show(flow, self.host, spot)
         return self._follow(flow, self.host.start(flow, captures, tasks, params, (display,), fresh=fresh), display)
 
-    def retry(self, run_id: str, tasks: Sequence[str], now: Flow | None = None) -> Launch | None:
+    def retry(self, run_id: str, tasks: Sequence[str], now: Flow | None = None, spot: Spot | None = None) -> Launch | None:
         """Run these tasks of that run again, with what depends on them (none: what failed); None when whoever drives it was asked to.
 
         They run as the flow is `now`, or as the run has them.
@@ -177,7 +190,7 @@ class Launcher:
         flow, captures = now or host.workspace.flow_of(host.workspace.run(run_id)), None
         if now is not None:
             captures = self.kernel.hand_over(now, self._to_run(run_id, tasks, now), host.artifacts)
-        display = self._show(flow, host)
+        display = self._show(flow, host, spot)
         running = host.workspace.retry_run(run_id, tasks, flow=now, captures=captures, observers=(display,))
         return self._follow(flow, running, display) if running is not None else None
 

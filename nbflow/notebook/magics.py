@@ -28,6 +28,8 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
         super().__init__(shell)
         self.session, self.launcher, self.channel = session, launcher, channel
         self._warmed = False
+        #: The live panels, by the cell that shows them.
+        self.panels: dict[str, Any] = {}
         #: What each task's cell was when the task last succeeded here.
         self._succeeded: dict[TaskId, str] = {}
 
@@ -167,13 +169,25 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
         try:
             launch.block()
         finally:
-            self._succeeded |= launch.succeeded()
+            self.remember(launch)
+
+    def remember(self, launch: Launch) -> None:
+        """What succeeded in this run is not stale until its cell changes."""
+        self._succeeded |= launch.succeeded()
+
+    def history(self) -> Any:
+        """What happened to this notebook's flow; opens the workspace. Raises SetupError."""
+        from nbflow.notebook.history import History  # noqa: PLC0415 - the workspace is opened when it is needed
+
+        return History(self)
 
 
-def make_display(session: Session, channel: Channel, used: set[str]) -> Callable[[Flow, Host], Display]:
-    """How a run is shown in this shell."""
+def make_display(
+    session: Session, channel: Channel, used: set[str], new_panel: Callable[[], display.Panel | None]
+) -> Callable[[Flow, Host, display.Spot | None], Display]:
+    """How a run is shown in this shell; `new_panel` makes the live panel of a run that begins below the cell being executed."""
 
-    def show(flow: Flow, host: Host) -> Display:
+    def show(flow: Flow, host: Host, spot: display.Spot | None) -> Display:
         if not isinstance(host, LiveHost):
             return display.HostDisplay(channel, flow)
         if not channel.is_rich:
@@ -183,6 +197,9 @@ def make_display(session: Session, channel: Channel, used: set[str]) -> Callable
             cell = session.cell_of(task.id)
             if cell is not None:
                 places[task.id] = display.Place(parent=cell.parent, count=cell.count)
-        return display.LiveDisplay(channel, flow, places, host.outputs, used)
+        if spot is None:
+            panel = new_panel()
+            spot = panel.spot if panel is not None else display.Spot(parent=channel.parent())
+        return display.LiveDisplay(channel, flow, places, host.outputs, used, spot=spot)
 
     return show

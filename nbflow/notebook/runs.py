@@ -39,6 +39,11 @@ class Running(Protocol):
 class WatchedRun(Running, Protocol):
     """A run whose states can be looked at while it goes."""
 
+    @property
+    def is_over(self) -> bool:
+        """Nothing is driven here any more."""
+        ...
+
     def snapshot(self) -> RunSnapshot: ...
 
 

@@ -149,6 +149,11 @@ VERBS: Final[Mapping[str, Verb]] = {
         options=_mark_options,
         takes_tasks=True,
     ),
+    "panel": Verb(
+        meaning="the live panel: graph, states, logs, runs to choose from, buttons: panel [RUN]",
+        answered_by="panels:Panels",
+        options=lambda parser: parser.add_argument("run", metavar="RUN", nargs="?", default=""),
+    ),
     "status": Verb(meaning="the last run: every task's state and why", answered_by="history:History"),
     "logs": Verb(
         meaning="what a task showed: logs TASK [--run RUN] [--attempt N]",

@@ -121,3 +121,8 @@ def _task(task: Task, record: TaskRecord | None, now: datetime) -> dict[str, Any
         "map": {read.element: read.name for read in map_sources(task)},
         "copies": dict(record.note["states"]) if record is not None and copies_in(record) else None,
     }
+
+
+def task_payload(task: Task, records: Mapping[TaskKey, TaskRecord], now: datetime) -> dict[str, Any]:
+    """One task as the graph's payload has it."""
+    return _task(task, summary(records, task.id), now)

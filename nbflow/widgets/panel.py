@@ -5,14 +5,19 @@ from __future__ import annotations
 
 import functools
 import logging
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeGuard
 
 import anywidget
 import traitlets
 
 from nbflow.core.errors import SetupError
+
+if TYPE_CHECKING:
+    from nbflow.app import Workspace
+    from nbflow.widgets.following import Follower
 
 __all__ = ["FlowPanel", "Request"]
 
@@ -36,12 +41,15 @@ def _built(name: str) -> str:
 class FlowPanel(anywidget.AnyWidget):  # type: ignore[misc] # mypy does not follow anywidget's own types
     """A flow's graph, kept up to date, with buttons that ask for things.
 
-    State comes in as a whole payload (`graph`, as in `application/vnd.nbflow.graph+json`), then as deltas (`update`). What a person wants
-    goes out to the callbacks of `on_request` and `on_show`; the panel itself runs nothing. All methods may be called from any thread.
+    By itself (in a dashboard) it follows a flow or a run. Else state comes in as a whole payload (`graph`, as in
+    `application/vnd.nbflow.graph+json`), then as deltas (`update`). What a person wants goes out to the callbacks of `on_request` and `on_show`.
+    All methods may be called from any thread.
     """
 
     _esm: ClassVar[str] = ""  # read when a panel is made, so that nbflow can be imported before it is built
     _css: ClassVar[str] = ""
+    #: What keeps it at a run, where something does.
+    follower: Follower | None = None
 
     #: The id of this model: a saved graph names it, and where such a graph is drawn the panel sits down while it lives.
     panel = traitlets.Unicode().tag(sync=True)
@@ -65,16 +73,43 @@ class FlowPanel(anywidget.AnyWidget):  # type: ignore[misc] # mypy does not foll
     can = traitlets.List(["run", "cancel", "retry"]).tag(sync=True)
 
     def __init__(
-        self, graph: Mapping[str, Any] | None = None, *, picture: Callable[[], Mapping[str, Any]] | None = None, **traits: Any
+        self,
+        graph: Mapping[str, Any] | None = None,
+        *,
+        flow: str = "",
+        run: str | Mapping[str, Any] | None = None,
+        workspace: Workspace | None = None,
+        picture: Callable[[], Mapping[str, Any]] | None = None,
+        **traits: Any,
     ) -> None:
-        """`picture` makes the MIME bundle that the saved notebook shows where no kernel is. Raises SetupError when the page's half is not built."""
+        """`FlowPanel(flow="sales")` follows the newest run of a flow, `FlowPanel(run="manual__...")` that run, of this process or any other.
+
+        Its buttons then cancel and retry that run; `workspace` is where it is recorded, by default that of the settings in force.
+        Without `flow` or the id of a run it shows `graph` and what `update` tells it.
+        `picture` makes the MIME bundle that the saved notebook shows where no kernel is. Raises SetupError when the page's half is not built.
+        """
         FlowPanel._esm, FlowPanel._css = _built("widget.js"), _built("widget.css")
-        super().__init__(graph=_copied(graph or {}), **traits)
-        self.panel = self.model_id
+        if isinstance(run, Mapping):
+            traits["run"] = dict(run)
+        own = uuid.uuid4().hex  # the page needs it with the first message
+        super().__init__(model_id=own, panel=own, graph=_copied(graph or {}), **traits)
         self._picture = picture
         self._asked: list[Callable[[Request, tuple[str, ...]], None]] = []
         self._shown: list[Callable[[str], None]] = []
         self.on_msg(self._receive)
+        if flow or isinstance(run, str):
+            self._follow(workspace, flow, run if isinstance(run, str) else "latest")
+
+    def _follow(self, workspace: Workspace | None, flow: str, run_id: str) -> None:
+        from nbflow.widgets.dashboard import follow  # noqa: PLC0415 - the rooms are loaded when a run is followed
+
+        follow(self, workspace, flow=flow, run_id=run_id)
+
+    def close(self) -> None:
+        """Stop following, and take it out of every page."""
+        if self.follower is not None:
+            self.follower.close()
+        super().close()
 
     # --- state in ----------------------------------------------------------------------------------------------------
 
@@ -94,13 +129,14 @@ class FlowPanel(anywidget.AnyWidget):  # type: ignore[misc] # mypy does not foll
             if key in changes:
                 self.graph[key] = changes[key]
 
-    def append_log(self, lines: Iterable[Mapping[str, str]]) -> None:
-        """More lines of the chosen task's log. To show another task's log, set `log`."""
+    def append_log(self, lines: Iterable[Mapping[str, str]], instead_of: int = 0) -> None:
+        """More lines of the chosen task's log, in the place of its last `instead_of`. To show another task's log, set `log`."""
         new = [dict(line) for line in lines]
-        if new:
+        if new or instead_of:
+            del self.log[len(self.log) - instead_of :]
             self.log.extend(new)
             del self.log[:-_LINES_KEPT]
-            self.send({"kind": "log", "lines": new})
+            self.send({"kind": "log", "lines": new, "instead_of": instead_of})
 
     # --- requests out ------------------------------------------------------------------------------------------------
 
@@ -120,6 +156,8 @@ class FlowPanel(anywidget.AnyWidget):  # type: ignore[misc] # mypy does not foll
         if kind in _REQUESTS and _is_names(tasks):
             for asked in self._asked:
                 asked(kind, tuple(tasks))
+        elif kind == "select" and isinstance(content.get("task"), str | None):
+            self.selected = content.get("task")
         elif kind == "show" and isinstance(run_id, str):
             for shown in self._shown:
                 shown(run_id)

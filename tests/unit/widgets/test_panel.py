@@ -18,17 +18,6 @@ PAYLOAD = {
 
 
 @pytest.fixture
-def built(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A page's half that stands for the built one: what Python does does not depend on it."""
-    (tmp_path / "widget.js").write_text("export default { render() {} };")
-    (tmp_path / "widget.css").write_text("")
-    monkeypatch.setattr(panel, "_STATIC", tmp_path)
-    panel._built.cache_clear()
-    yield
-    panel._built.cache_clear()
-
-
-@pytest.fixture
 def made(built: None) -> Iterator[FlowPanel]:
     one = FlowPanel(PAYLOAD)
     yield one
@@ -68,8 +57,27 @@ def test_choosing_a_run_reaches_its_callback(made: FlowPanel) -> None:
     assert shown == ["r1"]
 
 
+def test_choosing_a_task_is_kept_for_every_page(made: FlowPanel) -> None:
+    made._handle_custom_msg({"kind": "select", "task": "b"}, [])
+    assert made.selected == "b"
+    made._handle_custom_msg({"kind": "select", "task": None}, [])
+    assert made.selected is None
+
+
+def test_a_page_knows_the_panel_by_the_id_that_saved_graphs_have(made: FlowPanel) -> None:
+    assert made.get_state()["panel"] == made.model_id == made.comm.comm_id
+
+
 @pytest.mark.parametrize(
-    "message", [{"kind": "delete", "tasks": []}, {"kind": "run", "tasks": "all"}, {"kind": "run", "tasks": [1]}, {"kind": "show"}, "run"]
+    "message",
+    [
+        {"kind": "select", "task": 3},
+        {"kind": "delete", "tasks": []},
+        {"kind": "run", "tasks": "all"},
+        {"kind": "run", "tasks": [1]},
+        {"kind": "show"},
+        "run",
+    ],
 )
 def test_a_message_that_does_not_fit_asks_for_nothing(made: FlowPanel, message: Any) -> None:
     asked: list[Any] = []

@@ -80,6 +80,10 @@ export interface IGraphPayload {
   readonly sentence?: string;
   /** The panel that showed it: it sits there again wherever it still lives. */
   readonly panel?: string;
+  /** What that panel showed last of a task's log. */
+  readonly log?: { readonly task: string; readonly lines: readonly string[] };
+  /** The run in a line: `Run manual__2026-03-14T07:12:04Z, failed, 48.0 s`. */
+  readonly line?: string;
 }
 
 /** What changed, by task id. */

@@ -27,6 +27,8 @@ export class RenderedGraph extends Panel implements IRenderMime.IRenderer {
   readonly #seat = html('div', 'nbflow-seat');
   readonly #still = new Panel();
   readonly #page = new Widget();
+  /** What the panel showed last of a log. */
+  readonly #tail = html('pre', 'nbflow-still-log nbflow-quiet');
   #panel = '';
   #withdraw: (() => void) | null = null;
   #waiting: IGraphPayload | null = null;
@@ -89,6 +91,10 @@ export class RenderedGraph extends Panel implements IRenderMime.IRenderer {
       this.#parts?.model.update(payload);
       this.#parts ??= this.#draw(payload);
       this.#parts.details.refresh();
+      const { line = '', log } = payload;
+      const head = [line, log?.lines.length && log.task ? `log of ${log.task}:` : ''].filter(Boolean).join(', ');
+      this.#tail.textContent = [head, ...(log?.lines ?? [])].join('\n');
+      this.#tail.hidden = !line;
     }
   }
 
@@ -110,7 +116,7 @@ export class RenderedGraph extends Panel implements IRenderMime.IRenderer {
       () => notebookOf(this),
       () => this.#close()
     );
-    this.#page.node.replaceChildren(summary.element, graph.element, now.element);
+    this.#page.node.replaceChildren(summary.element, graph.element, now.element, this.#tail);
     this.#still.addWidget(details);
     return { model, summary, graph, now, details };
   }

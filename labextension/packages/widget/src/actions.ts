@@ -24,7 +24,9 @@ export class Actions {
 
   constructor(
     private readonly model: FlowModel,
-    private readonly send: (request: IRequest) => void
+    private readonly send: (request: IRequest) => void,
+    /** Told whether the chosen task goes on. */
+    private readonly live: (live: boolean) => void = () => undefined
   ) {
     this.question.hidden = true;
     this.question.setAttribute('role', 'alertdialog');
@@ -108,6 +110,7 @@ export class Actions {
     this.#run.hidden = active || !this.#can.includes('run');
     this.#cancel.hidden = !active || !this.#can.includes('cancel');
     this.#retry.hidden = this.#failed().length === 0 || !this.#can.includes('retry');
+    this.live(!chosen || !isFinished(chosen.state));
     this.retryHere.hidden = !chosen || !isFinished(chosen.state) || !this.#can.includes('retry');
   }
 

@@ -26,6 +26,7 @@ interface ITraits {
 interface IMessage {
   readonly kind?: string;
   readonly lines?: ILogEntry[];
+  readonly instead_of?: number;
 }
 
 const GONE = 'The kernel of this panel has ended. Load nbflow again and type %nbflow panel to go on.';
@@ -33,10 +34,8 @@ const GONE = 'The kernel of this panel has ended. Load nbflow again and type %nb
 /** Draw the model in that element. Returns the way to end it. */
 function draw(model: AnyModel<ITraits>, el: HTMLElement): () => void {
   const panel = new Panel({
-    onSelect: id => {
-      model.set('selected', id);
-      model.save_changes();
-    },
+    // A message, not a trait of the page's: those wait until the kernel has answered the one before, which it may not do while a cell runs.
+    onSelect: id => model.send({ kind: 'select', task: id }),
     onRequest: request => model.send(request),
     onShow: runId => model.send({ kind: 'show', run_id: runId })
   });
@@ -54,7 +53,7 @@ function draw(model: AnyModel<ITraits>, el: HTMLElement): () => void {
   };
   const hear = (message: IMessage): void => {
     if (message.kind === 'log') {
-      panel.appendLog(message.lines ?? []);
+      panel.appendLog(message.lines ?? [], message.instead_of ?? 0);
     }
   };
   const live = (): void => {

@@ -44,6 +44,11 @@ export class LogTail {
     this.#sayFollowing();
   }
 
+  /** `live`: more may come. */
+  setLive(live: boolean): void {
+    this.#follow.hidden = !live;
+  }
+
   setTask(id: string | null): void {
     writeText(this.#name, id ?? '');
     this.#name.title = id ?? '';
@@ -63,8 +68,15 @@ export class LogTail {
     this.#toEnd();
   }
 
-  append(entries: readonly ILogEntry[]): void {
+  /** More of it, in the place of its last entries. */
+  append(entries: readonly ILogEntry[], insteadOf = 0): void {
     this.#lines.querySelector('.nbflow-log-empty')?.remove();
+    for (let count = 0; count < insteadOf; count++) {
+      this.#lines.lastElementChild?.remove();
+    }
+    if (entries.some(entry => entry.time)) {
+      this.#lines.classList.add('nbflow-mod-timed');
+    }
     this.#lines.append(...entries.map(drawn));
     while (this.#lines.childElementCount > KEPT) {
       this.#lines.firstElementChild?.remove();

@@ -50,7 +50,7 @@ export class Panel {
   constructor(private readonly options: IPanelOptions) {
     this.#summary = new Summary(this.#model);
     this.#graph = new GraphView(this.#model, { maxHeight: GRAPH_HEIGHT, onSelect: id => this.#choose(id) });
-    this.#actions = new Actions(this.#model, options.onRequest);
+    this.#actions = new Actions(this.#model, options.onRequest, live => this.#log.setLive(live));
     this.#now = new NowStrip(this.#model, {
       onSelect: id => this.#choose(id),
       onAct: (verb, id) => (verb === 'retry' ? this.#actions.askRetry([id]) : this.#actions.request('cancel', [id]))
@@ -122,8 +122,8 @@ export class Panel {
     this.#log.set(lines, title);
   }
 
-  appendLog(lines: readonly ILogEntry[]): void {
-    this.#log.append(lines);
+  appendLog(lines: readonly ILogEntry[], insteadOf = 0): void {
+    this.#log.append(lines, insteadOf);
   }
 
   dispose(): void {
