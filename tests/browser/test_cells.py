@@ -35,8 +35,9 @@ def small():
     one()
 
 small.run()"""
-CELLS = ("%load_ext nbflow", LOAD, SCORE, "%%task report\nprint(len(xs))", "%nbflow run", FUNCTIONS)
-GRAPH, PYTHON = 4, 5
+CELLS = ("%load_ext nbflow", LOAD, SCORE, "%%task report\nprint(len(xs))", "%nbflow run", "%nbflow status", FUNCTIONS)
+#: Over the graph of the run sits the live panel; that of its status is as in a saved notebook.
+RUN, GRAPH, PYTHON = 4, 5, 6
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +65,9 @@ def page(browser: Any, server: str) -> Iterator[Any]:
     """The notebook, executed; its second task fails for one element."""
     page = opened(browser, server)
     open_notebook(page, server, "cells.ipynb")
-    run_cells(page, last=GRAPH)
+    run_cells(page, last=RUN)
     page.evaluate("() => { window.evil = undefined; }")  # what ran while the cells were executed was the user's own
-    run_cells(page, first=GRAPH)
+    run_cells(page, first=RUN)
     cell_output(page, GRAPH).locator(".nbflow-node[data-id='score'][data-state='failed']").wait_for()
     yield page
     page.close()
@@ -141,8 +142,8 @@ def test_a_badge_points_at_what_its_task_waits_for_and_opens_it_in_the_graph(pag
     page.locator(".nbflow-arrows path").first.wait_for(state="attached")
     assert page.locator(".nbflow-arrows path").count() == 2
     badge(page, 3).click()
-    details(page).wait_for()
-    assert node(page, "report").get_attribute("aria-pressed") == "true"
+    cell_output(page, RUN).locator(".nbflow-log:visible .nbflow-log-text").get_by_text("3", exact=True).wait_for()
+    assert node(page, "report", RUN).get_attribute("aria-pressed") == "true"
     page.mouse.move(2, 2)
     page.locator(".nbflow-arrows").wait_for(state="detached")
 
@@ -152,7 +153,7 @@ def test_nothing_serious_stands_in_anybodys_way(page: Any, theme: str) -> None:
     set_theme(page, theme)
     node(page, "score").click()
     details(page).wait_for()
-    assert grave_violations(page, ".nbflow-output", ".nbflow-badge") == []
+    assert grave_violations(page, ".nbflow-output", ".nbflow-panel", ".nbflow-badge") == []
 
 
 def test_what_others_wrote_does_not_run_in_a_file_that_is_not_trusted(browser: Any, page: Any, server: str, folder: Path) -> None:

@@ -215,7 +215,7 @@ def test_the_panel_moves_and_asks(page: Any) -> None:
     panel = cell_output(page, 4)
     panel.locator(".nbflow-node[data-id='join'][data-state='failed']").wait_for()
     assert "Running, 32 s" in panel.locator(".nbflow-summary").inner_text()
-    panel.get_by_role("button", name="Retry from join").click()
+    panel.get_by_role("button", name="Retry from here: join").click()
     panel.get_by_role("button", name="Run 2 tasks").click()
     panel.locator(".nbflow-node[data-id='clean']").click()
     panel.get_by_role("button", name="Cancel", exact=True).click()

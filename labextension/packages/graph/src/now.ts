@@ -133,7 +133,7 @@ export class NowStrip {
       return [];
     }
     const button = html('button', 'nbflow-button', verb === 'cancel' ? 'Cancel' : 'Retry from here');
-    button.setAttribute('aria-label', verb === 'cancel' ? `Cancel ${task.id}` : `Retry from ${task.id}`);
+    button.setAttribute('aria-label', verb === 'cancel' ? `Cancel ${task.id}` : `Retry from here: ${task.id}`);
     button.addEventListener('click', () => act(verb, task.id));
     return [button];
   }

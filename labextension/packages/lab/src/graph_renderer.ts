@@ -67,13 +67,17 @@ export class RenderedGraph extends Panel implements IRenderMime.IRenderer {
 
   /** Whether this graph shows that task. */
   has(id: string): boolean {
-    return this.#parts?.model.task(id) !== undefined;
+    return (this.#parts?.model.task(id) ?? this.#waiting?.tasks.find(task => task.id === id)) !== undefined;
   }
 
   /** Choose a task and show its log and outputs. */
   open(id: string): void {
-    this.#parts?.graph.select(id);
-    this.#choose(id);
+    if (this.#seat.childElementCount) {
+      this.#seat.dispatchEvent(new CustomEvent('nbflow-open', { detail: id }));
+    } else {
+      this.#parts?.graph.select(id);
+      this.#choose(id);
+    }
     this.node.scrollIntoView({ block: 'nearest' });
   }
 

@@ -66,8 +66,11 @@ function draw(model: AnyModel<ITraits>, el: HTMLElement): () => void {
   ];
   listeners.forEach(([name, listener]) => model.on(name, listener));
   Object.values(parts).forEach(part => part());
+  const open = (event: Event): void => panel.choose((event as CustomEvent<string>).detail);
+  el.addEventListener('nbflow-open', open);
   el.append(panel.element);
   return () => {
+    el.removeEventListener('nbflow-open', open);
     listeners.forEach(([name, listener]) => model.off(name, listener));
     panel.dispose();
   };

@@ -49,10 +49,10 @@ export class Panel {
 
   constructor(private readonly options: IPanelOptions) {
     this.#summary = new Summary(this.#model);
-    this.#graph = new GraphView(this.#model, { maxHeight: GRAPH_HEIGHT, onSelect: id => this.#choose(id) });
+    this.#graph = new GraphView(this.#model, { maxHeight: GRAPH_HEIGHT, onSelect: id => this.choose(id) });
     this.#actions = new Actions(this.#model, options.onRequest, live => this.#log.setLive(live));
     this.#now = new NowStrip(this.#model, {
-      onSelect: id => this.#choose(id),
+      onSelect: id => this.choose(id),
       onAct: (verb, id) => (verb === 'retry' ? this.#actions.askRetry([id]) : this.#actions.request('cancel', [id]))
     });
     this.#runs = new RunSelector(options.onShow);
@@ -134,7 +134,8 @@ export class Panel {
     this.element.remove();
   }
 
-  #choose(id: string | null): void {
+  /** A person chose this task, here or elsewhere in the page. */
+  choose(id: string | null): void {
     if (id !== this.#selected) {
       this.setSelected(id);
       this.options.onSelect(id);

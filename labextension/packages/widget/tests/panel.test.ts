@@ -61,7 +61,7 @@ describe('the panel', () => {
   });
 
   it('asks with numbers before it runs anything again', () => {
-    press('Retry from two');
+    press('Retry from here: two');
     expect(text('.nbflow-question')).toContain('Run two and 1 task after it again? 1 finished task is kept.');
     expect(requests).toEqual([]);
     press('Run 2 tasks');
