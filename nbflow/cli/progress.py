@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from nbflow.cli.render import console, run_table, state_text, task_table, took
+from nbflow.cli.render import console, record_text, run_table, task_table, took
 from nbflow.core.ids import TaskKey
 from nbflow.core.job import ExecutorEvent
 from nbflow.core.mapping import in_place
@@ -125,7 +125,7 @@ class _Lines(_Silent):
             record = change.task
             if record is not None and record.state.is_finished and record.state is not TaskState.REMOVED:
                 duration = took(record.started_at, record.ended_at, self._clock.now()) if record.attempt else ""
-                self._out.print(state_text(record.state), Text(str(record.key)), duration, Text(record.reason), soft_wrap=True)
+                self._out.print(record_text(record), Text(str(record.key)), duration, Text(record.reason), soft_wrap=True)
 
 
 class _Table(_Silent):

@@ -18,7 +18,7 @@ from nbflow.core.job import ValueRef
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot
 from nbflow.core.states import RunState, TaskState
-from nbflow.views.glyphs import state_view
+from nbflow.views.glyphs import record_view, state_view
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -33,6 +33,12 @@ def state_text(state: TaskState | RunState, word: str = "") -> Text:
     """Glyph and word of a state, in its colour on a terminal that has one."""
     view = state_view(TaskState(state.value))
     return Text.assemble((f"{view.glyph} ", view.colour), word or view.word)
+
+
+def record_text(record: TaskRecord) -> Text:
+    """Glyph and word of a task instance: a success that did not run is called what it is."""
+    view = record_view(record)
+    return Text.assemble((f"{view.glyph} ", view.colour), view.word)
 
 
 def took(start: datetime | None, end: datetime | None, now: datetime) -> str:
@@ -68,7 +74,7 @@ def task_table(records: Iterable[TaskRecord], now: datetime) -> Table:
         reason = "" if record.state is TaskState.SUCCESS and not record.note else record.reason
         table.add_row(
             Text(str(record.key)),
-            state_text(record.state),
+            record_text(record),
             str(record.attempt or ""),
             took(record.started_at, record.ended_at, now) if record.attempt else "",
             Text(reason),

@@ -265,6 +265,10 @@ class Store(Protocol):
         """The attempts that are the results of these cache keys, each with its run. An entry lives as long as the run that made it."""
         ...
 
+    def cached_by(self, run_id: str) -> Mapping[str, tuple[RunId, AttemptRecord]]:
+        """As `cached`, for every key whose result this run made."""
+        ...
+
     def leave_request(self, run_id: str, request: Request) -> int:
         """Ask the run's driver for something; returns the request's id."""
         ...

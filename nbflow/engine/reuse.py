@@ -39,6 +39,9 @@ class Reuse:
         self._at, self._attempts, self._is_fresh = surroundings, attempts, fresh
         self._cached = {task.id: task for task in flow.tasks if is_cached(task.options)}
         self._keys: dict[TaskKey, str] = {}
+        #: Results that were read, and the runs all of whose results were.
+        self._known: dict[str, tuple[RunId, AttemptRecord]] = {}
+        self._read: set[RunId] = set()
         self._versions: dict[tuple[frozenset[str], tuple[str, ...]], Mapping[str, str]] = {}
 
     @property
@@ -54,13 +57,24 @@ class Reuse:
         jobs = {key: self._attempts.job(key, Token(""), 1) for key in asked}
         self._keys.update({key: self._key(self._cached[key.task_id], job) for key, job in jobs.items()})
         wanted = [] if self._is_fresh else [key for key in asked if not records[key].attempt]
-        found = self._at.store.cached([self._keys[key] for key in wanted]) if wanted else {}
+        found = self._look([self._keys[key] for key in wanted])
         reused = []
         for key in wanted:
-            run_id, attempt = found.get(self._keys[key], ("", None))
+            run_id, attempt = found.get(self._keys[key], (RunId(""), None))
             if attempt is not None and self._counts(attempt, self._cached[key.task_id], jobs[key], now):
-                reused.append(Reused(attempt=_as_own(attempt, key, jobs[key], run_id, now), run_id=RunId(run_id)))
+                reused.append(Reused(attempt=_as_own(attempt, key, jobs[key], run_id, now), run_id=run_id))
         return reused
+
+    def _look(self, keys: Sequence[str]) -> Mapping[str, tuple[RunId, AttemptRecord]]:
+        """What the store has under these keys. Where one result is found, those of the tasks below are most likely of the same run."""
+        unknown = [key for key in keys if key not in self._known]
+        if unknown:
+            found = self._at.store.cached(unknown)
+            self._known.update(found)
+            for run_id in {run_id for run_id, _ in found.values()} - self._read:
+                self._read.add(run_id)
+                self._known.update(self._at.store.cached_by(run_id))
+        return self._known
 
     def entries(self, attempts: Iterable[AttemptRecord]) -> dict[str, Token]:
         """Of attempts that ran and succeeded: key -> attempt."""

@@ -32,6 +32,7 @@ class Cache:
             attempt_table, attempt_table.c.token == columns.token
         )
         self._find = database.statement(self._found.where(columns.key == bindparam("this")))
+        self._made = database.statement(self._found.where(columns.run_id == bindparam("this")))
         self._delete = database.statement(cache_entry.delete().where(columns.run_id == bindparam("this")))
 
     def record(self, connection: Connection, run_id: str, entries: Mapping[str, Token]) -> None:
@@ -48,6 +49,11 @@ class Cache:
                 parts = (wanted[start : start + _MANY] for start in range(0, len(wanted), _MANY))
                 rows = [row for part in parts for row in connection.execute(self._found.where(cache_entry.c.key.in_(part)))]
         return {key: (RunId(run_id), decode(AttemptRecord, record)) for key, run_id, record in rows}
+
+    def made_by(self, run_id: str) -> dict[str, tuple[RunId, AttemptRecord]]:
+        with self._database.reading() as connection:
+            rows = self._made.run(connection, this=run_id).all()
+        return {key: (RunId(run_id), decode(AttemptRecord, record)) for key, _, record in rows}
 
     def delete(self, connection: Connection, run_id: str) -> None:
         self._delete.run(connection, this=run_id)

@@ -299,6 +299,11 @@ class MemoryStore:
             attempts = {key: self._runs[run_id].attempts.get(token) for key, (run_id, token) in found.items()}
         return {key: (found[key][0], attempt) for key, attempt in attempts.items() if attempt is not None}
 
+    def cached_by(self, run_id: str) -> Mapping[str, tuple[RunId, AttemptRecord]]:
+        with self.lock:
+            keys = [key for key, entry in self._entries.items() if entry[0] == run_id]
+        return self.cached(keys)
+
     def leave_request(self, run_id: str, request: Request) -> int:
         with self.lock:
             each = self._found(run_id)

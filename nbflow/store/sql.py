@@ -234,6 +234,9 @@ class SqlStore:
     def cached(self, keys: Sequence[str]) -> Mapping[str, tuple[RunId, AttemptRecord]]:
         return self._cache.find(keys)
 
+    def cached_by(self, run_id: str) -> Mapping[str, tuple[RunId, AttemptRecord]]:
+        return self._cache.made_by(run_id)
+
     def leave_request(self, run_id: str, request: Request) -> int:
         with self._database.writing() as connection:
             self._runs.lock(connection, run_id)

@@ -74,6 +74,8 @@ def node_line(task: Task, record: TaskRecord | None, now: datetime) -> str:
         return _understood(task)
     if is_cached(record):
         return "from cache"
+    if record.note.get("already"):
+        return "already there"
     if copies_in(record):  # what went well last: a node has little room
         return ", ".join(reversed(copies_line(record).split(", "))) if record.state.is_finished else copies_line(record)
     if record.state in _TIMED - {S.SKIPPED, S.UP_FOR_RETRY}:

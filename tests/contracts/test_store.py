@@ -282,6 +282,12 @@ class TestCache:
         found = store.cached([*entries, "another"])
         assert {key: attempt.token for key, (_, attempt) in found.items()} == entries
 
+    def test_all_that_a_run_made_is_found_at_once(self, store):
+        store.commit(driven(store), [], [an_attempt("t1", outcome="success"), an_attempt("t2", B)], entries={"k": "t1", "l": "t2"})
+        store.commit(driven(store, a_run("run-2")), [], [an_attempt("t3", outcome="success")], entries={"l": "t3"})
+        assert {key: (run_id, attempt.token) for key, (run_id, attempt) in store.cached_by("run-1").items()} == {"k": ("run-1", "t1")}
+        assert store.cached_by("nowhere") == {}
+
     def test_an_entry_goes_with_its_run(self, store):
         run = a_run()
         store.commit(driven(store, run), [ended(run)], [an_attempt(outcome="success")], entries={"k": "t1"})
