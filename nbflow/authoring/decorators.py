@@ -16,8 +16,9 @@ from nbflow.authoring.arguments import check_call
 from nbflow.authoring.header import Header
 from nbflow.authoring.map_reads import SPREAD
 from nbflow.authoring.parameters import FlowParameters
-from nbflow.authoring.python_options import OWN, TaskKeywords, read_flow_options, read_task_options
+from nbflow.authoring.python_options import OWN, TaskKeywords, names_of, read_flow_options, read_task_options, split_callbacks
 from nbflow.authoring.references import Group, Reference
+from nbflow.core.callbacks import OF_FLOW, OF_TASK
 from nbflow.core.errors import UserError
 from nbflow.core.ids import FlowName, flow_name, task_id
 from nbflow.core.model import Flow
@@ -42,7 +43,8 @@ class TaskFunction(Generic[P, R]):
         self._is_named = is_named
         name = str(keywords.get("task_id") or getattr(function, "__name__", "task").strip("<>"))
         self.task_id = task_id(name)
-        self._options = read_task_options({key: value for key, value in keywords.items() if key not in OWN}, f"@task {name}")
+        options, self._callbacks = split_callbacks(keywords, OF_TASK, f"@task {name}")
+        self._options = read_task_options({key: value for key, value in options.items() if key not in OWN}, f"@task {name}")
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         writing = trace.active()
@@ -76,6 +78,7 @@ class TaskFunction(Generic[P, R]):
             name=self.task_id,
             is_named=self._is_named,
             options=self._options,
+            callbacks=self._callbacks,
             is_multiple=bool(self._keywords.get("multiple_outputs")),
             **arguments,
         )
@@ -255,6 +258,7 @@ class FlowFunction(Generic[P, R]):
         options = dict(keywords)
         given = options.pop("name", None) or function.__name__.strip("<>")
         self.name: FlowName = flow_name(str(given))
+        options, self._callbacks = split_callbacks(options, OF_FLOW, f"@flow {self.name}")
         self._header: Header = read_flow_options(options, f"@flow {self.name}")
         self.parameters = FlowParameters(function, self.name, self._header.params)
 
@@ -271,14 +275,16 @@ class FlowFunction(Generic[P, R]):
         bound = self.parameters.bound(chosen)
         with writing.writing():
             self.function(*bound.args, **bound.kwargs)
-        return writing.finish(self._empty())
+        return replace(writing.finish(self._empty()), callbacks=self._callbacks)
 
     def _empty(self) -> Flow:
         doc = (self.function.__doc__ or "").strip()
         options = self._header.options
         first = doc.partition("\n")[0]
         options = replace(options, doc=options.doc or doc, description=options.description or first)
-        return Flow(name=self.name, options=options, parameters=self.parameters.described(), path=self.path)
+        return Flow(
+            name=self.name, options=options, parameters=self.parameters.described(), path=self.path, callbacks=names_of(self._callbacks)
+        )
 
     def __repr__(self) -> str:
         return f"<flow {self.name}>"

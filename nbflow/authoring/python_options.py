@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from enum import Enum
@@ -12,9 +13,12 @@ from nbflow.authoring.header import Header, read_table
 from nbflow.authoring.options_reader import LATER_OPTIONS, default_of, field_of, read_value, specs_by_name, spread
 from nbflow.core.context import Context
 from nbflow.core.errors import UserError, nearest
+from nbflow.core.happenings import Kind
 
 Duration = str | float | timedelta
 Names = str | Iterable[Any]
+#: A function that is called when something happens, or several.
+Callback = Callable[..., Any] | Iterable[Callable[..., Any]]
 
 #: Options of cells that a function says otherwise.
 ELSEWHERE: Final[Mapping[str, str]] = {
@@ -41,7 +45,11 @@ class TaskKeywords(TypedDict, total=False):
     no_retry_on: Names | type[BaseException]
     infra_retries: int
     timeout: Duration | None
-    on_failure: str
+    on_failure: str | Callback
+    on_execute: Callback
+    on_retry: Callback
+    on_success: Callback
+    on_skipped: Callback
     trigger_rule: str
     as_: str
     pool: str
@@ -71,6 +79,48 @@ class TaskKeywords(TypedDict, total=False):
     operator: str
     owner: str
     doc: str
+
+
+def split_callbacks(
+    keywords: Mapping[str, Any], known: Mapping[str, Kind], called: str
+) -> tuple[dict[str, Any], dict[str, tuple[Callable[..., Any], ...]]]:
+    """The other keywords, and the functions that are called when something happens, by what. Raises UserError for what is no function."""
+    rest = dict(keywords)
+    found: dict[str, tuple[Callable[..., Any], ...]] = {}
+    for keyword, kind in known.items():
+        value = rest.get(keyword)
+        if keyword not in rest or (keyword == "on_failure" and isinstance(value, str)):  # fail, skip or last-good
+            continue
+        del rest[keyword]
+        several: tuple[Any, ...] = tuple(value) if isinstance(value, list | tuple) else () if value is None else (value,)
+        for one in several:
+            if not callable(one) or isinstance(one, type):
+                raise UserError(
+                    f"{called}: {keyword} cannot be {one!r:.60}: it takes a function, or a list of functions, such as {keyword}=tell."
+                )
+            _check_callback(one, keyword, called)
+        if several:
+            found[kind.value] = tuple(getattr(one, "function", one) for one in several)
+    return rest, found
+
+
+def names_of(callbacks: Mapping[str, tuple[Callable[..., Any], ...]]) -> dict[str, tuple[str, ...]]:
+    """As a flow keeps them."""
+    return {kind: tuple(getattr(one, "__name__", type(one).__name__) for one in functions) for kind, functions in callbacks.items()}
+
+
+def _check_callback(function: Callable[..., Any], keyword: str, called: str) -> None:
+    try:
+        needed = [
+            name
+            for name, parameter in inspect.signature(function).parameters.items()
+            if parameter.default is parameter.empty and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+        ]
+    except (TypeError, ValueError):  # of C
+        return
+    if len(needed) > 1:
+        name = getattr(function, "__name__", "it")
+        raise UserError(f"{called}: {keyword} calls {name} with one argument, what happened, but {name} needs {', '.join(needed)}.")
 
 
 #: Those that are not options of `%%task`.

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from nbflow.authoring.branches import read_returned
 from nbflow.authoring.header import Header
 from nbflow.authoring.map_reads import SPREAD, Element, MappedGroup, MapReads, indexed, sources_in
 from nbflow.authoring.options_reader import kind_mistakes, make_options
+from nbflow.authoring.python_options import names_of
 from nbflow.authoring.references import Group, Reference
 from nbflow.core.cache_key import why_not_cached
 from nbflow.core.calls import CALL, Call, Placeholder, item_name, result_name
@@ -26,6 +27,8 @@ from nbflow.core.ids import TaskId, task_id
 from nbflow.core.model import Edge, Flow, Read, Shape, Task
 from nbflow.core.options import PastCheck, TaskKind, TaskOptions
 
+#: What happens -> functions.
+Callbacks = Mapping[str, tuple[Callable[..., Any], ...]]
 _ACTIVE: Final[ContextVar[Trace | None]] = ContextVar("nbflow_trace", default=None)
 
 
@@ -52,6 +55,7 @@ class Node:
     shape: Shape | None = None
     #: Names of values that others take of it: whole, or by the key of the result.
     taken: dict[str, Any] = field(default_factory=dict)
+    callbacks: Callbacks = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,8 @@ class Body:
     elements: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     #: Says for each run whether the task depends on its past.
     asks_past: Callable[..., Any] | None = None
+    #: What happens -> the functions that are called then.
+    callbacks: Callbacks = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +77,8 @@ class Traced:
 
     flow: Flow
     bodies: Mapping[TaskId, Body]
+    #: Of the flow itself.
+    callbacks: Callbacks = field(default_factory=dict)
 
 
 class Trace:
@@ -106,6 +114,7 @@ class Trace:
         name: str,
         is_named: bool,
         options: Mapping[str, Any],
+        callbacks: Callbacks | None = None,
         is_multiple: bool = False,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -126,6 +135,7 @@ class Trace:
             self._own(reference)
         node = Node(id=id, function=function, options=options, is_multiple=is_multiple, args=args, kwargs=kwargs, mapped=mapped)
         node.group = self._mapped_group
+        node.callbacks = dict(callbacks or {})
         self._nodes[id] = node
         return Reference(self, node)
 
@@ -214,6 +224,7 @@ class Trace:
         _ = Graph(self._nodes, [(edge.upstream, edge.downstream) for edge in edges]).order
         self._check_groups()
         done = Flow(name=flow.name, tasks=tasks, edges=edges, options=flow.options, parameters=flow.parameters, path=flow.path)
+        done = replace(done, callbacks=flow.callbacks)
         return Traced(flow=done, bodies=bodies)
 
     def _reads_and_body(self, node: Node) -> tuple[tuple[Read, ...], Body]:
@@ -242,7 +253,9 @@ class Trace:
             then="" if operator in {"", "python"} else operator,
         )
         node.shape = over.shape
-        return (*over.reads, *found.values()), Body(call=call, elements=over.elements, asks_past=self._asks_past(node))
+        return (*over.reads, *found.values()), Body(
+            call=call, elements=over.elements, asks_past=self._asks_past(node), callbacks=node.callbacks
+        )
 
     def _place(self, node: Node, found: dict[str, Read], reference: Reference) -> Any:
         if isinstance(reference, Element):
@@ -282,6 +295,7 @@ class Trace:
             doc=options.doc or inspect.cleandoc(node.function.__doc__ or ""),
             mapped_group=node.group.name if node.group else "",
             shape=node.shape,
+            callbacks=names_of(node.callbacks),
         )
 
     def _asks_past(self, node: Node) -> Callable[..., Any] | None:

@@ -65,4 +65,8 @@ def run_json(workspace: Workspace, run_id: str) -> dict[str, Any]:
     from nbflow.views import text  # noqa: PLC0415
 
     snapshot = workspace.snapshot(run_id)
-    return text.run_json(snapshot.run, snapshot.tasks)
+    called = [
+        {"name": one.name, "about": one.about, "state": one.state, "reason": one.reason, "at": one.at.isoformat()}
+        for one in workspace.store.callbacks(run_id)
+    ]
+    return {**text.run_json(snapshot.run, snapshot.tasks), "callbacks": called}

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nbflow.core.callbacks import CallbackRecord
 from nbflow.core.durations import say_duration
 from nbflow.core.job import ValueRef
 from nbflow.core.records import RunRecord, TaskRecord
@@ -53,6 +54,13 @@ def run_table(snapshot: RunSnapshot, now: datetime) -> None:
     run = snapshot.run
     out.print(f"run {run.run_id}", style="dim", soft_wrap=True)
     out.print(state_text(run.state), snapshot.sentence(now), soft_wrap=True)
+
+
+def failed_callbacks(called: Iterable[CallbackRecord]) -> None:
+    """What a run's callbacks could not do: its state does not depend on them, so nothing else shows it."""
+    for one in called:
+        if one.state == "failed":
+            console().print(Text(f"Callback {one.name}, {one.about}, failed: {one.reason}"), soft_wrap=True)
 
 
 def failure_sentence(snapshot: RunSnapshot, now: datetime) -> str:

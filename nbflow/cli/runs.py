@@ -55,6 +55,7 @@ def runs_show(run_id: str, as_json: bool) -> None:  # noqa: FBT001 - click passe
             print_json(run_json(workspace, run_id))
         else:
             render.run_table(workspace.snapshot(run_id), workspace.clock.now())
+            render.failed_callbacks(workspace.store.callbacks(run_id))
 
 
 @runs.command("logs")

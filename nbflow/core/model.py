@@ -72,6 +72,8 @@ class Task:
     mapped_group: str = ""
     #: How a mapped task's elements are put together; None: all combinations of what it maps over.
     shape: Shape | None = None
+    #: What happens -> the names of the functions that are called then.
+    callbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def group(self) -> str:
@@ -143,6 +145,8 @@ class Flow:
     edges: tuple[Edge, ...] = ()
     options: FlowOptions = field(default_factory=FlowOptions)
     parameters: tuple[Parameter, ...] = ()
+    #: What happens to a run -> the names of the functions that are called then.
+    callbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: The file it was written in, absolute; "" when there is none.
     path: str = ""
     #: Names that tasks take from plain cells: what the kernel must hand over at run start.

@@ -9,6 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from nbflow.core.callbacks import CallbackRecord
 from nbflow.core.deployments import DeploymentStore
 from nbflow.core.ids import FlowName, RunId, TaskKey, Token
 from nbflow.core.job import ExecutorEvent, Job, Report
@@ -237,6 +238,14 @@ class Store(Protocol):
         Pools and limits are locked in one order, so that no number of drivers together exceeds them. What is refused stands as waiting until it
         is granted or withdrawn, or the lease goes to somebody else.
         """
+        ...
+
+    def note_callback(self, run_id: str, record: CallbackRecord) -> None:
+        """A callback of the run was called; noting it again replaces what was noted."""
+        ...
+
+    def callbacks(self, run_id: str) -> tuple[CallbackRecord, ...]:
+        """The calls that have ended, oldest first."""
         ...
 
     # pools

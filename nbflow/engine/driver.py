@@ -44,6 +44,7 @@ from nbflow.core.protocols import RunObserver
 from nbflow.core.records import Change, Lease, RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot
 from nbflow.core.states import OCCUPYING, TaskState
+from nbflow.engine.callbacks import Callbacks
 from nbflow.engine.captures import HandedOver
 from nbflow.engine.dispatch import Dispatch
 from nbflow.engine.in_flight import InFlight
@@ -104,6 +105,7 @@ class Driver:
         self._news = News(flow=flow, lease=lease, attempts=self._attempts, watchers=self._watchers, ongoing=self._ongoing, **parts)
         self._reuse = Reuse(flow=flow, surroundings=surroundings, attempts=self._attempts, fresh=run.fresh)
         self._dispatch = Dispatch(flow, self._machine, ahead=surroundings.ahead, parallelism=surroundings.parallelism)
+        self._callbacks = Callbacks(flow=flow, run=run, surroundings=surroundings, captures=captures)
         self._past = PastRuns(surroundings.store, flow, run)
         self._wakes: set[datetime] = set()
         self._keeper = LeaseKeeper(surroundings.store, lease, self._inbox.put)
@@ -204,6 +206,7 @@ class Driver:
     def _drive(self) -> None:
         try:
             if self._goes_on is not None:
+                self._callbacks.catch_up()
                 self._take_up(self._goes_on)
             self._perform_all(self._machine.resume(self._at.clock.now()).commands)
             self._begun = True
@@ -325,12 +328,15 @@ class Driver:
             steps = [self._machine.handle(event, now) for event in self._dispatch.answered(answer)]
             batch.steps += steps
             self._keeper.noted()
-            self._watchers.recorded([*changes, *(change for step in steps for change in step.changes)], answer.cursor)
+            recorded, cursor = [*changes, *(change for step in steps for change in step.changes)], answer.cursor
+            self._watchers.recorded(recorded, cursor)
             self._watchers.told(self._dispatch.news(asks, answer, now))
+            self._callbacks.happened(recorded, cursor)
         elif changes or attempts or batch.requests:
             cursor = self._at.store.commit(self._lease, changes, attempts, batch.requests, entries=entries)
             self._keeper.noted()
             self._watchers.recorded(changes, cursor)
+            self._callbacks.happened(changes, cursor)
         for change in changes:  # what does not stand as succeeded any more gives nothing to those below
             if change.key is not None and change.before == TaskState.SUCCESS:
                 self._values.forget(change.key)
@@ -353,6 +359,8 @@ class Driver:
     def _let_go(self) -> None:
         with self._clearing:
             self._to_clear = None
+        if self._failure is None:
+            self._callbacks.wait()
         self._triggers.stop()
         self._attempts.let_go(cancel=self._failure is not None)
         self._keeper.stop()

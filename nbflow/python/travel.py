@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import sysconfig
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbflow.authoring.python_file import place_of
-from nbflow.authoring.trace import Body, Traced
+from nbflow.authoring.trace import Body, Callbacks, Traced
 from nbflow.core.cache_key import is_cached
-from nbflow.core.calls import CALL, Applied, Call, Defined, Imported, Joined, Zipped
+from nbflow.core.callbacks import EVENT, THE_FLOW, callback_name
+from nbflow.core.calls import CALL, Applied, Call, Defined, Imported, Joined, Placeholder, Zipped
 from nbflow.core.errors import UserError
 from nbflow.core.ids import TaskId
 from nbflow.core.job import Capture, CaptureKind, CaptureSet, ProcessState, ValueRef
@@ -35,6 +37,8 @@ def captures_of(traced: Traced, artifacts: ArtifactStore, *, cwd: str = "") -> C
     encoder = _Encoder(artifacts, kernel)
     cached = {task.id for task in traced.flow.tasks if is_cached(task.options)}
     early: dict[str, dict[str, Capture]] = {id: encoder.captures(id, body, with_source=id in cached) for id, body in traced.bodies.items()}
+    if traced.callbacks:
+        early[THE_FLOW] = encoder.callbacks(THE_FLOW, traced.callbacks)
     if kernel is None:
         return CaptureSet(early=early, process=ProcessState(cwd=cwd or os.getcwd(), sys_path=_user_path()))  # noqa: PTH109
     names = kernel.capture(encoder.needed, artifacts) if encoder.needed else {}
@@ -91,6 +95,20 @@ class _Encoder:
             needs |= {need for one in refs for need in one.needs}
             found[name] = Capture(name=name, kind=CaptureKind.VALUE, elements=refs, needs=tuple(sorted(needs)))
         self.needed |= needs
+        return {**found, **self.callbacks(id, body.callbacks)}
+
+    def callbacks(self, id: TaskId, callbacks: Callbacks) -> dict[str, Capture]:
+        """The calls of the functions that are called when something happens."""
+        found = {}
+        for kind, functions in callbacks.items():
+            for place, function in enumerate(functions):
+                args = (Placeholder(name=EVENT),) if _takes_one(function) else ()
+                call = Call(function=self._route(function), args=args, result="(called)")
+                ref = self._call(id, call)
+                needs = {*ref.needs, *([call.function.name] if isinstance(call.function, Defined) else [])}
+                name = callback_name(kind, place)
+                found[name] = Capture(name=name, kind=CaptureKind.VALUE, value=ref, needs=tuple(sorted(needs)), hash=ref.hash)
+                self.needed |= needs
         return found
 
     def _routed(self, value: Any, found: list[Imported | Defined | Callable[..., Any]]) -> Any:
@@ -148,6 +166,14 @@ def _route(function: Callable[..., Any], kernel: Kernel | None) -> Imported | De
     if found is None or getattr(_attribute(found, qualname), "function", _attribute(found, qualname)) is not function:
         return function
     return Imported(module=module, qualname=qualname, file=os.path.realpath(file) if file else "")
+
+
+def _takes_one(function: Callable[..., Any]) -> bool:
+    """Whether it wants to be told what happened."""
+    try:
+        return bool(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # of C
+        return True
 
 
 def _nothing() -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TypeVar
 
+from nbflow.core.callbacks import CallbackRecord
 from nbflow.core.ids import RunId, TaskKey, Token
 from nbflow.core.limits import Answer, Asks, Board, Pool
 from nbflow.core.model import Flow
@@ -45,6 +46,7 @@ class _Run:
     changes: list[Change] = field(default_factory=list)
     attempts: dict[Token, AttemptRecord] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
+    callbacks: dict[tuple[str, int], CallbackRecord] = field(default_factory=dict)
     captures: bytes | None = None
     hashes: set[str] = field(default_factory=set)
 
@@ -267,6 +269,15 @@ class MemoryStore:
                 each.record = change.run
         if run is not None:
             each.record = run
+
+    def note_callback(self, run_id: str, record: CallbackRecord) -> None:
+        with self.lock:
+            self._found(run_id).callbacks[record.happening, record.place] = kept(record)
+
+    def callbacks(self, run_id: str) -> tuple[CallbackRecord, ...]:
+        with self.lock:
+            each = self._runs.get(run_id)
+            return tuple(sorted(each.callbacks.values(), key=lambda one: (one.at, one.happening, one.place))) if each else ()
 
     # pools
 

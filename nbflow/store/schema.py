@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 #: The newest migration, so that opening an up-to-date database needs no Alembic.
-HEAD: Final = "0003"
+HEAD: Final = "0006"
 #: Where the database says which migration it is at. A name of our own, since a PostgreSQL database may be shared with another Alembic.
 VERSION_TABLE: Final = "nbflow_version"
 
@@ -183,6 +183,17 @@ lease: Final = Table(
     Column("expires_at", BigInteger, nullable=False),
     #: The newest cursor of the run's change log: counting up is part of proving the lease.
     Column("cursor", BigInteger, nullable=False),
+)
+
+callback: Final = Table(
+    "callback",
+    metadata,
+    Column("run_id", Name, primary_key=True),
+    #: The key of what it was called about.
+    Column("happening", Path, primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
 )
 
 artifact_reference: Final = Table(

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from nbflow.core.callbacks import CallbackRecord
 from nbflow.core.ids import RunId, TaskKey, Token
 from nbflow.core.limits import Answer, Asks, Board, Pool
 from nbflow.core.model import Flow
@@ -17,6 +18,7 @@ from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord
 from nbflow.core.states import TaskState
 from nbflow.store.attempts import Attempts
 from nbflow.store.cache import Cache
+from nbflow.store.callbacks import Callbacks
 from nbflow.store.change_log import ChangeLog
 from nbflow.store.codec import encode
 from nbflow.store.database import Database
@@ -46,6 +48,7 @@ class SqlStore:
         self._requests = Requests(database)
         self._cache = Cache(database)
         self._pools = Pools(database)
+        self._callbacks = Callbacks(database)
         #: What is deployed, and how runs come from it.
         self.deployments = Deployments(database, self._runs, self._leases)
 
@@ -108,6 +111,7 @@ class SqlStore:
             self._log.delete(connection, run_id)
             self._requests.delete(connection, run_id)
             self._pools.withdraw_all(connection, run_id)
+            self._callbacks.delete(connection, run_id)
             self._runs.delete(connection, run_id)
         return hashes
 
@@ -211,6 +215,12 @@ class SqlStore:
             self._cache.record(connection, lease.run_id, entries)
         if done_requests:
             self._requests.done(connection, lease.run_id, done_requests)
+
+    def note_callback(self, run_id: str, record: CallbackRecord) -> None:
+        self._callbacks.note(run_id, record)
+
+    def callbacks(self, run_id: str) -> tuple[CallbackRecord, ...]:
+        return self._callbacks.of(run_id)
 
     # pools
 
