@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from nbflow.app.rooms import person
+from nbflow.app.rooms import own_cluster, person
 from nbflow.core.deployments import AuditEntry, DeployedVersion, Deployment
 from nbflow.core.errors import UserError
 from nbflow.core.ids import FlowName, TaskId, TaskKey, flow_name, slug
@@ -80,6 +80,7 @@ def deploy(
     flow = replace(found.flow, name=chosen, path=str(file))
     values = {**(before.params if before and not replace_other else {}), **(params or {})}
     check_parameters(flow, values)
+    own_cluster(flow)
     kept = {**(before.said if before and not replace_other else {}), **(said or {})}
     kept = {key: value for key, value in kept.items() if value is not None}
     keys = {**workspace.settings.flow_defaults, **flow.options.schedule, **kept}

@@ -9,8 +9,9 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from nbflow.core.errors import NbflowError, SetupError
+from nbflow.core.errors import NbflowError, SetupError, UserError
 from nbflow.core.ids import RunId
+from nbflow.core.model import Flow
 from nbflow.core.protocols import ArtifactStore, Clock, Executor, Store
 from nbflow.core.resources import Offers
 from nbflow.engine.driver import Driver
@@ -50,6 +51,8 @@ class Opened:
         self._store: Store | None = rooms.store if rooms else None
         self._artifacts: ArtifactStore | None = rooms.artifacts if rooms else None
         self._executor: Executor | None = None
+        #: Clusters that flows of this process have for themselves, by what their headers say.
+        self._own_executors: dict[str, tuple[Executor, Switchboard]] = {}
         self.clock: Clock = rooms.clock if rooms else SystemClock()
         self._handles: dict[RunId, RunHandle] = {}
 
@@ -83,8 +86,22 @@ class Opened:
                 self._executor = executor
             return self._executor
 
-    def _make_executor(self) -> Executor:
-        if self.settings.dask == "inline":
+    def executor_of(self, flow: Flow) -> tuple[Executor, Switchboard]:
+        """Where attempts of this flow run: on its own cluster when its header has a table [cluster]. Raises UserError, SetupError."""
+        spec = own_cluster(flow)
+        if not spec or self._rooms is not None:
+            return self.executor, self._switchboard
+        with self._lock:
+            if spec not in self._own_executors:
+                switchboard = Switchboard()
+                executor = self._make_executor(spec)
+                executor.start(switchboard.tell)
+                self._own_executors[spec] = (executor, switchboard)
+            return self._own_executors[spec]
+
+    def _make_executor(self, dask: str = "") -> Executor:
+        dask = dask or self.settings.dask
+        if dask == "inline":
             from nbflow.executors.inline import InlineExecutor  # noqa: PLC0415 - only the chosen executor is loaded
             from nbflow.operators.entry import run_job  # noqa: PLC0415
 
@@ -96,7 +113,7 @@ class Opened:
         from nbflow.store.artifacts import open_artifacts  # noqa: PLC0415
 
         return DaskExecutor(
-            self.settings.dask,
+            dask,
             home=self.settings.home,
             artifacts_url=self.settings.artifacts,
             workers=self.settings.workers,
@@ -131,6 +148,9 @@ class Opened:
                 with contextlib.suppress(NbflowError):
                     handle.wait(10)
         with self._lock:
+            for executor, _ in self._own_executors.values():
+                executor.close()
+            self._own_executors = {}
             if self._executor is not None:
                 self._executor.close()
                 self._executor = None
@@ -144,3 +164,15 @@ def person() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return ""
+
+
+def own_cluster(flow: Flow) -> str:
+    """The cluster that the flow's header asks for, as the setting `dask` would say it; "" when it asks for none. Raises UserError."""
+    if not flow.options.cluster:
+        return ""
+    from nbflow.executors.cluster_class import BadCluster, from_table  # noqa: PLC0415 - only flows with a cluster of their own
+
+    try:
+        return str(from_table(flow.options.cluster))
+    except BadCluster as error:
+        raise UserError(f"[cluster] of flow {flow.name}: {error}.") from None

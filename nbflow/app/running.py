@@ -64,7 +64,7 @@ class Running(History):
         """
         chosen = self._chosen(flow, tasks)
         _refuse_unsendable(flow, captures, chosen)
-        surroundings = self._surroundings(executor)
+        surroundings = self._surroundings(flow, executor)
         refuse(self.limit_problems(flow, surroundings.executor.offers))
         values = self._values_from_last_run(flow, chosen)
         now = self.clock.now()
@@ -146,7 +146,7 @@ class Running(History):
             raise UserError(
                 f"Run {run.run_id} ended before the cells above task {missing[0]} had run: go on with nbflow run --resume {run.run_id}."
             )
-        surroundings = self._surroundings(executor)
+        surroundings = self._surroundings(flow, executor)
         lease = self.store.claim(run.run_id, me(), self.settings.lease, self._dead_holder(run.run_id))
         if lease is None:
             raise self._held_by(run.run_id)
@@ -217,10 +217,9 @@ class Running(History):
         holder = say_owner(self.store.holder(run_id)) or "another process"
         return UserError(f"Run {run_id} is being driven by {holder}: wait for its end, or type nbflow runs cancel {run_id}.")
 
-    def _surroundings(self, executor: Executor | None) -> Surroundings:
-        switchboard = self._switchboard
+    def _surroundings(self, flow: Flow, executor: Executor | None) -> Surroundings:
         if executor is None:
-            executor = self.executor
+            executor, switchboard = self.executor_of(flow)
         else:
             switchboard = Switchboard()
             executor.start(switchboard.tell)

@@ -54,7 +54,7 @@ class TakingUp(Clearing):
         free = [task.id for task in flow.tasks if task.id not in set(held)]
         if free:
             handed.add(free, CaptureSet())
-        surroundings = self._surroundings(executor)
+        surroundings = self._surroundings(flow, executor)
         values, own = Values(), values_of(self.store, run.run_id)
         for task in own.tasks():
             values.adopt(task, own)

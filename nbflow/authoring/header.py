@@ -31,6 +31,7 @@ _FLOW_KEYS: Final[Mapping[str, values.Reader]] = {
     "tags": values.names,
     "owner": values.text,
     "doc": values.text,
+    "cluster": values.cluster,
 }
 #: Keys of its schedule, kept in FlowOptions.schedule.
 _SCHEDULE_KEYS: Final[Mapping[str, values.Reader]] = {

@@ -62,6 +62,23 @@ def names(value: Any) -> tuple[str, ...]:
     return tuple(words)
 
 
+def cluster(value: Any) -> dict[str, Any]:
+    """A Dask cluster class with its arguments."""
+    if not isinstance(value, dict):
+        raise UserError('is a table: write [cluster] and below it cluster = "dask.distributed.LocalCluster".')
+    known = ("cluster", "arguments", "adapt")
+    unknown = next((key for key in value if key not in known), None)
+    if unknown is not None:
+        raise UserError(f'has no key "{unknown}".{nearest(unknown, known) or f" It knows {_or(known)}."}')
+    name = value.get("cluster")
+    if not isinstance(name, str) or "." not in name:
+        raise UserError('needs a Dask cluster class, such as cluster = "dask.distributed.LocalCluster".')
+    for key in known[1:]:
+        if key in value and not isinstance(value[key], dict):
+            raise UserError(f"must have a table as its {key}, such as {{n_workers = 2}}, not {_shown(value[key])}.")
+    return dict(value)
+
+
 def choices(value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list) or not value:
         raise UserError(f"must be a list of the values allowed, not {_shown(value)}.")

@@ -132,6 +132,8 @@ class FlowOptions:
     tags: tuple[str, ...] = ()
     owner: str = ""
     doc: str = ""
+    #: The table [cluster]: a Dask cluster of the flow's own, as the setting `dask` takes one; empty: the installation's.
+    cluster: Mapping[str, Any] = field(default_factory=dict)
     #: Keys that belong to a schedule (schedule, timezone, ...), validated, for whoever deploys the flow.
     schedule: Mapping[str, Any] = field(default_factory=dict)
 

@@ -115,16 +115,19 @@ def due() -> Iterator[Row]:
         home, path = Path(folder) / "home", Path(folder) / "due.ipynb"
         cells = [
             "%load_ext nbflow",
-            "%%flow due\nschedule = 'every 4s'",
-            "%%task first\nimport time; at = time.time()\nimport pathlib\nfrom nbflow import ctx\n"
-            "pathlib.Path('log').open('a').write(f'{at - ctx.logical_date.timestamp()}\\n')",
+            "%%flow due\nschedule = 'every 5s'\non_overlap = 'skip'",
+            """%%task first
+import time; at = time.time()
+import pathlib
+from nbflow import ctx
+pathlib.Path('log').open('a').write(f'{at - ctx.logical_date.timestamp()}\\n')""",
         ]
         nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
         workspace = Workspace(Settings(home=home))
         with _process("-m", "nbflow", "scheduler", NBFLOW_HOME=str(home)):
             deploy(workspace, path)
             log = Path(folder) / "log"
-            until = time.monotonic() + 60 + _RUNS * 12
+            until = time.monotonic() + 60 + _RUNS * 15
             while time.monotonic() < until and (not log.exists() or len(log.read_text().splitlines()) < _RUNS):
                 time.sleep(0.5)
         workspace.close()

@@ -162,3 +162,28 @@ def test_options_of_later_versions_are_validated_and_warned_about() -> None:
         (3, "warning", '"conn" has no effect in this version of nbflow.'),
         (4, "error", 'deadline cannot be "x": it takes a duration such as 30s, 5m, 1h30m or a number of seconds.'),
     ]
+
+
+def test_a_flow_may_have_a_cluster_for_itself() -> None:
+    table = '[cluster]\ncluster = "dask.distributed.LocalCluster"\narguments = {n_workers = 1}\nadapt = {minimum = 0, maximum = 2}'
+    header = read_header(f"%%flow\n{table}")
+    assert header.problems == []
+    assert header.options.cluster == {
+        "cluster": "dask.distributed.LocalCluster",
+        "arguments": {"n_workers": 1},
+        "adapt": {"minimum": 0, "maximum": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("cluster = 'tcp://x:1'", 'cluster is a table: write [cluster] and below it cluster = "dask.distributed.LocalCluster".'),
+        ("[cluster]\nworkers = 2", 'cluster has no key "workers". It knows "cluster", "arguments" or "adapt".'),
+        ("[cluster]\ncluster = 'Local'", 'cluster needs a Dask cluster class, such as cluster = "dask.distributed.LocalCluster".'),
+        ("[cluster]\ncluster = 'a.B'\nadapt = 3", "cluster must have a table as its adapt, such as {n_workers = 2}, not 3."),
+    ],
+)
+def test_a_cluster_may_not_be(table: str, message: str) -> None:
+    (problem,) = read_header(f"%%flow\n{table}").problems
+    assert problem.message == message
