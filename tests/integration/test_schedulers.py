@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import nbformat
@@ -19,6 +19,7 @@ import pytest
 from nbflow.app import Workspace
 from nbflow.app.deploying import deploy, trigger
 from nbflow.core.records import RunRecord
+from nbflow.executors.cluster import read_facts
 from nbflow.settings import Settings
 
 pytest_plugins = ["tests.unit.store.databases"]
@@ -55,7 +56,8 @@ def shared(tmp_path: Path, database_url: str) -> Iterator[Workspace]:
 def schedulers(workspace: Workspace, count: int) -> Iterator[list[subprocess.Popen[str]]]:
     settings = workspace.settings
     environment = {**os.environ, "NBFLOW_HOME": str(settings.home), "NBFLOW_DATABASE_URL": settings.database_url}
-    environment |= {"NBFLOW_DASK": settings.dask, "NBFLOW_LEASE": str(settings.lease)}
+    environment |= {"NBFLOW_DASK": settings.dask, "NBFLOW_LEASE": str(settings.lease), "NBFLOW_WORKERS": str(settings.workers)}
+    environment |= {"NBFLOW_CLUSTER_IDLE": str(settings.cluster_idle)}
     command = [sys.executable, "-m", "nbflow", "scheduler"]
     running = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(count)]
     try:
@@ -156,3 +158,27 @@ def test_what_is_in_the_way_of_a_run_is_its_reason(workspace: Workspace, tmp_pat
     assert [run.state.value for run in found.values()] == ["failed", "failed", "success"]
     assert f"The folder of the notebook, {folder}, is not there any more" in found["gone"].reason
     assert "ZeroDivisionError" in workspace.store.task_records(runs["broken"])[0].reason
+
+
+def test_notebooks_are_hosted_by_the_workers_of_the_cluster(tmp_path: Path) -> None:
+    """On the home's local cluster; the second flow has a cluster of its own."""
+    path = notebook(tmp_path / "hosted.ipynb", "%load_ext nbflow", "%%task one\nx = 1")
+    own = notebook(
+        tmp_path / "own.ipynb",
+        "%load_ext nbflow",
+        "%%flow own\n[cluster]\ncluster = 'dask.distributed.LocalCluster'\n"
+        "arguments = {n_workers = 1, threads_per_worker = 1, processes = false, dashboard_address = ''}",
+        "%%task one\nx = 1",
+    )
+    settings = Settings(home=tmp_path / "home", lease=15.0, workers=2, cluster_idle=5.0)
+    with closing(Workspace(settings)) as workspace:
+        for each in (path, own):
+            deploy(workspace, each)
+        runs = [trigger(workspace, name).run_id for name in ("hosted", "own")]
+        with schedulers(workspace, 1):
+            until(lambda: all(workspace.store.run(run_id).state.is_finished for run_id in runs))
+        found = [workspace.store.run(run_id) for run_id in runs]
+        assert [run.state.value for run in found] == ["success", "success"], why(workspace, found)
+        workers = [workspace.store.task_records(run_id)[0].worker for run_id in runs]
+        assert workers[0] != workers[1]
+        assert read_facts(settings.home) is not None
