@@ -20,9 +20,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from nbflow.core.job import ExecutorEvent, Report
+from nbflow.core.job import AttemptBegan, ExecutorEvent, Report
 from nbflow.core.protocols import ArtifactStore
 from nbflow.executors import endings, processes
+from nbflow.executors.begun import Begun
 from nbflow.executors.frames import Begin, Done, FrameReader, Ready, Said, pack
 from nbflow.executors.supervisor import supervise
 from nbflow.executors.user_modules import UserModules
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=int, required=True, help="socket the jobs come on")
     parser.add_argument("--control", type=int, required=True, help="socket the supervisor listens to")
     parser.add_argument("--crash", type=int, required=True, help="socket faulthandler writes to")
+    parser.add_argument("--begun", type=int, required=True, help="memory in which it stands which job has begun")
     parser.add_argument("--runner", default="nbflow.operators.entry:run_job")
     parser.add_argument("--preload", default="")
     options = parser.parse_args(arguments)
@@ -54,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data.set_inheritable(False)
     control.set_inheritable(False)
     os.set_inheritable(options.crash, False)  # noqa: FBT003 - the standard library's signature
+    begun = Begun(options.begun)
+    os.close(options.begun)
     processes.become_subreaper()
     supervisor = os.getpid()
     child = os.fork()  # this process has one thread and has imported nothing that minds
@@ -68,14 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     processes.become_subreaper()
     _prefer_for_oom_killer()
     faulthandler.enable(options.crash, all_threads=False)
-    ChildLoop(data, options.runner, tuple(filter(None, options.preload.split(",")))).serve()
+    ChildLoop(data, begun, options.runner, tuple(filter(None, options.preload.split(",")))).serve()
     os._exit(0)  # threads that user code left behind must not hold the process
 
 
 class ChildLoop:
     """Takes jobs from the parent one by one and answers each with a `Done`."""
 
-    def __init__(self, sock: socket.socket, runner: str, preload: Sequence[str]) -> None:
+    def __init__(self, sock: socket.socket, begun: Begun, runner: str, preload: Sequence[str]) -> None:
         module, _, name = runner.partition(":")
         running = importlib.import_module(module)
         self._run_job = getattr(running, name)
@@ -84,7 +88,7 @@ class ChildLoop:
         self._prepare: Callable[[], None] = getattr(running, "prepare", lambda: None)
         for library in (*_FIRST_USED, *preload):
             _import_quietly(library)
-        self._sock = sock
+        self._sock, self._begun = sock, begun
         self._sending = threading.Lock()
         self._pid = os.getpid()
         self._modules = UserModules()
@@ -129,7 +133,11 @@ class ChildLoop:
         """Passes events on; in a process that user code forked it stays silent, since the socket is the parent's."""
 
         def tell(event: ExecutorEvent) -> None:
-            if os.getpid() == self._pid:
+            if os.getpid() != self._pid:
+                return
+            if isinstance(event, AttemptBegan):
+                self._begun.write(event)
+            else:
                 self._send(Said(event=event))
 
         return tell

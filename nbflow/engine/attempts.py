@@ -69,13 +69,13 @@ def recorded(key: TaskKey, number: int, report: Report, inputs: Mapping[str, Val
     )
 
 
-def events_of(key: TaskKey, report: Report, last_good: LastGood | None = None) -> list[Event]:
-    """What the end of an attempt means to the machine."""
+def events_of(key: TaskKey, report: Report, last_good: LastGood | None = None, *, began: bool = False) -> list[Event]:
+    """What the end of an attempt means to the machine. `began`: that user code had begun was told before."""
     token, at = report.token, report.ended_at
     if report.outcome in {Outcome.LOST, Outcome.CANCELLED}:
         return [AttemptLost(key=key, token=token, at=at, started=report.started_at is not None, reason=report.reason, last_good=last_good)]
     events: list[Event] = []
-    if report.started_at is not None:
+    if report.started_at is not None and not began:
         events.append(AttemptStarted(key=key, token=token, at=report.started_at, worker=report.worker))
     match report.outcome:
         case Outcome.SUCCESS:

@@ -119,7 +119,7 @@ class News:
             self._values.keep(key, report.values, report.left_out, report.elements)
         elif report.outcome not in {Outcome.SKIPPED, Outcome.DEFERRED}:
             self.errors[key] = error_of(report)
-        return events_of(key, report, self._last_good.find(attempt, report))
+        return events_of(key, report, self._last_good.find(attempt, report), began=attempt.began is not None)
 
     def reused(self, attempt: AttemptRecord, batch: Batch) -> None:
         """An instance succeeded with what an earlier attempt gave: it is told as if it had ended now."""

@@ -21,14 +21,17 @@ from datetime import datetime
 from typing import Final
 
 from nbflow.core.ids import Token
-from nbflow.core.job import AttemptBegan, ExecutorEvent, Job, OutputMade, Report
+from nbflow.core.job import ExecutorEvent, Job, OutputMade, Report
 from nbflow.executors import deaths, endings, processes
+from nbflow.executors.begun import Begun, new_page
 from nbflow.executors.frames import Begin, Done, FileStamp, FrameReader, Ready, Said, pack
 from nbflow.executors.supervisor import END, STATUS
 from nbflow.executors.user_modules import unchanged
 
 #: Seconds between two looks at the memory of a job that has a limit.
 SAMPLE: Final = 0.1
+#: Seconds between two looks whether a job has begun.
+LOOK: Final = 0.02
 #: Seconds a child may take to import what it needs.
 START_LIMIT: Final = 60.0
 #: Seconds the supervisor has to end everything before this side does it.
@@ -94,18 +97,21 @@ class ChildProcess:
         self._control, control = socket.socketpair()
         #: Where the child's faulthandler says what it was doing when it crashed.
         self._crash, crash = socket.socketpair()
-        ends = {"data": data, "control": control, "crash": crash}
-        command = [sys.executable, "-P", "-m", "nbflow.worker", *(f"--{name}={end.fileno()}" for name, end in ends.items())]
+        page = new_page()
+        self._begun = Begun(page)
+        ends = {"data": data.fileno(), "control": control.fileno(), "crash": crash.fileno(), "begun": page}
+        command = [sys.executable, "-P", "-m", "nbflow.worker", *(f"--{name}={end}" for name, end in ends.items())]
         command += [f"--runner={runner}"] if runner else []
         command += [f"--preload={','.join(preload)}"] if preload else []
         with data, control, crash:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 command,
-                pass_fds=tuple(end.fileno() for end in ends.values()),
+                pass_fds=tuple(ends.values()),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 env=_environment(self.id),
             )
+        os.close(page)
         self._reader = FrameReader(self._data)
         self._poll = select.poll()
         self._poll.register(self._data, select.POLLIN)
@@ -190,6 +196,8 @@ class ChildProcess:
             self._data.sendall(pack(Begin(job=attempt.job, worker=attempt.worker)))
         while True:
             ready = self._wait(self._next_look(attempt))
+            if not ready:
+                self._look_whether_begun(attempt, tell)
             if self._data.fileno() in ready:
                 report = self._listen(attempt, tell)
                 if report is not None:
@@ -200,11 +208,10 @@ class ChildProcess:
 
     def _listen(self, attempt: _Attempt, tell: Callable[[ExecutorEvent], None]) -> Report | None:
         for message in self._reader.read():
+            self._look_whether_begun(attempt, tell)
             if isinstance(message, Said):
                 event = message.event
-                if isinstance(event, AttemptBegan):
-                    attempt.started_at = event.at
-                elif isinstance(event, OutputMade):
+                if isinstance(event, OutputMade):
                     attempt.outputs.add(event)
                 tell(event)
             elif isinstance(message, Done):
@@ -213,6 +220,13 @@ class ChildProcess:
         if self._reader.ended:
             self._poll.unregister(self._data)  # from here on the control socket tells
         return None
+
+    def _look_whether_begun(self, attempt: _Attempt, tell: Callable[[ExecutorEvent], None]) -> None:
+        if attempt.started_at is None:
+            event = self._begun.read(attempt.job.token, attempt.worker)
+            if event is not None:
+                attempt.started_at = event.at
+                tell(event)
 
     def _remember(self, job: Job, done: Done) -> None:
         self._jobs += 1
@@ -233,6 +247,7 @@ class ChildProcess:
         report = None
         while report is None and not self._reader.ended:
             report = self._listen(attempt, tell)
+        self._look_whether_begun(attempt, tell)
         self._bury()
         self.spent = self.spent or "it died"
         if attempt.ended:
@@ -247,10 +262,12 @@ class ChildProcess:
         """Seconds until a limit has to be looked at; None: never."""
         if attempt.ended:
             return END_LIMIT
-        left = None if attempt.deadline is None else max(0.0, attempt.deadline - time.monotonic())
-        if attempt.memory_limit is None:
-            return left
-        return SAMPLE if left is None else min(SAMPLE, left)
+        looks = [] if attempt.deadline is None else [max(0.0, attempt.deadline - time.monotonic())]
+        if attempt.memory_limit is not None:
+            looks.append(SAMPLE)
+        if attempt.started_at is None:
+            looks.append(LOOK)
+        return min(looks, default=None)
 
     def _hold_to_limits(self, attempt: _Attempt) -> None:
         if attempt.ended:

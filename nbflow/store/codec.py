@@ -70,7 +70,7 @@ def dump(document: Any, what: str, *, sort: bool = False) -> str:
     Raises UserError when something else in it is not JSON; `what` names the document.
     """
     try:
-        return json.dumps(document, separators=(",", ":"), default=_date_text, sort_keys=sort)
+        return (_SORTED if sort else _COMPACT).encode(document)
     except (TypeError, ValueError) as error:
         raise UserError(f"{what} cannot be stored, because a value in it is not JSON: {error}") from error
 
@@ -79,6 +79,11 @@ def _date_text(value: Any) -> str:
     if isinstance(value, date | time):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} {value!r}"[:200])
+
+
+#: Made once: `json.dumps` makes one for each text.
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"), default=_date_text)
+_SORTED: Final = json.JSONEncoder(separators=(",", ":"), default=_date_text, sort_keys=True)
 
 
 def plain(value: Any) -> Any:

@@ -80,14 +80,14 @@ def raw_layers(client: Any, widths: Sequence[int]) -> None:
     above: list[Any] = []
     kept = []
     for width in widths:
-        if len(above) == width > 1:
+        if not above:
+            above = client.map(_nothing, range(width), pure=False)
+        elif len(above) == width:
             above = client.map(_nothing, above, pure=False)
+        elif width == 1:
+            above = [client.submit(_nothing, *above, pure=False)]
         else:
-            above = (
-                [client.submit(_nothing, *above, pure=False)]
-                if width == 1
-                else client.map(_nothing, *[[one] * width for one in above], pure=False)
-            )
+            above = client.map(_nothing, *[[one] * width for one in above], pure=False)
         kept.append(above)
     client.gather(above)
 
