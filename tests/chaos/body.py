@@ -14,13 +14,15 @@ TICK = 0.02
 
 
 def work(seconds: float, ending: str = "well") -> None:
-    """Say the start, every tick and the end, and end as told: `raises first` and `exits first` the first time that the end is reached."""
+    """Say the start, every tick and the end, and end as told: `raises`, `exits` and `hangs first`: the first time that the end is reached."""
     say("start")
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         time.sleep(min(TICK, left))
         say("tick")
     is_first = ending.endswith("first") and _is_first()
+    if ending == "hangs first" and is_first:
+        time.sleep(1000)
     say("end")
     if ending == "raises first" and is_first:
         raise RuntimeError("fails the first time")

@@ -15,6 +15,8 @@ from nbflow.core.ids import TaskKey
 from nbflow.core.states import TaskState
 
 S = TaskState
+#: Seconds after which a task that hangs is ended; a slow machine must not need as long for one that does not.
+HANGING = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,9 +158,15 @@ def _fails(plan: Plan, number: int, dice: Dice) -> list[Planned]:
     ]
 
 
+def _hangs(plan: Plan, number: int, dice: Dice) -> list[Planned]:
+    """A task that has to be ended by its time limit the first time."""
+    limit = {"timeout": f"{HANGING:g}s"}
+    return [Planned(id=f"h{number}", reads=(), seconds=dice.choice([0.0, 0.1]), ending="hangs first", options=limit, shown="1")]
+
+
 Make = Callable[[Plan, int, Dice], list[Planned]]
 #: The pieces of flows, and how often each is drawn.
-PIECES: tuple[tuple[Make, int], ...] = ((_task, 12), (_branch, 2), (_mapped, 3), (_skips, 1), (_fails, 1))
+PIECES: tuple[tuple[Make, int], ...] = ((_task, 12), (_branch, 2), (_mapped, 3), (_skips, 1), (_fails, 1), (_hangs, 1))
 
 
 def plan(seed: int, *, size: int = 6) -> Plan:
