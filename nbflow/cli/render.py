@@ -16,7 +16,7 @@ from rich.text import Text
 from nbflow.core.callbacks import CallbackRecord
 from nbflow.core.durations import say_duration
 from nbflow.core.job import ValueRef
-from nbflow.core.records import RunRecord, TaskRecord
+from nbflow.core.records import AttemptRecord, RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot
 from nbflow.core.states import RunState, TaskState
 from nbflow.views.glyphs import record_view, state_view
@@ -115,6 +115,19 @@ def plain_table(titles: Sequence[str], rows: Iterable[Sequence[str | Text]], *, 
     for row in rows:
         table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     console().print(empty if empty and not table.row_count else table)
+
+
+def attempts_table(attempts: Sequence[AttemptRecord]) -> None:
+    """How each attempt went, the oldest first."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for title in ("task", "attempt", "outcome", "started", "took", "worker"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for one in attempts:
+        started = f"{one.started_at.astimezone():%a %d %b %H:%M:%S}" if one.started_at else ""
+        lasted = took(one.started_at, one.ended_at, one.ended_at) if one.ended_at else ""
+        table.add_row(Text(str(one.key)), str(one.attempt), one.outcome, started, lasted, Text(one.worker), Text(one.reason))
+    console().print(table if attempts else "No attempt has ended yet.")
 
 
 def values_table(given: Mapping[str, ValueRef]) -> None:

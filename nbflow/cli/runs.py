@@ -44,14 +44,21 @@ def runs_list(flow: str, state: str, limit: int, cursor: str, as_json: bool) -> 
 
 @runs.command("show")
 @click.argument("run_id", default="latest")
+@click.argument("task", required=False)
 @as_json
-def runs_show(run_id: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
-    """One run: each task's state, attempts, duration and reason."""
+def runs_show(run_id: str, task: str | None, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """One run: each task's state, attempts, duration and reason; with TASK, every attempt of it that has ended."""
     from nbflow.cli import render  # noqa: PLC0415
+    from nbflow.views.payloads import attempt_row  # noqa: PLC0415
 
     with closing(open_workspace()) as workspace:
         run_id = workspace.run(run_id).run_id
-        if as_json:
+        attempts = workspace.attempts(run_id, task) if task else ()
+        if task and as_json:
+            print_json({"run_id": run_id, "attempts": [attempt_row(attempt) for attempt in attempts]})
+        elif task:
+            render.attempts_table(attempts)
+        elif as_json:
             print_json(run_json(workspace, run_id))
         else:
             render.run_table(workspace.snapshot(run_id), workspace.clock.now())

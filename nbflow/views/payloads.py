@@ -13,7 +13,7 @@ from nbflow.core.ids import TaskKey
 from nbflow.core.mapping import map_sources
 from nbflow.core.model import Flow, Task
 from nbflow.core.options import TaskOptions
-from nbflow.core.records import RunRecord, TaskRecord
+from nbflow.core.records import AttemptRecord, RunRecord, TaskRecord
 from nbflow.views.glyphs import is_cached
 from nbflow.views.words import reads_of
 
@@ -79,6 +79,22 @@ def run_row(run: RunRecord) -> dict[str, Any]:
         "start": instant(run.started_at),
         "end": instant(run.ended_at),
         "trigger": run.trigger,
+    }
+
+
+def attempt_row(attempt: AttemptRecord) -> dict[str, Any]:
+    """One row of `nbflow runs show RUN TASK --json`."""
+    return {
+        "id": str(attempt.key.task_id),
+        "map_index": attempt.key.map_index,
+        "attempt": attempt.attempt,
+        "outcome": attempt.outcome,
+        "start": instant(attempt.started_at),
+        "end": instant(attempt.ended_at),
+        "worker": attempt.worker,
+        "reason": attempt.reason,
+        "peak_bytes": attempt.peak_bytes,
+        "cpu_seconds": attempt.cpu_seconds,
     }
 
 

@@ -82,6 +82,9 @@ def test_a_mapped_notebook_runs_and_its_history_can_be_read(home: Path) -> None:
     assert given["shown"] == "20"
     (log,) = nbflow("runs", "logs", "latest", "score[1]", "--attempt", "1", "--json")["logs"]
     assert log["outputs"][-1]["evalue"] == "not yet"
+    attempts = nbflow("runs", "show", "latest", "score", "--json")["attempts"]
+    ended = sorted((one["map_index"], one["attempt"], one["outcome"], one["reason"]) for one in attempts)
+    assert ended == [(0, 1, "success", ""), (1, 1, "failed", "ValueError: not yet"), (1, 2, "success", ""), (2, 1, "success", "")]
 
 
 def test_a_plain_value_without_elements_is_refused_before_anything_runs(home: Path) -> None:
