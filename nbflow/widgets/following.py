@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +34,8 @@ _QUIET: Final = 5.0
 #: Waiting tasks say what they wait for in flows up to this size; in larger ones the sentences recorded last are shown.
 _EXPLAINED: Final = 500
 _RUNS_LISTED: Final = 20
+#: Seconds that closing waits for the query under way.
+_LETTING_GO: Final = 10.0
 _WAITING: Final = frozenset({TaskState.PENDING, TaskState.UP_FOR_RETRY})
 
 
@@ -83,6 +86,7 @@ class Follower:
         if newest:
             self._news.set()
         self._thread = threading.Thread(target=self._follow, name="nbflow-panel", daemon=True)
+        atexit.register(self.close)  # after the workspace registered its own end, so before it
         self._thread.start()
 
     # --- for whoever has the panel ----------------------------------------------------------------------------------------
@@ -124,8 +128,12 @@ class Follower:
         return self._panel.selected or "", plain(self._panel.log)
 
     def close(self) -> None:
+        """Stop, and wait until the store is let go of: whoever closes it next must not do so under a query."""
         self._closed = True
         self._news.set()
+        atexit.unregister(self.close)
+        if self._thread is not threading.current_thread():
+            self._thread.join(_LETTING_GO)
 
     # --- RunObserver: called in the driver's thread ---------------------------------------------------------------------------
 
