@@ -115,6 +115,7 @@ class SchedulerProcess:
 
     def run(self) -> None:
         """Until `stop`; then what was handed over is waited for, and this scheduler leaves."""
+        self._say_others()
         keeper = threading.Thread(target=self._keep, name="nbflow-scheduler-lease", daemon=True)
         keeper.start()
         pause = 0.0
@@ -134,6 +135,16 @@ class SchedulerProcess:
     def stop(self) -> None:
         """Take no more runs. Those that are hosted go on."""
         self._stopping.set()
+
+    def _say_others(self) -> None:
+        """Schedulers of other versions work together, but what one of them does not know yet it does not do."""
+        others = {other.nbflow for other in self._workspace.store.deployments.schedulers()} - {__version__}
+        if others:
+            _log.warning(
+                "A scheduler of nbflow %s runs on this database, and this one is %s: bring them to one version, the newer one last.",
+                " and ".join(sorted(others)),
+                __version__,
+            )
 
     def _turn(self) -> None:
         now = self._workspace.clock.now()

@@ -74,3 +74,21 @@ def test_an_unknown_setting_is_refused_with_the_nearest_one(tmp_path: Path) -> N
 def test_a_folder_of_artifacts_does_not_depend_on_who_reads_the_setting(tmp_path: Path) -> None:
     assert load(tmp_path, 'home = "h"\nartifacts_url = "values"').artifacts == str(tmp_path / "values")
     assert load(tmp_path, 'home = "h"\nartifacts_url = "file:///values"').artifacts == "file:///values"
+
+
+def test_flows_folders_are_found_from_where_the_file_stands(tmp_path: Path) -> None:
+    assert load(tmp_path, 'flows_dirs = ["flows", "/srv/flows"]\nscan_interval = "5s"').flows_folders == (
+        tmp_path / "flows",
+        Path("/srv/flows"),
+    )
+    assert load(tmp_path, 'flows_dirs = "flows"').flows_folders == (tmp_path / "flows",)
+    assert load(tmp_path, "").flows_folders == ()
+    assert refused(tmp_path, "flows_dirs = 3").endswith('flows_dirs takes a folder or a list of folders such as ["flows"].')
+
+
+def test_defaults_of_all_flows_are_keys_of_a_schedule(tmp_path: Path) -> None:
+    text = '[defaults]\ntimezone = "Europe/Zurich"\nstart_date = 2026-01-01\nmax_active_runs = 2'
+    assert load(tmp_path, text).flow_defaults == {"timezone": "Europe/Zurich", "start_date": "2026-01-01", "max_active_runs": 2}
+    told = refused(tmp_path, '[defaults]\ntimezon = "UTC"')
+    assert told.endswith('line 1: [defaults]: There is no key "timezon" of a schedule. Did you mean "timezone"?')
+    assert '[defaults]: catchup must be "latest", "all" or "none"' in refused(tmp_path, '[defaults]\ncatchup = "some"')

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`%nbflow deploy`, `schedule` and `unschedule`, in a real shell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nbflow.app import Workspace
+from nbflow.settings import Settings
+
+CELLS = (("load", "%load_ext nbflow"), ("one", "%%task one\nx = 1"), ("last", "%nbflow deploy"))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NBFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NBFLOW_DASK", "inline")
+    return tmp_path / "home"
+
+
+def deployed(home: Path):
+    workspace = Workspace(Settings(home=home))
+    try:
+        return {each.name: each for each in workspace.store.deployments.find()}
+    finally:
+        workspace.close()
+
+
+def test_a_notebook_deploys_itself_and_takes_its_schedule_back(shell, notebook, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notebook.save(*CELLS)
+    shell.execute(CELLS[0][1], "load")
+    assert shell.execute('%nbflow schedule "0 2 * * *" --timezone Europe/Zurich', "last").success
+    assert "Deployed sales, version 1. Every day at 02:00, Europe/Zurich. Next: " in capsys.readouterr().out
+    assert deployed(home)["sales"].next_run is not None
+    assert shell.execute("%nbflow unschedule", "last").success
+    assert "sales runs no more by itself. It stays deployed: nbflow flows trigger sales." in capsys.readouterr().out
+    assert deployed(home)["sales"].next_run is None
+    assert shell.execute("%nbflow deploy --name other --schedule @hourly", "last").success
+    assert set(deployed(home)) == {"sales", "other"}
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("unschedule", "This notebook is not deployed: type %nbflow deploy."),
+        ('schedule "0 0 31 2 *"', '"0 0 31 2 *" never comes'),
+        ("deploy -p region eu", 'Flow sales has no parameter "region".'),
+    ],
+)
+def test_mistakes_are_one_sentence(shell, notebook, home: Path, line: str, sentence: str) -> None:
+    notebook.save(*CELLS)
+    shell.execute(CELLS[0][1], "load")
+    assert sentence in str(shell.execute(f"%nbflow {line}", "last").error_in_exec)
+    assert deployed(home) == {}
