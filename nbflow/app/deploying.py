@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from nbflow.app.limits import refuse
 from nbflow.app.rooms import own_cluster, person
 from nbflow.core.deployments import AuditEntry, DeployedVersion, Deployment
 from nbflow.core.errors import UserError
@@ -81,6 +82,7 @@ def deploy(
     values = {**(before.params if before and not replace_other else {}), **(params or {})}
     check_parameters(flow, values)
     own_cluster(flow)
+    refuse(workspace.limit_problems(flow))
     kept = {**(before.said if before and not replace_other else {}), **(said or {})}
     kept = {key: value for key, value in kept.items() if value is not None}
     keys = {**workspace.settings.flow_defaults, **flow.options.schedule, **kept}

@@ -74,7 +74,7 @@ class History(Opened):
     def snapshot(self, run_id: str) -> RunSnapshot:
         """The run as recorded now, and why what waits does wait."""
         snapshot = RunSnapshot.of(self.store.run(run_id), self.store.task_records(run_id))
-        return limits.explained(self.store, snapshot, self.clock.now())
+        return limits.explained(self.store, snapshot, self.clock.now(), self.slots())
 
     def flow_of(self, run: RunRecord) -> Flow:
         """The flow version the run is pinned to."""

@@ -35,6 +35,9 @@ UNDER_WAY: Final = (
 )
 
 
+_WAITING: Final = frozenset({TaskState.PENDING, TaskState.SCHEDULED, TaskState.QUEUED, TaskState.UP_FOR_RETRY})
+
+
 # --- before a run -------------------------------------------------------------------------------------------------------
 
 
@@ -127,15 +130,21 @@ def pool_use(store: Store, name: str) -> PoolUse:
 # --- during runs --------------------------------------------------------------------------------------------------------
 
 
-def explained(store: Store, snapshot: RunSnapshot, now: datetime) -> RunSnapshot:
-    """The snapshot with the reason of each task that waits as it is now: a record has the one of its last change of state."""
-    waits = {record.state for record in snapshot.tasks.values()} & {TaskState.PENDING, TaskState.SCHEDULED, TaskState.UP_FOR_RETRY}
+def explained(store: Store, snapshot: RunSnapshot, now: datetime, slots: int | None = None) -> RunSnapshot:
+    """The snapshot with the reason of each task that waits as it is now: a record has the one of its last change of state.
+
+    `slots`: attempts that the cluster runs at once, where that is known.
+    """
+    waits = {record.state for record in snapshot.tasks.values()} & _WAITING
     if snapshot.run.state.is_finished or not waits:
         return snapshot
     flow = store.flow(snapshot.run.version)
     told = reasons(flow, snapshot, now, past=PastRuns(store, flow, snapshot.run).facts())
-    if TaskState.SCHEDULED in waits:
-        told |= {key: reason for (run_id, key), reason in reasons_of(store.board()).items() if run_id == snapshot.run.run_id}
+    if waits & {TaskState.SCHEDULED, TaskState.QUEUED}:
+        board = store.board()
+        told |= {key: reason for (run_id, key), reason in reasons_of(board).items() if run_id == snapshot.run.run_id}
+        if slots and sum(holder.state is TaskState.RUNNING for holder in board.holders) >= slots:
+            told |= {key: messages.all_are_busy(slots) for key, record in snapshot.tasks.items() if record.state is TaskState.QUEUED}
     tasks = {key: _told(record, told.get(key, "")) for key, record in snapshot.tasks.items()}
     return replace(snapshot, tasks=tasks)
 

@@ -122,6 +122,17 @@ class Opened:
             opener=open_artifacts,
         )
 
+    def slots(self) -> int | None:
+        """Attempts that the cluster runs at once; None when it is not connected and nobody knows."""
+        if self._executor is not None:
+            return self._executor.slots()
+        if self._rooms is None and self.settings.dask == "local":
+            from nbflow.executors.cluster import read_facts  # noqa: PLC0415 - as above
+
+            facts = read_facts(self.settings.home)
+            return facts.slots if facts is not None else None
+        return None
+
     def offers(self) -> Offers | None:
         """What workers have to give; of a local cluster also when it does not run. Raises SetupError when another one is not there."""
         if self._rooms is None and self._executor is None and self.settings.dask == "local":

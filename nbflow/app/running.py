@@ -9,6 +9,7 @@ from typing import Any
 
 from nbflow.app.history import History
 from nbflow.app.limits import refuse
+from nbflow.app.reaping import reap
 from nbflow.app.rooms import RunHandle, person
 from nbflow.core.errors import Superseded, UserError, nearest
 from nbflow.core.graph import Graph
@@ -233,6 +234,7 @@ class Running(History):
             keep_limit=self.settings.keep_limit,
             ahead=16 * (executor.slots() or 4),
             parallelism=self.settings.parallelism,
+            reap=lambda: reap(self),
             as_python=as_python,
         )
 

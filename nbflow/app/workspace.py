@@ -6,17 +6,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
+from nbflow.app.reaping import reap, waits_for_somebody
 from nbflow.app.rooms import person
 from nbflow.app.taking_up import TakingUp
 from nbflow.core import messages
 from nbflow.core.errors import UserError, nearest
 from nbflow.core.events import CancelRequested
 from nbflow.core.ids import RunId, task_key
-from nbflow.core.records import Request, RunRecord
+from nbflow.core.records import Request
 from nbflow.core.states import RunState, TaskState
 from nbflow.core.waiting import read_answer
-from nbflow.engine.owner import is_dead, me
-from nbflow.engine.reaping import abandon
 from nbflow.settings import Settings, load_settings
 
 
@@ -39,7 +38,7 @@ class Workspace(TakingUp):
             raise UserError(f"Run {run_id} has ended already: {run.state.value}.")
         keys = tuple(task_key(task) for task in tasks)
         handle = self._handles.get(run.run_id)
-        if _waits(run) or (run.deployment and run.state is RunState.QUEUED and not self.store.holder(run_id)):
+        if waits_for_somebody(run) or (run.deployment and run.state is RunState.QUEUED and not self.store.holder(run_id)):
             self.apply(run.run_id, CancelRequested(keys=keys, by=by or person()))
         elif handle is not None:
             handle.cancel(keys, by or person())
@@ -73,23 +72,4 @@ class Workspace(TakingUp):
 
     def reap(self) -> tuple[RunId, ...]:
         """End the runs whose process died, with a true reason and the way on; those of deployments are gone on with. Returns their ids."""
-        dead = [run_id for run_id, owner in self.store.holders().items() if is_dead(owner)]
-        reaped = []
-        for run_id in dict.fromkeys([*dead, *self.store.lapsed_runs()]):
-            run = self.store.run(run_id)
-            if _waits(run):
-                continue
-            if run.deployment:
-                continue  # a scheduler goes on with it
-            if run_id not in dead and (self.clock.now() - run.created_at).total_seconds() < self.settings.lease:
-                continue  # just created: its own process is about to claim it
-            lease = self.store.claim(run_id, me(), self.settings.lease, self._dead_holder(run_id))
-            if lease is not None:
-                abandon(self.store, self.artifacts, lease, self.clock.now())
-                reaped.append(run_id)
-        return tuple(reaped)
-
-
-def _waits(run: RunRecord) -> bool:
-    """It was cleared after it had ended, and nobody has gone on with it yet."""
-    return run.state is RunState.QUEUED and run.clear_number > 0
+        return reap(self)

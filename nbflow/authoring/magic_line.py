@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -210,8 +210,8 @@ def _meaning(spec: OptionSpec) -> str:
     return f"{spec.help} ({', '.join(spec.choices)})" if spec.choices else spec.help
 
 
-def complete(line: str, tasks: Iterable[str] = (), *, cursor: int | None = None) -> list[str]:
-    """Words that may stand at the cursor (default: the end of the line): options, their choices, and names of `tasks` after `--after`."""
+def complete(line: str, tasks: Iterable[str] = (), *, pools: Callable[[], Iterable[str]] = tuple, cursor: int | None = None) -> list[str]:
+    """Words that may stand at the cursor (default: the end of the line): options, their choices, `tasks` after `--after`, `pools` after `--pool`."""
     text = line[: len(line) if cursor is None else cursor]
     words = text.removeprefix(MAGIC).split()
     typed = words.pop() if words and not text[-1:].isspace() else ""
@@ -219,7 +219,7 @@ def complete(line: str, tasks: Iterable[str] = (), *, cursor: int | None = None)
     flag = _flags().get(last)
     pending = flag is not None and not flag.is_bare and (words[-1] == last or flag.spec.takes is Takes.NAMES)
     if flag is not None and pending and not typed.startswith("-"):
-        candidates = list(tasks) if flag.spec.name == "after" else list(flag.spec.choices)
+        candidates = list(tasks) if flag.spec.name == "after" else list(pools()) if flag.spec.name == "pool" else list(flag.spec.choices)
     elif not words and not typed.startswith("-"):
         candidates = []  # the name is the person's own
     else:

@@ -134,6 +134,11 @@ def _comma_list(names: Sequence[str]) -> str:
     return name_list(names) if len(names) > NAMES_SHOWN else ", ".join(names)
 
 
+def all_are_busy(slots: int) -> str:
+    """`Queued: all 8 worker threads are busy.`"""
+    return "Queued: the only worker thread is busy." if slots == 1 else f"Queued: all {slots} worker threads are busy."
+
+
 def pool_is_full(pool: str, *, wanted: int, used: int, slots: int, names: Sequence[str]) -> str:
     """`Waiting for a slot in pool sftp: 3 of 3 in use by extApp, notificationApp, daemonApp.`"""
     by = f" by {_comma_list(names)}" if names else ""

@@ -38,6 +38,11 @@ class Dispatch:
         self._told: dict[TaskKey, str] = {}
         self._told_at = 0.0
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether instances were refused a slot when they were last asked for."""
+        return bool(self._standing)
+
     def asks(self, in_flight: int, now: datetime) -> Asks | None:
         """What to ask with the next commit; None when nothing waits, and nothing did."""
         room = max(0, self._ahead - in_flight)

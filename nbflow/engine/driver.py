@@ -9,6 +9,7 @@ Nothing it does depends on who asked for the run: live it is a thread of the ker
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -212,9 +213,14 @@ class Driver:
             self._begun = True
             self._watchers.look_again()
             asked = monotonic() - (_REQUEST_PERIOD if self._past.is_wanted else 0)
+            reaped = monotonic()
             while not self._is_done():
                 items = self._inbox.take(self._patience()) + self._take_clears()
                 now = monotonic()
+                if self._dispatch.is_waiting and now - reaped >= self._lease.seconds:
+                    reaped = now
+                    with contextlib.suppress(NbflowError):  # whoever opens the workspace does it, too
+                        self._at.reap()
                 if now - asked >= _REQUEST_PERIOD:
                     asked = now
                     items += self._at.store.requests(self.run_id)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nbflow.core.protocols import ArtifactStore, Clock, Executor, Store
@@ -25,5 +26,7 @@ class Surroundings:
     ahead: int
     #: Most attempts at once in the whole installation; 0: any number.
     parallelism: int = 0
+    #: Ends the runs whose driver died, so that nobody waits for the slots they hold.
+    reap: Callable[[], object] = tuple
     #: Turns a cell with magics into plain Python; None: such cells count letter by letter.
     as_python: AsPython | None = None

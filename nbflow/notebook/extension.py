@@ -64,11 +64,16 @@ def load(shell: Any, channel: Channel | None = None) -> Extension:
     shell.events.register("pre_run_cell", extension.pre_run_cell)
     shell.events.register("post_run_cell", extension.post_run_cell)
     transform.install(shell)
-    completer.install(shell, completer.Completer(session))
+    completer.install(shell, completer.Completer(session, lambda: _pools(launcher)))
     outputs.install(shell, lambda run_id, task: _recorded(launcher, run_id, task))
     use_kernel(NotebookOfFlows(shell, launcher))
     setattr(shell, _ATTRIBUTE, extension)
     return extension
+
+
+def _pools(launcher: Launcher) -> list[str]:
+    host = launcher.host
+    return [pool.name for pool in host.workspace.store.pools()] if isinstance(host, LiveHost) else []
 
 
 def unload(shell: Any) -> None:

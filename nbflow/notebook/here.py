@@ -13,6 +13,7 @@ from nbflow.core.records import RunRecord
 from nbflow.notebook import display, verbs
 from nbflow.notebook.display import Spot
 from nbflow.notebook.launch import Launch
+from nbflow.notebook.runs import LiveHost
 
 if TYPE_CHECKING:
     from nbflow.notebook.magics import NbflowMagics
@@ -127,6 +128,8 @@ class Here:
         lines = [f"{problem.severity}: {problem}" for problem in problems if problem.code != "no-run"]
         if not any(problem.severity == "error" for problem in problems):
             flow, launcher = self._session.draft(), self._magics.launcher
+            if isinstance(launcher.host, LiveHost):
+                lines += [f"{problem.severity}: {problem}" for problem in launcher.host.workspace.limit_problems(flow)]
             try:
                 launcher.kernel.hand_over(flow, [task.id for task in flow.tasks], launcher.host.artifacts)
             except UserError as error:

@@ -144,3 +144,7 @@ def test_completion_after_a_value_offers_options() -> None:
 
 def test_completion_looks_left_of_the_cursor() -> None:
     assert complete("%%task a --ow --retries 1", cursor=13) == ["--owner"]
+
+
+def test_completion_knows_the_pools_there_are() -> None:
+    assert complete("%%task a --pool s", pools=lambda: ["sftp", "db"]) == ["sftp"]

@@ -5,21 +5,23 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from nbflow.app.limits import pool_use, states_asked, tasks_under_way
 from nbflow.core.errors import UserError
-from nbflow.core.ids import TaskId, TaskKey
+from nbflow.core.ids import RunId, TaskId, TaskKey, Token
 from nbflow.core.job import CaptureSet, Job, Report
-from nbflow.core.limits import Pool
+from nbflow.core.limits import Ask, Asks, Demand, Pool, Waiter
 from nbflow.core.model import Flow, FlowOptions
+from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.resources import Offers
 from nbflow.core.states import RunState, TaskState
 from tests.unit.engine.test_driver import ended, fails, flow, gives, next_of, states, task, workspace_of
 
+START = datetime(2026, 1, 1, tzinfo=UTC)
 FULL = "Waiting for a slot in pool sftp: 1 of 1 in use by a."
 
 
@@ -159,3 +161,56 @@ def test_a_request_nobody_offers_is_refused_or_warned_about(tmp_path: Path, capl
         executor.offers = lambda: Offers(where="tcp://s:1", workers=({},), may_grow=True)
         assert workspace.start_run(asking, CaptureSet()).wait(30)
         assert "which no worker of tcp://s:1 offers" in caplog.text
+
+
+def test_who_is_handed_over_waits_for_a_free_worker(tmp_path: Path):
+    gate = Gate()
+    with workspace_of(tmp_path, {"a": gate, "b": gives()}) as workspace:
+        handle = workspace.start_run(flow(task("a"), task("b")), CaptureSet())
+        assert gate.begun.wait(30)
+        running = TaskKey(TaskId("a"))
+        handle.observe(NoticesStart(started := threading.Event(), running))
+        if handle.snapshot().tasks[running].state is TaskState.RUNNING:
+            started.set()
+        assert started.wait(30)
+        assert workspace.snapshot(handle.run_id).tasks[TaskKey(TaskId("b"))].reason == "Queued: the only worker thread is busy."
+        gate.open.set()
+        assert handle.wait(30)
+
+
+class NoticesStart:
+    def __init__(self, started: threading.Event, key: TaskKey) -> None:
+        self.started, self.key = started, key
+
+    def changed(self, changes):
+        if any(change.key == self.key and change.after == TaskState.RUNNING for change in changes):
+            self.started.set()
+
+    def said(self, key, attempt, event): ...
+
+
+def test_a_driver_that_waits_ends_the_runs_whose_driver_died(tmp_path: Path):
+    """The slots that such a run holds would never be given back."""
+    with workspace_of(tmp_path, {"b": gives()}) as workspace:
+        workspace.store.save_pool(Pool(name="sftp", slots=1))
+        object.__setattr__(workspace.settings, "lease", 0.2)
+        dead = RunRecord(
+            run_id=RunId("dead"),
+            flow="g",
+            version=workspace.store.save_flow(Flow(name="g", tasks=(task("a"),))),
+            created_at=START,
+            state=RunState.RUNNING,
+        )
+        a = TaskKey(TaskId("a"))
+        workspace.store.create_run(dead, [TaskRecord(key=a, state=TaskState.SCHEDULED)])
+        lease = workspace.store.claim("dead", "elsewhere:1", 0.0)
+        queued = TaskRecord(key=a, state=TaskState.QUEUED, token=Token("t"), attempt=1)
+        wish = Ask(
+            waiter=Waiter(run_id=dead.run_id, flow=dead.flow, key=a, demand=Demand(pool="sftp"), logical_date=START),
+            change=Change(at=START, key=a, before="scheduled", after="queued", task=queued),
+        )
+        assert workspace.store.commit_asking(lease, Asks(queue=(wish,), room=1), ()).granted
+        handle = workspace.start_run(flow(task("b", pool="sftp")), CaptureSet())
+        assert handle.wait(30)
+        assert states(handle) == {"b": "success"}
+        assert workspace.store.run("dead").state is RunState.FAILED
