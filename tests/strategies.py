@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nbflow.core.ids import FlowName, TaskId
 from nbflow.core.model import Edge, Flow, FlowOptions, Read, Task
-from nbflow.core.options import TaskKind, TaskOptions, TriggerRule
+from nbflow.core.options import PastCheck, TaskKind, TaskOptions, TriggerRule
 
 
 class Happening(StrEnum):
@@ -20,6 +20,8 @@ class Happening(StrEnum):
 
     GRANT = "grant"
     START = "start"
+    FIND = "find"
+    PAST = "past"
     SUCCEED = "succeed"
     FAIL = "fail"
     FAIL_FOR_GOOD = "fail_for_good"
@@ -45,6 +47,8 @@ class Happening(StrEnum):
 ORDINARY = (
     Happening.GRANT,
     Happening.START,
+    Happening.FIND,
+    Happening.PAST,
     Happening.SUCCEED,
     Happening.FAIL,
     Happening.FAIL_FOR_GOOD,
@@ -65,8 +69,8 @@ def durations(most: int) -> st.SearchStrategy[timedelta]:
 
 
 @st.composite
-def task_options(draw: st.DrawFn, rules: st.SearchStrategy[TriggerRule], *, setups: bool) -> TaskOptions:
-    """Options that decide what happens next. Without `setups` there are no setups and teardowns."""
+def task_options(draw: st.DrawFn, rules: st.SearchStrategy[TriggerRule], *, setups: bool, past: bool) -> TaskOptions:
+    """Options that decide what happens next. Without `setups` there are no setups and teardowns, without `past` nobody depends on it."""
     scopes = {TaskKind.SETUP, TaskKind.TEARDOWN}
     kind = draw(st.sampled_from([*[TaskKind.PLAIN] * 6, *(kind for kind in TaskKind if setups or kind not in scopes)]))
     lenient = draw(st.sampled_from(["", "", "soft_fail", "never_fail", "silent_fail"])) if kind is TaskKind.SENSOR else ""
@@ -86,6 +90,8 @@ def task_options(draw: st.DrawFn, rules: st.SearchStrategy[TriggerRule], *, setu
         trigger_rule=TriggerRule.ALL_DONE_SETUP_SUCCESS if kind is TaskKind.TEARDOWN else draw(rules),
         as_=kind,
         priority=draw(st.integers(0, 2)),
+        depends_on_past=draw(st.sampled_from([*[PastCheck.NO] * 6, PastCheck.WAIT, PastCheck.SKIP])) if past else PastCheck.NO,
+        wait_for_past_depends_before_skipping=draw(st.booleans()) if past else False,
     )
 
 
@@ -117,6 +123,7 @@ def flows(
     options: st.SearchStrategy[FlowOptions] = flow_options(),  # noqa: B008 - a strategy is immutable
     setups: bool = True,
     mapped: bool = True,
+    past: bool = True,
 ) -> Flow:
     """A flow of up to `most` tasks, some in groups, some empty; edges lead down an order that need not be the one written."""
     size = draw(st.integers(1, most))
@@ -124,7 +131,8 @@ def flows(
     pairs = list(combinations(ids, 2))
     edges = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=3 * size)) if pairs else []
     tasks = [
-        Task(id=id, source="" if draw(st.integers(0, 9)) == 0 else "x = 1", options=draw(task_options(rules, setups=setups))) for id in ids
+        Task(id=id, source="" if draw(st.integers(0, 9)) == 0 else "x = 1", options=draw(task_options(rules, setups=setups, past=past)))
+        for id in ids
     ]
     if mapped:
         tasks = [replace(task, reads=draw(map_reads([above for above, below in edges if below == task.id]))) for task in tasks]

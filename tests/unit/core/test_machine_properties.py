@@ -21,6 +21,8 @@ from nbflow.core.events import (
     ClearRequested,
     Event,
     MarkRequested,
+    PastSeen,
+    ResultFound,
     RunAbandoned,
     RunStarted,
     SlotGranted,
@@ -33,6 +35,7 @@ from nbflow.core.ids import TaskKey, Token
 from nbflow.core.mapping import copies_of, is_mapped, map_sources
 from nbflow.core.model import Flow, FlowOptions
 from nbflow.core.options import TaskKind, TriggerRule
+from nbflow.core.past import Past
 from nbflow.core.rules import run_outcome
 from nbflow.core.setups import Scopes
 from nbflow.core.states import FAILED_LIKE, RunState, TaskState
@@ -60,6 +63,10 @@ class Fate:
         if happening is H.GRANT:
             waiting = world.machine.waiting()
             return self.grant(self.draw(*waiting)) if waiting else None
+        if happening is H.FIND:
+            return self.found()
+        if happening is H.PAST:
+            return PastSeen(facts={task.id: self.past() for task in world.flow.tasks})
         if happening is H.TIME:
             world.now += timedelta(seconds=self.data.draw(st.integers(0, 200)))
             return Woke()
@@ -68,6 +75,19 @@ class Fate:
         if happening is H.STALE:
             return AttemptSucceeded(key=self.draw(*world.machine.records), token=Token("another"), at=world.now)
         return self.report(happening) or self.outside(happening) or self.wish(happening)
+
+    def found(self) -> Event | None:
+        """Another run has made the same."""
+        kinds = {TaskKind.PLAIN, TaskKind.BRANCH, TaskKind.SHORT_CIRCUIT}
+        waiting = [key for key in self.world.machine.waiting() if self.world.flow.task(key.task_id).options.as_ in kinds]
+        if not waiting:
+            return None
+        key = self.draw(*waiting)
+        return ResultFound(key=key, run_id="an-earlier-run", decision=self.decision(key))
+
+    def past(self) -> Past:
+        states = self.data.draw(st.lists(st.sampled_from(S), max_size=2))
+        return Past(previous=self.draw("", "run-1"), states=tuple(states), was_there_before=self.data.draw(st.booleans()))
 
     def grant(self, key: TaskKey) -> SlotGranted:
         self.world.tokens += 1
@@ -159,6 +179,8 @@ def finish(world: World, data: st.DataObject, ends: st.SearchStrategy[Happening]
             happen(world, data, H.ANSWER)
         elif world.watched:
             happen(world, data, H.FIRE)
+        elif world.waits_for_past():
+            world.tell(PastSeen(facts={task.id: Past() for task in world.flow.tasks}))
         else:
             assert world.wakes, "nothing runs, nothing waits, nobody is woken"
             world.now = max(world.now, min(world.wakes))
@@ -256,7 +278,7 @@ def sizes(flow: Flow, least: int = 0) -> st.SearchStrategy[dict[str, int]]:
 calm = st.builds(FlowOptions, fail_on=st.sampled_from(["leaf", "any"]))
 
 
-@given(flows(options=calm), st.lists(st.sampled_from(ORDINARY), max_size=30), st.data())
+@given(flows(past=False, options=calm), st.lists(st.sampled_from(ORDINARY), max_size=30), st.data())
 def test_every_end_agrees_with_the_trigger_rules_whatever_the_order(flow: Flow, script: list[Happening], data: st.DataObject):
     world = World(flow, started=False)
     world.sizes = data.draw(sizes(flow))
@@ -288,7 +310,7 @@ def goes_without(flow: Flow, key: TaskKey) -> bool:
     return task.is_empty and task.options.as_ is not TaskKind.APPROVAL
 
 
-@given(flows(options=calm, rules=st.just(TriggerRule.ALL_SUCCESS), setups=False), st.data())
+@given(flows(past=False, options=calm, rules=st.just(TriggerRule.ALL_SUCCESS), setups=False), st.data())
 def test_without_trouble_everything_runs_once_in_an_order_that_respects_the_edges(flow: Flow, data: st.DataObject):
     flow_without_branches = [task for task in flow.tasks if task.options.as_ is TaskKind.BRANCH]
     world = World(flow, started=False)

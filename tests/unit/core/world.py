@@ -31,7 +31,7 @@ from nbflow.core.ids import FlowName, RunId, TaskId, TaskKey, Token
 from nbflow.core.job import ErrorInfo
 from nbflow.core.machine import RunMachine
 from nbflow.core.model import Edge, Flow, FlowOptions, Read, Task
-from nbflow.core.options import TaskOptions
+from nbflow.core.options import PastCheck, TaskOptions
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot, fold
 from nbflow.core.states import RUN_TRANSITIONS, TRANSITIONS, RunState, TaskState
@@ -250,6 +250,11 @@ class World:
 
     def why(self, id: str) -> str:
         return self.machine.explain(self.key(id), self.now).reason
+
+    def waits_for_past(self) -> bool:
+        """Whether a task that could run otherwise waits for how it went the last time."""
+        past = {task.id for task in self.flow.tasks if task.options.depends_on_past is not PastCheck.NO}
+        return any(record.state is TaskState.PENDING and key.task_id in past for key, record in self.machine.records.items())
 
     @property
     def run(self) -> RunRecord:
