@@ -90,11 +90,12 @@ class Dice(random.Random):
 
 
 def _task(plan: Plan, number: int, dice: Dice) -> list[Planned]:
-    """One task, which may fail the first time."""
+    """One task, which may fail the first time; the result of some is kept for later runs."""
     reads = dice.reads(plan)
     ending = dice.choices(["well", "raises first", "exits first"], [8, 2, 1])[0]
     shown = str(1 + sum(int(task.shown) for task in plan.tasks if task.id in reads))
-    return [Planned(id=f"t{number}", reads=reads, seconds=dice.seconds(), ending=ending, shown=shown)]
+    kept = {"cache-for": "1d"} if number % 3 == 2 else {}
+    return [Planned(id=f"t{number}", reads=reads, seconds=dice.seconds(), ending=ending, options=kept, shown=shown)]
 
 
 def _branch(plan: Plan, number: int, dice: Dice) -> list[Planned]:
