@@ -50,7 +50,8 @@ class History(Opened):
     def limit_problems(self, flow: Flow, offers: Callable[[], Offers | None] | None = None) -> tuple[Problem, ...]:
         """What this installation would never let run. Pools, and what workers have, are looked up only where a task asks for them."""
         pools = limits.pool_problems(self.store, flow) if limits.asks_for_pools(flow) else ()
-        return (*pools, *limits.resource_problems(flow, offers or self.offers))
+        unknown = bool(flow.options.cluster)  # a cluster of its own starts with its run
+        return (*pools, *limits.resource_problems(flow, offers or ((lambda: None) if unknown else self.offers)))
 
     # --- what happened ----------------------------------------------------------------------------------------------
 
