@@ -34,6 +34,12 @@ def work(seconds: float, ending: str = "well") -> None:
         raise FailTask("it always fails")
 
 
+def looked(times: int) -> bool:
+    """Whether this task has begun so often, all its attempts together."""
+    lines = Path(os.environ["CHAOS_JOURNAL"]).read_text(encoding="utf-8").splitlines()
+    return sum(line.startswith(f"start {_key()} ") for line in lines) >= times
+
+
 def cells(seconds: float, number: int) -> None:
     """The cell of that number of a notebook without tasks: the first one begins an execution, which counts as an attempt."""
     journal = Path(os.environ["CHAOS_JOURNAL"])

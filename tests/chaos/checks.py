@@ -39,7 +39,7 @@ def problems(workspace: Workspace, run_id: str, lines: list[Line], plan: Plan | 
     changes = workspace.store.changes(run_id, 0, 1_000_000)
     yield from _illegal(changes)
     yield from _ran_again(changes, lines)
-    yield from _two_at_once(lines)
+    yield from _two_at_once(lines, {task.id for task in plan.tasks if task.looks} if plan is not None else set())
     yield from _unexplained(workspace, run_id, lines)
     yield from _survivors(workspace, run_id, lines, mark)
     yield from _unlike_the_log(workspace, run_id, changes)
@@ -83,12 +83,12 @@ def _ran_again(changes: tuple[Change, ...], lines: list[Line]) -> Iterator[str]:
             yield f"{line.task} ran at {line.at:.3f}, after its success was recorded at {recorded.at.timestamp():.3f}"
 
 
-def _two_at_once(lines: list[Line]) -> Iterator[str]:
+def _two_at_once(lines: list[Line], looking: set[str]) -> Iterator[str]:
     newest: dict[str, int] = {}
     started: set[tuple[str, int]] = set()
     for line in lines:
         if line.what == "start":
-            if (line.task, line.attempt) in started:
+            if (line.task, line.attempt) in started and line.task not in looking:
                 yield f"attempt {line.attempt} of {line.task} started twice"
             started.add((line.task, line.attempt))
         if line.attempt < newest.get(line.task, 0):

@@ -67,12 +67,12 @@ def _cell(task: Planned) -> str:
     words = ["%%task", task.id, *(f"--{name} {value}" for name, value in options.items())]
     words += [f"--after {' '.join(task.after)}"] if task.after else []
     words += [f"--map element=x_{task.over}"] if task.over else []
-    lines = [" ".join(words), "from tests.chaos.body import work", task.work, f"x_{task.id} = {task.expression}"]
+    lines = [" ".join(words), "from tests.chaos.body import looked, work", task.work, f"x_{task.id} = {task.expression}"]
     return "\n".join([*lines, task.decides] if task.decides else lines)
 
 
 def _python(plan: Plan) -> str:
-    lines = ["from nbflow import flow, task", "from tests.chaos.body import work", ""]
+    lines = ["from nbflow import flow, task", "from tests.chaos.body import looked, work", ""]
     for task in plan.tasks:
         arguments = ["element"] if task.over else [f"x_{id}" for id in task.reads]
         lines += [

@@ -33,7 +33,7 @@ class Planned:
     ending: str = "well"
     #: What it gives, in terms of `x_<id>` of what it reads; "": one more than the sum of those.
     gives: str = ""
-    #: The tasks a branch follows, as its last expression; "" for any other task.
+    #: The last expression of a task for which it decides something; "" for any other task.
     decides: str = ""
     #: The task over whose list it is mapped; its element is called `element`.
     over: str = ""
@@ -54,6 +54,11 @@ class Planned:
     @property
     def work(self) -> str:
         return f"work({self.seconds:.3f}, {self.ending!r})"
+
+    @property
+    def looks(self) -> bool:
+        """Whether one attempt of it runs its code several times."""
+        return self.options.get("as") == "sensor"
 
     @property
     def keys(self) -> tuple[TaskKey, ...]:
@@ -165,9 +170,19 @@ def _hangs(plan: Plan, number: int, dice: Dice) -> list[Planned]:
     return [Planned(id=f"h{number}", reads=(), seconds=dice.choice([0.0, 0.1]), ending="hangs first", options=limit, shown="1")]
 
 
+def _looks(plan: Plan, number: int, dice: Dice) -> list[Planned]:
+    """A sensor, which is there at its third look, and a task that waits for it."""
+    id = f"w{number}"
+    options = {"as": "sensor", "poke": "0.1s"}
+    return [
+        Planned(id=id, seconds=dice.choice([0.0, 0.1]), decides="looked(3)", options=options, is_readable=False),
+        Planned(id=f"{id}_then", after=(id,), shown="1"),
+    ]
+
+
 Make = Callable[[Plan, int, Dice], list[Planned]]
 #: The pieces of flows, and how often each is drawn.
-PIECES: tuple[tuple[Make, int], ...] = ((_task, 12), (_branch, 2), (_mapped, 3), (_skips, 1), (_fails, 1), (_hangs, 1))
+PIECES: tuple[tuple[Make, int], ...] = ((_task, 12), (_branch, 2), (_mapped, 3), (_skips, 1), (_fails, 1), (_hangs, 1), (_looks, 1))
 
 
 def plan(seed: int, *, size: int = 6) -> Plan:
