@@ -170,7 +170,7 @@ def read_flow(path: Path) -> Read:
         return Read(flow=_plain(Flow(name=name), notebook), source=source, files={})
     flow = build_flow(notebook.cells, name=name, path=str(path))
     files = local_modules(notebook.cells, path.parent)
-    return Read(flow=flow if is_flow else _plain(flow, notebook), source=source, files=files)
+    return Read(flow=flow if flow.tasks else _plain(flow, notebook), source=source, files=files)
 
 
 def _plain(flow: Flow, notebook: NotebookFile) -> Flow:

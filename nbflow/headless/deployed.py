@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbflow.app import Workspace
+from nbflow.app.rooms import person
 from nbflow.core.errors import NbflowError, Superseded, UserError
+from nbflow.core.events import ClearRequested
 from nbflow.core.hosting import Advance, Advanced
 from nbflow.core.model import Flow
 from nbflow.core.records import Lease, RunRecord
+from nbflow.engine.owner import is_dead
 from nbflow.headless.cells import CellsExecutor
 from nbflow.headless.host import HostedRun
 from nbflow.headless.stored_version import lay_out
@@ -50,6 +53,23 @@ def host_run(workspace: Workspace, run_id: str, scheduler: str, pool: KernelPool
         if not _fail(workspace, lease, str(error) or type(error).__name__):
             return
     _count_failures(workspace, run)
+
+
+def resume_deployed(workspace: Workspace, run: RunRecord, tasks: Sequence[str] = (), *, latest: bool = False) -> None:
+    """Go on with a run of a deployment in this process, because a person asks: what failed runs again, or `tasks`, with what depends on them.
+
+    Raises UserError.
+    """
+    if latest:
+        raise UserError(
+            f"Run {run.run_id} is pinned to its version of {run.deployment}: deploy the notebook, "
+            f"and type nbflow flows trigger {run.deployment} for a run of the newest one."
+        )
+    if run.state.is_finished:
+        again = workspace.tasks_to_run_again(run, tasks)
+        workspace.apply(run.run_id, ClearRequested(keys=again, by=person(), waits=True))
+    holder = workspace.store.holder(run.run_id)
+    host_run(workspace, run.run_id, holder if is_dead(holder) else "")
 
 
 def _execute(workspace: Workspace, run: RunRecord, lease: Lease, output: Path, pool: KernelPool | None) -> None:

@@ -98,6 +98,11 @@ def resume_notebook(
     run = workspace.run(run_id)
     workspace.refuse_to_resume(run, tasks)
     workspace.warm()
+    if run.deployment:
+        from nbflow.headless.deployed import resume_deployed  # noqa: PLC0415 - papermill, as above
+
+        resume_deployed(workspace, run, tasks, latest=latest)
+        return _recorded(workspace, run.run_id)
     if run.trigger not in _EXECUTED or not run.path:
         return _drive_directly(workspace, run, tasks, observers, latest=latest, now=now)
     from nbflow.operators.notebook_run import execute_notebook  # noqa: PLC0415 - as above
@@ -111,6 +116,18 @@ def resume_notebook(
     params = {name: value for name, value in run.params.items() if name in known or not flow.parameters}
     host = WorkspaceHost(workspace, resume=run.run_id, again=tasks, latest=latest, trigger=run.trigger, observers=observers)
     return _outcome(execute_notebook(source, target, parameters=params, host=host, kernel_name=kernel, cwd=cwd))
+
+
+def _recorded(workspace: Workspace, run_id: str) -> NotebookOutcome:
+    """How a run ended, from what is recorded."""
+    snapshot = workspace.snapshot(run_id)
+    run = snapshot.run
+    return NotebookOutcome(
+        run_id=run.run_id,
+        succeeded=run.state is RunState.SUCCESS,
+        sentence=snapshot.sentence(workspace.clock.now()),
+        output=Path(run.output) if run.output else None,
+    )
 
 
 def _refuse_changed(workspace: Workspace, run: RunRecord, *, latest: bool) -> None:

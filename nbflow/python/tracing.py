@@ -71,7 +71,21 @@ def trace_flow(target: Target) -> Flow:
     """The flow of a file, with the defaults of its parameters. Raises UserError naming the line of what is wrong."""
     flow = _asked(Request(path=str(target.path), name=target.name)).flow
     assert flow is not None
+    _refuse_moving_start(target, flow)
     return flow
+
+
+def _refuse_moving_start(target: Target, flow: Flow) -> None:
+    """A start date with fractions of a second was computed: it is read again, and must be the same. Raises UserError."""
+    start = str(flow.options.schedule.get("start_date", ""))
+    if "." not in start:
+        return
+    again = _asked(Request(path=str(target.path), name=target.name)).flow
+    other = str(again.options.schedule.get("start_date", "")) if again is not None else ""
+    if other != start:
+        raise UserError(
+            f"start_date of flow {flow.name} is another one each time it is read ({start}, then {other}): write a date, such as 2026-01-01."
+        )
 
 
 def trace_for_run(

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs of deployments, hosted in this process: where they happen, what they see, and how a person goes on with one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from nbflow.app import Workspace
+from nbflow.app.deploying import deploy, trigger
+from nbflow.core.errors import UserError
+from nbflow.headless.deployed import host_run
+from nbflow.headless.running import resume_notebook
+from nbflow.settings import Settings
+from tests.integration.test_schedulers import notebook
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    with closing(Workspace(Settings(home=tmp_path / "home", dask="inline"))) as opened:
+        yield opened
+
+
+FAILS_ONCE = (
+    "%load_ext nbflow\nimport helper",
+    "%%flow fails\nmax_consecutive_failed_runs = 1",
+    "%%task first\nimport pathlib\npathlib.Path('first.txt').open('a').write('x')\nbase = helper.BASE",
+    "%%task second\nimport pathlib\nanswer = base + int(pathlib.Path('number.txt').read_text()) + more",
+)
+
+
+def test_a_run_happens_in_the_notebooks_own_folder_and_a_person_goes_on_with_it(workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "nb"
+    folder.mkdir()
+    (folder / "helper.py").write_text("BASE = 40\n")
+    path = notebook(folder / "fails.ipynb", *FAILS_ONCE, parameters="more = 0")
+    deploy(workspace, path)
+    (folder / "helper.py").write_text("BASE = 0\n")  # the version has its own copy
+    path.write_text("{")  # the file is not read any more
+    run_id = trigger(workspace, "fails", params={"more": 1}).run_id
+    host_run(workspace, run_id, "")
+    run = workspace.store.run(run_id)
+    assert run.state.value == "failed"
+    assert "number.txt" in workspace.store.task_records(run_id)[1].reason
+    paused = workspace.store.deployments.get("fails")
+    assert (paused.paused, paused.pause_reason) == (True, "Paused: its last run failed.")
+    (folder / "number.txt").write_text("1")
+    outcome = resume_notebook(workspace, run_id)
+    assert outcome.succeeded
+    assert workspace.given(run_id, "second")["answer"].shown == "42"
+    assert (folder / "first.txt").read_text() == "x"
+    executed = nbformat.read(outcome.output, as_version=4)
+    assert "more = 1" in "".join(cell.source for cell in executed.cells)
+    with pytest.raises(UserError, match="succeeded: there is nothing to go on with"):
+        resume_notebook(workspace, run_id)
+    with pytest.raises(UserError, match="is pinned to its version of fails: deploy the notebook, and type nbflow flows trigger fails"):
+        resume_notebook(workspace, run_id, tasks=["second"], latest=True)
+
+
+def test_a_cell_that_fails_before_any_task_ends_the_run(workspace: Workspace, tmp_path: Path) -> None:
+    deploy(workspace, notebook(tmp_path / "early.ipynb", "%load_ext nbflow", "raise RuntimeError('no data yet')", "%%task one\nx = 1"))
+    run_id = trigger(workspace, "early").run_id
+    host_run(workspace, run_id, "")
+    assert workspace.store.run(run_id).state.value == "failed"
+    assert "no data yet" in workspace.store.run(run_id).reason
+
+
+def test_a_run_that_was_cancelled_before_it_began_runs_nothing(workspace: Workspace, tmp_path: Path) -> None:
+    deploy(workspace, notebook(tmp_path / "one.ipynb", "%load_ext nbflow", "%%task one\nimport pathlib\npathlib.Path('ran').touch()"))
+    run_id = trigger(workspace, "one").run_id
+    workspace.cancel(run_id)
+    host_run(workspace, run_id, "")
+    assert workspace.store.run(run_id).state.value == "cancelled"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_run_of_somebody_else_is_left_alone(workspace: Workspace, tmp_path: Path) -> None:
+    deploy(workspace, notebook(tmp_path / "one.ipynb", "1"))
+    run_id = trigger(workspace, "one").run_id
+    assert workspace.store.deployments.promote(run_id, 1, "scheduler", 60) is not None
+    with pytest.raises(UserError, match="is not ours any more: another scheduler goes on with it"):
+        host_run(workspace, run_id, "another")
+    assert workspace.store.run(run_id).state.value == "queued"
+
+
+@pytest.mark.parametrize(("cell", "state"), [("import pathlib\npathlib.Path('ran').touch()", "success"), ("1 / 0", "failed")])
+def test_a_notebook_with_nbflow_but_without_tasks_is_one_task(workspace: Workspace, tmp_path: Path, cell: str, state: str) -> None:
+    deploy(workspace, notebook(tmp_path / "none.ipynb", "%load_ext nbflow", cell))
+    run_id = trigger(workspace, "none").run_id
+    host_run(workspace, run_id, "")
+    assert workspace.store.run(run_id).state.value == state, workspace.store.run(run_id).reason
+    assert (tmp_path / "ran").exists() == (state == "success")
