@@ -161,7 +161,8 @@ def said(workspace: Clearing, chosen: Sequence[Meant], state: str, *, dry_run: b
         lines.append(f"{verb} {told} of run {meant.run.run_id}.")
         run = workspace.run(meant.run.run_id)
         if not dry_run and run.state is RunState.QUEUED and run.clear_number:
-            lines.append(f"It waits for somebody to go on with it: nbflow run --resume {run.run_id}.")
+            by_itself = "A scheduler goes on with it."
+            lines.append(by_itself if run.deployment else f"It waits for somebody to go on with it: nbflow run --resume {run.run_id}.")
     return lines
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import shutil
@@ -14,8 +15,10 @@ from rich.text import Text
 
 from nbflow import __version__
 from nbflow.app import Workspace
+from nbflow.app.saying import NO_SCHEDULER
 from nbflow.cli.render import console
 from nbflow.core.errors import NbflowError
+from nbflow.engine.owner import say_owner
 from nbflow.settings import Settings, load_settings
 
 _PACKAGES = (
@@ -101,6 +104,8 @@ def _rooms(settings: Settings) -> Iterator[Finding]:
     yield _attempt("database", lambda: _database(workspace))
     yield _attempt("artifacts", lambda: _artifacts(workspace))
     yield _attempt("cluster", lambda: _cluster(workspace))
+    with contextlib.suppress(NbflowError):  # the database has said it
+        yield _scheduler(workspace)
     workspace.close()
 
 
@@ -122,6 +127,14 @@ def _database(workspace: Workspace) -> str:
     runs = workspace.store.find_runs(limit=1).runs
     newest = f", newest run {runs[0].run_id}" if runs else ", no runs yet"
     return workspace.settings.database.split("@")[-1] + newest
+
+
+def _scheduler(workspace: Workspace) -> Finding:
+    living = workspace.store.deployments.schedulers()
+    if not living:
+        return Finding(name="scheduler", state="note", text=NO_SCHEDULER)
+    told = [f"{say_owner(one.owner)} (nbflow {one.nbflow}, last turn {one.loop_seconds * 1000:.0f} ms)" for one in living]
+    return Finding(name="scheduler", state="ok", text=", ".join(told))
 
 
 def _artifacts(workspace: Workspace) -> str:
