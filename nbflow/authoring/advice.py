@@ -41,6 +41,7 @@ def warnings(inference: Inference, reader: CellReader) -> list[Problem]:
         *advice.seeds(),
         *advice.empty_groups(),
         *advice.pointless(),
+        *advice.not_given(),
     ]
 
 
@@ -105,6 +106,18 @@ class _Advice:
                 "Add --trigger-rule none_failed_min_one_success."
             )
             yield _warning(unit, message, code="join")
+
+    def not_given(self) -> Iterator[Problem]:
+        """A task that does not run gives nothing: what reads its values reads them in vain."""
+        demands = self._inference.demands()
+        for place, unit in self._tasks:
+            names = sorted(demands.get(place, ()))
+            if unit.options.unless_exists and names:
+                message = (
+                    f"Task {unit.task} does not run when {unit.options.unless_exists} exists, and then cells below do not get "
+                    f"{name_list([f'`{name}`' for name in names])}: let them read what exists."
+                )
+                yield _warning(unit, message, code="not-given")
 
     def seeds(self) -> Iterator[Problem]:
         """Random generators are seeded afresh for each attempt: what a plain cell seeded does not reach a task."""
