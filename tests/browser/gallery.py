@@ -58,7 +58,9 @@ def _bundle(flow: Flow, states: Mapping[str, TaskState | tuple[TaskState, float]
     records = {}
     for id, stands in states.items():
         record = _record(id, *stands) if isinstance(stands, tuple) else _record(id, stands)
-        records[record.key] = record
+        above = flow.upstream(TaskId(id))
+        waits = record.state is S.PENDING and above
+        records[record.key] = replace(record, reason=f"Waiting for {above[-1]}.") if waits else record
     run = RunRecord(run_id=RunId("r"), flow=flow.name, state=state, created_at=NOW, started_at=NOW - timedelta(seconds=31), ended_at=NOW)
     return graph_bundle(flow, records, run if records else None, NOW)
 

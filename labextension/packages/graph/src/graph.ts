@@ -14,29 +14,12 @@ import { keyHandler } from './keys.js';
 import type { INode } from './layout.js';
 import type { FlowModel, IModelChange } from './model.js';
 import { NodeLayer } from './nodes.js';
-import type { Verb } from './now.js';
+import type { IGraphOptions } from './options.js';
 import { Folds, Outline } from './outline.js';
 import { Pace } from './pace.js';
 import { standing, type Shares } from './standing.js';
 import type { Direction } from './walk.js';
 import { Why } from './why.js';
-
-/** What of a task is opened: all of it, its log, its outputs; of a mapped task one copy. */
-export interface IOpening {
-  readonly part?: 'log' | 'outputs';
-  readonly copy?: number;
-}
-
-export interface IGraphOptions {
-  /** A person chose a task; null: none. */
-  readonly onSelect?: (id: string | null) => void;
-  /** A person asked for a task's details (Enter, double click, `l`, `o`, a copy of a mapped task). */
-  readonly onOpen?: (id: string, what: IOpening) => void;
-  /** A person asked to do something (`r`, `x`); absent: these keys mean nothing. */
-  readonly onAct?: (verb: Verb, id: string) => void;
-  /** Pixels; a larger drawing is scaled down, then scrolled. */
-  readonly maxHeight?: number;
-}
 
 /** Drawings of more nodes are painted on a canvas; only what is seen at rest has elements, for keys and screen readers. */
 const CROWD = 200;
@@ -60,6 +43,7 @@ export class GraphView {
   readonly #announcer: Announcer;
   readonly #controls: Controls;
   readonly #away = html('button', 'nbflow-button nbflow-away');
+  readonly #empty = html('div', 'nbflow-empty nbflow-quiet', 'No tasks yet. Put %%task on a cell, and execute it.');
   readonly #why: Why;
   readonly #copies: CopiesList;
   readonly #camera: Camera;
@@ -106,7 +90,7 @@ export class GraphView {
     this.#away.addEventListener('click', () => this.#goToFailed());
     this.#camera = new Camera(this.#surface, () => this.#drawCamera());
     this.#crowd = new Crowd(this.#camera, place => standing(place, model, this.#shares));
-    this.element.append(this.#crowd.element, this.#surface, this.#controls.element, this.#away);
+    this.element.append(this.#crowd.element, this.#surface, this.#empty, this.#controls.element, this.#away);
     this.element.append(this.#announcer.element, this.#why.element, this.#copies.element);
     this.#listenTo(this.#surface);
     this.#stop = model.listen(change => this.#take(change));
@@ -128,6 +112,11 @@ export class GraphView {
     this.#why.hide();
     this.#copies.hide();
     this.element.remove();
+  }
+
+  /** The buttons; they lie over the graph unless they are put elsewhere. */
+  get controls(): HTMLElement {
+    return this.#controls.element;
   }
 
   /** See the whole graph. */
@@ -208,6 +197,7 @@ export class GraphView {
     this.#drawEdges();
     write(this.#surface, 'aria-label', `Graph of ${this.model.flow}`);
     this.#controls.setGroups(groups.size, isFolded);
+    write(this.element, 'data-empty', layout.nodes.length ? null : 'true');
     if (!this.#outline.places.has(this.#nodes.focused ?? '')) {
       this.#nodes.setFocused(layout.nodes[0]?.id ?? null);
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 export { html, svg, write, writeText } from './dom.js';
 export { glyph, LOOKS, lookOf, type LookName } from './glyphs.js';
-export { GraphView, type IGraphOptions, type IOpening } from './graph.js';
+export { GraphView } from './graph.js';
 export { groupsToFold, layout, type ILayout } from './layout.js';
 export { FlowModel, isFinished } from './model.js';
 export { NowStrip, type INowOptions, type Verb } from './now.js';
@@ -9,4 +9,5 @@ export { Pace } from './pace.js';
 export { offerSeat, takeSeats } from './seats.js';
 export { Summary } from './summary.js';
 export { attemptWords, duration, names, nodeLine, plural, took } from './words.js';
+export type * from './options.js';
 export type * from './types.js';

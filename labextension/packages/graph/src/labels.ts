@@ -11,8 +11,8 @@ export interface ILabel {
 }
 
 const SIZE = 11;
-/** So much of a label may lie over the ends of its line: borders of nodes, never their names. */
-const OVER = 20;
+/** So much of a label may lie over the ends of its line, where only margins are. */
+const OVER = 4;
 /** More names than this are counted. */
 const NAMES = 3;
 

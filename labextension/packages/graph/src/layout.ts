@@ -6,7 +6,8 @@
  * in the gutters between columns. nbflow/views/layout.py draws the same picture for saved files; a test holds the two together.
  */
 
-import { Columns, GAP, portKey, type IBox, type IJoint, type ILeafEdge, type Ports } from './columns.js';
+import { portKey, type IBox, type IJoint, type ILeafEdge, type Ports } from './bundles.js';
+import { Columns, GAP } from './columns.js';
 import { readLevels, ROOT, type ILevels } from './levels.js';
 import { largest, round } from './numbers.js';
 import {

@@ -6,7 +6,7 @@
  * dissolved into what is around it, the smallest first.
  */
 
-import type { ILeafEdge } from './columns.js';
+import type { ILeafEdge } from './bundles.js';
 import type { IEdge } from './types.js';
 
 export const ROOT = '';

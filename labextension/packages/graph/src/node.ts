@@ -26,7 +26,8 @@ const KINDS: Readonly<Record<string, string>> = {
 };
 const CARET = 'M0 0l4 4-4 4';
 const BAR_HEIGHT = 3;
-/** Size of the second line. */
+/** Sizes of the two lines. */
+const NAME = 13;
 const META = 11;
 
 export class NodeView implements INodeElement {
@@ -59,7 +60,8 @@ export class NodeView implements INodeElement {
     const task = model.task(id);
     const mapped = isMapped(task);
     const right = width - NAME_LEFT - NAME_RIGHT - (place.members.length ? 12 : mapped ? 36 : 0);
-    const name = svg('text', { class: 'nbflow-name', x: NAME_LEFT, y: 19 }, `${fit(label, right, 13, true)} `);
+    const name = svg('text', { class: 'nbflow-name', x: NAME_LEFT, y: 19 });
+    writeLine(name, label, right, NAME, true);
     const inner = { x: 0.5, y: 0.5, width: width - 1, height: height - 1, rx: 4 };
     this.#box = svg('rect', { class: 'nbflow-box', ...inner });
     if (mapped) {
@@ -110,7 +112,7 @@ export class NodeView implements INodeElement {
     }
     this.element.classList.toggle('nbflow-mod-critical', critical);
     const mark = KINDS[this.model.task(this.place.id)?.kind ?? ''];
-    writeLine(this.#meta, line, this.place.width - NAME_LEFT - (mark ? 24 : 6));
+    writeLine(this.#meta, line, this.place.width - NAME_LEFT - (mark ? 24 : 6), META);
     write(this.element, 'aria-label', spoken);
   }
 
@@ -190,12 +192,12 @@ export class NodeButton implements INodeElement {
   }
 }
 
-/** `line` as it fits, held there when the page's font is wider than thought. */
-function writeLine(element: SVGElement, line: string, room: number): void {
-  const shown = fit(line, room * 1.08, META);
-  const wide = textWidth(shown, META);
-  const tight = wide > 0.88 * room;
-  writeText(element, shown);
+/** `line` as it fits, held there when the page's font is wider than thought. The space at its end keeps it off the next for a reader of the text. */
+function writeLine(element: SVGElement, line: string, room: number, size: number, middle = false): void {
+  const shown = fit(line, room * 1.08, size, middle);
+  const wide = textWidth(shown, size);
+  const tight = wide > 0.9 * room;
+  writeText(element, `${shown} `);
   write(element, 'textLength', tight ? Math.min(wide, room).toFixed(0) : null);
   write(element, 'lengthAdjust', tight ? 'spacingAndGlyphs' : null);
 }

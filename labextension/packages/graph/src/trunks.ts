@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The edges of one level by the trunk they share: a whole mesh, else the biggest star first, a shared target before a shared source. */
 
-import type { IBundle, IEnd, ILeafEdge } from './columns.js';
+import type { IBundle, IEnd, ILeafEdge } from './bundles.js';
 import { entry, type ILink } from './levels.js';
 
 export function bundlesOf(items: readonly string[], links: readonly ILink[]): IBundle[] {

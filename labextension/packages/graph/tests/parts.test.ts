@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { GraphView, type IOpening } from '../src/graph.js';
+import { GraphView } from '../src/graph.js';
 import { labelsOf } from '../src/labels.js';
 import { layout } from '../src/layout.js';
 import { FlowModel } from '../src/model.js';
+import type { IOpening } from '../src/options.js';
 import { edge, payload, small, task } from './flows.js';
 
 describe('parts of the graph', () => {

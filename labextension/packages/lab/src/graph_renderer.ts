@@ -120,6 +120,7 @@ export class RenderedGraph extends Panel implements IRenderMime.IRenderer {
       () => notebookOf(this),
       () => this.#close()
     );
+    summary.actions.append(graph.controls);
     this.#page.node.replaceChildren(summary.element, graph.element, now.element, this.#tail);
     this.#still.addWidget(details);
     return { model, summary, graph, now, details };
