@@ -46,9 +46,11 @@ unit: compiled
 browser: compiled
 	$(BIN)/pytest tests/browser
 
-# Random flows, random processes killed: make chaos N=1000. A failing seed is printed and replays.
+# 20,000 seeds of the state machine, then random flows with random processes killed: make chaos M=20000 N=1000. A failing seed replays.
 N ?= 1000
+M ?= 20000
 chaos: compiled
+	$(BIN)/python -m tests.chaos --machine --count $(M)
 	$(BIN)/python -m tests.chaos --count $(N)
 
 benchmarks: compiled

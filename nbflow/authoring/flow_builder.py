@@ -126,6 +126,13 @@ class _Built:
             if unit.task is None or not unit.options.map:
                 continue
             for read in self._inference.reads(place):
+                inside = [writer for writer in read.writers if read.element and self._groups.get(writer) == unit.mapped_group]
+                if unit.mapped_group and inside:
+                    message = (
+                        f"Group {unit.mapped_group} is mapped over `{read.name}`, which its own task {inside[0]} gives: "
+                        "a group cannot wait for itself."
+                    )
+                    self._wrong(unit, message, code="cycle")
                 beside = unit.mapped_group and all(self._groups.get(writer) == unit.mapped_group for writer in read.writers)
                 if read.mutates and read.name not in unit.names.writes and not (beside and read.writers):
                     message = (

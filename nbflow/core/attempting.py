@@ -105,7 +105,7 @@ class Attempting:
         if kind is TaskKind.SENSOR and not event.decision:
             self._look_again(record, event.at, now)
             return
-        if kind is TaskKind.APPROVAL and "resumed" not in record.note:
+        if kind is TaskKind.APPROVAL and "answer" not in record.note.get("resumed", {}):
             self._ask(record, event, now)
             return
         try:

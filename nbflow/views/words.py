@@ -23,6 +23,7 @@ S = TaskState
 #: States in which an attempt's start and end mean a duration.
 _TIMED: Final = frozenset({S.RUNNING, S.SUCCESS, S.FAILED, S.CANCELLED, S.SKIPPED, S.UP_FOR_RETRY})
 _STARTS: Final = re.compile(r"starts (now|in \d[^A-Z]*?)\.(?:\s|$)")
+_LOOKS: Final = re.compile(r"(looks again at [^(]*?) UTC")
 _BRANCH: Final = re.compile(r"^Skipped: \S+ chose ")
 
 
@@ -89,6 +90,9 @@ def node_line(task: Task, record: TaskRecord | None, now: datetime) -> str:
             starts = _STARTS.search(record.reason)
             coming = f"{record.attempt + 1} of {max(task.options.retries, record.attempt) + 1}"
             return f"{coming} {starts[1]}" if starts else f"attempt {coming} to come"
+        case S.UP_FOR_RESCHEDULE:
+            looks = _LOOKS.search(record.reason)
+            return looks[1] if looks else record_view(record).word
         case S.PENDING:
             return _waits(record.reason) or "not started"
         case _:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`python -m tests.chaos --seed S` replays one seed and keeps its folder; `--count N` runs N seeds, two at a time, from `--first` on."""
+"""`python -m tests.chaos --seed S` replays one seed and keeps its folder; `--count N` runs N seeds, two at a time, from `--first` on.
+
+With `--machine` the seeds are cases of the state machine alone: thousands in a minute, all in this process.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from tests.chaos import machine
 from tests.chaos.harness import Seed
 from tests.chaos.surroundings import Databases, databases
 
@@ -21,8 +25,11 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--at-once", type=int, default=2)
+    parser.add_argument("--machine", action="store_true")
     options = parser.parse_args()
     seeds = [options.seed] if options.seed is not None else range(options.first, options.first + options.count)
+    if options.machine:
+        return machine.run(seeds, _say)
     failed = []
     with databases() as made, ThreadPoolExecutor(options.at_once) as pool:
         for seed, (found, story, folder) in zip(seeds, pool.map(partial(_run, databases=made), seeds), strict=True):

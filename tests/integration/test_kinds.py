@@ -96,6 +96,14 @@ MISTAKES = {
         ('%%flow f\n[groups.g]\nmap = {x = "xs"}\n[groups.g.h]\nmap = {y = "ys"}', "xs = ys = [1]", "%%task g.h.a\nx"),
         "cell 1, line 5: Group g.h stands in group g, and both are mapped: map one of them.",
     ),
+    "a group that is mapped over what it gives": (
+        ('%%flow f\n[groups.g]\nmap = {x = "xs"}', "xs = [1]", "%%task g.a\nxs = [x]", "%%task g.b\nx"),
+        "cell 4, line 1: Group g is mapped over `xs`, which its own task g.a gives: a group cannot wait for itself.",
+    ),
+    "groups that wait for each other": (
+        ("%%task g.a --after h\n1", "%%task h.b --after g\n1"),
+        "cell 1, line 1: These tasks wait for each other: g.a -> h.b -> g.a. Remove one of these dependencies.",
+    ),
     "a pair of one": (
         ("xs = [1]", "%%task a --map x=xs --zip\nx"),
         "cell 2, line 1: --zip pairs the elements of several --map: write --map x=xs --map y=ys --zip.",
