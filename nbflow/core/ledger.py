@@ -205,12 +205,12 @@ class Ledger:
 
     def due(self, now: datetime) -> list[TaskRecord]:
         """Records whose next attempt's instant has come; each is given once."""
-        found = []
+        found: dict[TaskKey, TaskRecord] = {}
         while self._wakes and self._wakes[0][0] <= now:
             at, _, key = heapq.heappop(self._wakes)
-            if self.records[key].wake_at == at:
-                found.append(self.records[key])
-        return found
+            if key in self.records and self.records[key].wake_at == at:
+                found[key] = self.records[key]  # once, though it may have waited for this very instant before
+        return list(found.values())
 
     def is_uncounted(self, id: TaskId) -> bool:
         """A mapped task whose elements must be counted before any copy of it may run."""

@@ -186,6 +186,17 @@ def test_a_deferred_sensor_times_out():
     assert world.state("wait") == "skipped"
 
 
+def test_an_instance_that_waits_twice_for_one_instant_wakes_once():
+    world = sensor(retries=1, retry_delay=timedelta(minutes=8), timeout=timedelta(minutes=10))
+    token = defer(world)
+    world.after(120)
+    world.tell(TriggerFired(key=world.key("wait"), token=token))
+    world.fail("wait")
+    assert world.record("wait").wake_at == START + timedelta(minutes=10)
+    world.after(480)
+    assert world.state("wait") == "scheduled"
+
+
 def test_what_can_never_come_fails_the_task():
     world = World(flow_of("wait>load"))
     token = defer(world)
