@@ -90,13 +90,11 @@ def node_line(task: Task, record: TaskRecord | None, now: datetime) -> str:
             starts = _STARTS.search(record.reason)
             coming = f"{record.attempt + 1} of {max(task.options.retries, record.attempt) + 1}"
             return f"{coming} {starts[1]}" if starts else f"attempt {coming} to come"
-        case S.UP_FOR_RESCHEDULE:
-            looks = _LOOKS.search(record.reason)
-            return looks[1] if looks else record_view(record).word
         case S.PENDING:
             return _waits(record.reason) or "not started"
         case _:
-            return record_view(record).word
+            looks = _LOOKS.search(record.reason) if record.state is S.UP_FOR_RESCHEDULE else None
+            return looks[1] if looks else record_view(record).word
 
 
 def _timed(task: Task, record: TaskRecord, now: datetime) -> str:

@@ -178,10 +178,10 @@ def finish(world: World, chance: Chance) -> None:
             happen(world, chance, H.ANSWER)
         elif world.watched:
             happen(world, chance, H.FIRE)
-        elif world.waits_for_past():
+        elif not world.wakes:
+            assert world.waits_for_past(), "nothing runs, nothing waits, nobody is woken"
             world.tell(PastSeen(facts={task.id: Past() for task in world.flow.tasks}))
         else:
-            assert world.wakes, "nothing runs, nothing waits, nobody is woken"
             world.now = max(world.now, min(world.wakes))
             world.wakes.remove(min(world.wakes))
             world.tell(Woke())
