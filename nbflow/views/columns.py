@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nbflow.views.crossings import inversions, pairs
+from nbflow.views.sums import total
 
 #: Down between two boxes, between a frame and its neighbour, and around a lane.
 GAP: Final = 8
@@ -149,7 +150,7 @@ class Columns:
         places = [float(place) for place in range(len(self.boxes))]
         for element, number in self.lane_of.items():
             ends = self.bundles[number].sources or self.bundles[number].targets
-            places.append(sum(end.box for end in ends) / len(ends) + 0.5)
+            places.append(total(end.box for end in ends) / len(ends) + 0.5)
             assert element == len(places) - 1
         return places
 
@@ -169,7 +170,7 @@ class Columns:
 
         def wish(element: int) -> float:
             near = [self.place[other] for joint in joints[element] for other in (joint.lefts if forward else joint.rights)]
-            return sum(near) / len(near) if near else self.place[element]
+            return total(near) / len(near) if near else self.place[element]
 
         self.columns[column].sort(key=wish)
         self._mark(self.columns[column])
@@ -202,7 +203,7 @@ class Columns:
 
     def _far(self, joint: Joint, *, incoming: bool) -> float:
         others = joint.lefts if incoming else joint.rights
-        return sum(self.place[other] for other in others) / len(others) if others else 0.5
+        return total(self.place[other] for other in others) / len(others) if others else 0.5
 
     def _heights(self, element: int, bundle: int, *, incoming: bool) -> list[int]:
         """As `spots`, without the edges."""

@@ -18,6 +18,7 @@ from nbflow.core.model import Flow
 from nbflow.views.columns import GAP, Box, Columns, EdgeKey, Joint, PortKey
 from nbflow.views.levels import ROOT, Levels, bundles, read_levels
 from nbflow.views.routes import GUTTER, Segment, Spot, Stroke, Trunk, assign_tracks, gutter_width, level, strokes, trunk_x
+from nbflow.views.sums import total
 
 __all__ = ["Frame", "Layout", "Node", "Segment", "Stroke", "Tip", "groups_to_fold", "layout", "usual_layout"]
 
@@ -117,7 +118,7 @@ def usual_layout(flow: Flow) -> Layout:
 
 def text_width(text: str, size: float = 13.0) -> float:
     """About how wide `text` is in a sans serif; fonts differ by a tenth, which the margins hold."""
-    return sum(_ADVANCE.get(character, 0.57) for character in text) * size
+    return total(_ADVANCE.get(character, 0.57) for character in text) * size
 
 
 _ADVANCE: Final = {

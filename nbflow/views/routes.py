@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from nbflow.views.columns import EdgeKey
+from nbflow.views.sums import total
 
 RADIUS: Final = 8
 #: A gutter with one trunk; each further trunk widens it by a step, up to the widest. From there on trunks move together.
@@ -75,8 +76,8 @@ def assign_tracks(trunks: Sequence[Trunk]) -> int:
 
 def _nesting(trunk: Trunk) -> tuple[float, float]:
     """Lines going down nest like brackets when the lowest turns first, lines going up when the highest does."""
-    left = sum(spot.y for spot in trunk.lefts) / len(trunk.lefts)
-    right = sum(spot.y for spot in trunk.rights) / len(trunk.rights)
+    left = total(spot.y for spot in trunk.lefts) / len(trunk.lefts)
+    right = total(spot.y for spot in trunk.rights) / len(trunk.rights)
     return (-left, -right) if right > left else (left, right)
 
 
