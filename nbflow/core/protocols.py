@@ -7,17 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from nbflow.core.callbacks import CallbackRecord
-from nbflow.core.deployments import DeploymentStore
 from nbflow.core.ids import FlowName, RunId, TaskKey, Token
 from nbflow.core.job import ExecutorEvent, Job, Report
-from nbflow.core.limits import Answer, Asks, Board, Pool
 from nbflow.core.model import Flow
 from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
-from nbflow.core.resources import Offers
 from nbflow.core.states import TaskState
+
+if TYPE_CHECKING:  # a kernel that loads the extension needs neither pools nor schedules
+    from nbflow.core.callbacks import CallbackRecord
+    from nbflow.core.deployments import DeploymentStore
+    from nbflow.core.limits import Answer, Asks, Board, Pool
+    from nbflow.core.resources import Offers
 
 
 class Clock(Protocol):

@@ -7,14 +7,17 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from nbflow.core import messages
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.mapping import in_place
 from nbflow.core.model import Flow
-from nbflow.core.past import Past
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.states import RunState, TaskState
+
+if TYPE_CHECKING:  # as RunMachine below
+    from nbflow.core.past import Past
 
 
 @dataclass(frozen=True, kw_only=True)
