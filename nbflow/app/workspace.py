@@ -9,7 +9,7 @@ from typing import Any, Self
 from nbflow.app.reaping import reap, waits_for_somebody
 from nbflow.app.rooms import person
 from nbflow.app.taking_up import TakingUp
-from nbflow.core import messages
+from nbflow.core import waiting_words
 from nbflow.core.errors import UserError, nearest
 from nbflow.core.events import CancelRequested
 from nbflow.core.ids import RunId, task_key
@@ -56,16 +56,16 @@ class Workspace(TakingUp):
             raise UserError(f'Run {run.run_id} has no task "{task}".{nearest(task, [str(known) for known in records])}')
         earlier = record.note.get("resumed", record.note)
         if "answer" in earlier:
-            raise UserError(messages.answered_already(task, run.run_id, earlier["answer"], earlier["by"]))
+            raise UserError(waiting_words.answered_already(task, run.run_id, earlier["answer"], earlier["by"]))
         if record.state is not TaskState.AWAITING_INPUT:
-            raise UserError(messages.asks_nothing(task, run.run_id, record.state.value.replace("_", " ")))
+            raise UserError(waiting_words.asks_nothing(task, run.run_id, record.state.value.replace("_", " ")))
         choices = tuple(record.note["choices"])
         understood = read_answer(answer, choices)
         if understood is None:
-            raise UserError(messages.not_an_answer(answer, task, choices))
+            raise UserError(waiting_words.not_an_answer(answer, task, choices))
         for request in self.store.requests(run.run_id):
             if request.kind == "answer" and key in request.keys:
-                raise UserError(messages.answered_already(task, run.run_id, str(request.arguments["answer"]), request.by))
+                raise UserError(waiting_words.answered_already(task, run.run_id, str(request.arguments["answer"]), request.by))
         asked = Request(kind="answer", keys=(key,), by=by, at=self.clock.now(), arguments={"answer": understood})
         self.store.leave_request(run.run_id, asked)
         return understood

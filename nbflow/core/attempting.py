@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from nbflow.core import branching, choices, messages, retry, waiting
+from nbflow.core import branching, choices, messages, retry, waiting, waiting_words
 from nbflow.core.ending import RunEnd
 from nbflow.core.errors import UserError
 from nbflow.core.events import (
@@ -114,7 +114,7 @@ class Attempting:
             # The same code would choose the same again, so no retry.
             self._fail(record, ErrorInfo(ename="UserError", evalue=str(problem), may_retry=False), event.at, now)
             return
-        reason = messages.answered(note["answer"], note["by"]) if "answer" in note else messages.SUCCEEDED
+        reason = waiting_words.answered(note["answer"], note["by"]) if "answer" in note else messages.SUCCEEDED
         self._ledger.move(record, S.SUCCESS, now, reason, token=None, ended_at=event.at, note=note)
 
     def result_found(self, event: ResultFound, now: datetime) -> None:
@@ -243,22 +243,22 @@ class Attempting:
         if wake_at is None:
             self._time_is_up({**note}, record, at, now)
             return
-        reason = messages.looks_again(messages.clock(wake_at, now), looks, why)
+        reason = waiting_words.looks_again(waiting_words.clock(wake_at, now), looks, why)
         self._ledger.move(record, S.UP_FOR_RESCHEDULE, now, reason, token=None, wake_at=wake_at, ended_at=at, note=note)
         self._ledger.order(WakeAt(at=wake_at))
 
     def _time_is_up(self, note: Mapping[str, Any], record: TaskRecord, at: datetime, now: datetime) -> None:
         """A sensor's whole wait is over: it never retries."""
         since = datetime.fromisoformat(note["since"]) if "since" in note else at
-        phrase = messages.sensor_timed_out((at - since).total_seconds(), int(note.get("looks", 0)))
+        phrase = waiting_words.sensor_timed_out((at - since).total_seconds(), int(note.get("looks", 0)))
         self._give_up(record, at, now, phrase)
 
     def _give_up(self, record: TaskRecord, at: datetime, now: datetime, phrase: str) -> None:
         options = self._options(record.key)
         if options.soft_fail or options.never_fail:
-            self._skip(record, at, now, messages.skipped_waiting(phrase))
+            self._skip(record, at, now, waiting_words.skipped_waiting(phrase))
         else:
-            self.fail_for_good(record, now, messages.failed_waiting(phrase), failures=record.failures + 1, ended_at=at, note={})
+            self.fail_for_good(record, now, waiting_words.failed_waiting(phrase), failures=record.failures + 1, ended_at=at, note={})
 
     def _sensor_failed(self, record: TaskRecord, event: AttemptFailed, now: datetime) -> bool:
         """What an error means to a sensor; False: what it means to any other task."""
@@ -266,7 +266,7 @@ class Attempting:
         if error.timed_out:
             self._time_is_up({**record.note, "looks": int(record.note.get("looks", 0)) + 1}, record, event.at, now)
         elif options.never_fail or (options.soft_fail and not error.may_retry):
-            self._skip(record, event.at, now, messages.skipped_waiting(messages.first_line(error.sentence)))
+            self._skip(record, event.at, now, waiting_words.skipped_waiting(messages.first_line(error.sentence)))
         elif options.silent_fail and error.may_retry:
             self._look_again(record, event.at, now, messages.first_line(error.sentence))
         else:
@@ -287,7 +287,7 @@ class Attempting:
         note = {**waiting.kept(record.note, waiting.OF_TASK), "trigger": trigger, "row": self._row(record), "token": event.token}
         instants = [waiting.fires_at(trigger), waiting.deadline(options, note, event.at) if options.as_ is TaskKind.SENSOR else None]
         wake_at = min((instant for instant in instants if instant), default=None)
-        reason = messages.deferred(str(trigger.get("shown", "")))
+        reason = waiting_words.deferred(str(trigger.get("shown", "")))
         self._ledger.move(record, S.DEFERRED, now, reason, token=None, wake_at=wake_at, ended_at=event.at, note=note)
         self._ledger.order(Watch(key=event.key, token=event.token, trigger=trigger))
         if wake_at is not None:
@@ -300,7 +300,7 @@ class Attempting:
         if event.problem:
             self._give_up(record, now, now, event.problem)
         else:
-            self._resume(record, {"event": event.result}, now, messages.trigger_fired())
+            self._resume(record, {"event": event.result}, now, waiting_words.trigger_fired())
 
     def _resume(self, record: TaskRecord, resumed: Mapping[str, Any], now: datetime, reason: str) -> None:
         note = {**waiting.kept(record.note, waiting.OF_ATTEMPT), "resumed": dict(resumed), "again": True}
@@ -319,7 +319,7 @@ class Attempting:
             return
         note = {"question": question.text, "choices": list(question.answers), "own": bool(question.choices), "row": self._row(record)}
         wake_at = event.at + task.options.timeout if task.options.timeout is not None else None
-        reason = messages.waits_for_answer(question.text, question.answers)
+        reason = waiting_words.waits_for_answer(question.text, question.answers)
         self._ledger.move(record, S.AWAITING_INPUT, now, reason, token=None, wake_at=wake_at, ended_at=event.at, note=note)
         if wake_at is not None:
             self._ledger.order(WakeAt(at=wake_at))
@@ -330,7 +330,7 @@ class Attempting:
             return  # somebody was quicker: whoever asked hears it where they asked
         answer = waiting.read_answer(event.answer, tuple(record.note["choices"]))
         if answer is not None:
-            self._go_on(record, answer, event.by, now, messages.answered(answer, event.by))
+            self._go_on(record, answer, event.by, now, waiting_words.answered(answer, event.by))
 
     def _go_on(self, record: TaskRecord, answer: str, by: str, now: datetime, reason: str) -> None:
         kept = waiting.kept(record.note, frozenset({"own", "choices", "row"}))
@@ -354,15 +354,15 @@ class Attempting:
         if record.state is S.DEFERRED:
             at = waiting.fires_at(record.note["trigger"])
             if at is not None and at <= now:
-                self._resume(record, {"event": {"at": at.isoformat()}}, now, messages.trigger_fired())
+                self._resume(record, {"event": {"at": at.isoformat()}}, now, waiting_words.trigger_fired())
             else:
                 self._time_is_up(record.note, record, now, now)
         elif record.state is S.AWAITING_INPUT:
             assert options.timeout is not None
             answer = waiting.read_answer(options.default, tuple(record.note["choices"])) if options.default else None
             if answer is None:
-                self._give_up(record, now, now, messages.nobody_answered(options.timeout))
+                self._give_up(record, now, now, waiting_words.nobody_answered(options.timeout))
             else:
-                self._go_on(record, answer, "default", now, messages.answered_by_default(answer, options.timeout))
+                self._go_on(record, answer, "default", now, waiting_words.answered_by_default(answer, options.timeout))
         else:
             self._ledger.move(record, S.SCHEDULED, now, messages.MAY_RUN, wake_at=None)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from nbflow.core import messages, past, rules, trigger_rules
+from nbflow.core import messages, past, rules, trigger_rules, waiting_words
 from nbflow.core.attempting import Attempting
 from nbflow.core.ending import RunEnd
 from nbflow.core.events import (
@@ -125,7 +125,9 @@ class RunMachine:
         if record.state is S.UP_FOR_RETRY:
             return Verdict(Decision.WAIT, self._retry_sentence(record, now))
         if record.state is S.UP_FOR_RESCHEDULE and record.wake_at is not None:
-            return Verdict(Decision.WAIT, messages.looks_again(messages.clock(record.wake_at, now), int(record.note.get("looks", 0))))
+            return Verdict(
+                Decision.WAIT, waiting_words.looks_again(waiting_words.clock(record.wake_at, now), int(record.note.get("looks", 0)))
+            )
         return Verdict(Decision.RUN if record.state is S.RUNNING else Decision.WAIT, record.reason)
 
     # --- moving -------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from nbflow.core.durations import say_duration
@@ -197,11 +197,11 @@ def _on(at: datetime | None) -> str:
 def retry_starts(*, attempt: int, attempts: int, wait: timedelta, error: str) -> str:
     """`Attempt 2 of 3 starts in 18 s. Attempt 1 failed: KeyError: 'temp_c'.` `attempt` is the coming one."""
     seconds = max(0.0, wait.total_seconds())
-    when = "now" if seconds < 0.05 else f"in {_about(seconds)}"
+    when = "now" if seconds < 0.05 else f"in {about(seconds)}"
     return sentence(f"Attempt {attempt} of {attempts} starts {when}. Attempt {attempt - 1} failed: {error}")
 
 
-def _about(seconds: float) -> str:
+def about(seconds: float) -> str:
     """Whole seconds, except where they would say nothing: `18 s`, `0.5 s`, `1 m 05 s`."""
     if seconds < 0.95:
         return say_duration(seconds)
@@ -235,83 +235,6 @@ def from_cache(run_id: str) -> str:
 
 def already_there(url: str) -> str:
     return f"Already there: {url} exists, so it did not run."
-
-
-# --- waits without a worker ---------------------------------------------------------------------------------------------
-
-
-def looks_again(at: str, looks: int, why: str = "") -> str:
-    """`Not there yet: looks again at 03:15 (3 looks so far).` `why`: the last look ended with this error."""
-    told = f"The last look failed ({why})" if why else "Not there yet"
-    return f"{told}: looks again at {at} ({plural(looks, 'look')} so far)."
-
-
-def clock(at: datetime, now: datetime) -> str:
-    """`03:15`, `03:15:20` where that is within two minutes, with the date where it is another day; in UTC."""
-    time = at.astimezone(UTC)
-    short = "%H:%M:%S" if abs((at - now).total_seconds()) < 120 else "%H:%M"
-    day = "" if time.date() == now.astimezone(UTC).date() else time.strftime("%d %b ").lstrip("0")
-    return f"{day}{time.strftime(short)} UTC"
-
-
-def sensor_timed_out(seconds: float, looks: int) -> str:
-    """A phrase: `it was not there after 2 h 00 m (121 looks)`."""
-    return f"it was not there after {_about(seconds)} ({plural(looks, 'look')})"
-
-
-def nobody_answered(limit: timedelta) -> str:
-    return f"nobody answered within {_about(limit.total_seconds())}"
-
-
-def failed_waiting(phrase: str) -> str:
-    return sentence(f"Failed: {phrase}")
-
-
-def skipped_waiting(phrase: str) -> str:
-    return sentence(f"Skipped: {phrase}")
-
-
-def deferred(what: str) -> str:
-    """`Waits for run latest of sales.`"""
-    return sentence(f"Waits for {what}") if what else "Waits for something outside."
-
-
-def trigger_fired() -> str:
-    return "What it waited for is there: waiting for a slot."
-
-
-def waits_for_answer(question: str, answers: Sequence[str]) -> str:
-    """`Waits for an answer: Publish 3 rows? (yes or no)`"""
-    shown = f"{', '.join(answers[:-1])} or {answers[-1]}" if len(answers) > 1 else "".join(answers)
-    return f"Waits for an answer: {question} ({shown})"
-
-
-def answered(answer: str, by: str) -> str:
-    """`Answered yes by ann.`"""
-    return f"Answered {answer}{' by ' + by if by else ''}."
-
-
-def answered_by_default(answer: str, limit: timedelta) -> str:
-    return f"Answered {answer} by default, since {nobody_answered(limit)}."
-
-
-def answered_already(task: str, run: str, answer: str, by: str) -> str:
-    return f"{task} of run {run} was answered {answer}{' by ' + by if by else ''} already: an approval is answered once."
-
-
-def asks_nothing(task: str, run: str, state: str) -> str:
-    return f"{task} of run {run} asks nothing now: it is {state}."
-
-
-def not_an_answer(answer: str, task: str, answers: Sequence[str]) -> str:
-    return f'"{answer}" is no answer to {task}: it takes {", ".join(answers[:-1])} or {answers[-1]}.'
-
-
-def not_a_question(task: str, shown: str) -> str:
-    return (
-        f"{task} is an approval: its last expression must be a question, a list of answers, "
-        f'or {{"question": ..., "choices": [...]}}, not {shown}.'
-    )
 
 
 # --- ends of a task ---------------------------------------------------------------------------------------------------
@@ -436,7 +359,7 @@ def run_cleared(by: str) -> str:
 
 
 def run_timed_out(limit: timedelta) -> str:
-    return f"the run reached its time limit of {_about(limit.total_seconds())}"
+    return f"the run reached its time limit of {about(limit.total_seconds())}"
 
 
 def fail_fast(name: str) -> str:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from nbflow.core import messages
+from nbflow.core import waiting_words
 from nbflow.core.errors import UserError
 from nbflow.core.graph import Graph
 from nbflow.core.options import SENSOR_TIMEOUT, TaskOptions
@@ -85,13 +85,13 @@ def read_question(decision: Any, *, task: str, doc: str = "", default: str = "")
     given = {"question": decision} if isinstance(decision, str) else {"choices": decision} if isinstance(decision, list) else decision
     given = {} if given is None else given
     if not isinstance(given, Mapping) or not set(given) <= {"question", "choices"}:
-        raise UserError(messages.not_a_question(task, repr(decision)[:80]))
+        raise UserError(waiting_words.not_a_question(task, repr(decision)[:80]))
     text, choices = given.get("question") or doc.partition("\n")[0] or f"Go on with {task}?", given.get("choices") or []
     if not isinstance(text, str) or not isinstance(choices, list) or not all(isinstance(choice, str) and choice for choice in choices):
-        raise UserError(messages.not_a_question(task, repr(decision)[:80]))
+        raise UserError(waiting_words.not_a_question(task, repr(decision)[:80]))
     question = Question(text=text, choices=tuple(dict.fromkeys(choices)))
     if default and read_answer(default, question.answers) is None:
-        raise UserError(messages.not_an_answer(default, f"{task}, whose default it is", question.answers))
+        raise UserError(waiting_words.not_an_answer(default, f"{task}, whose default it is", question.answers))
     return question
 
 
