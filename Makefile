@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 NODE   := PATH="$(abspath $(BIN)):$$PATH"
 MODULES := labextension/node_modules/.package-lock.json
 
-.PHONY: demo test check frontend compiled unit browser benchmarks chaos screenshots clean
+.PHONY: demo test check frontend compiled unit browser binder benchmarks chaos screenshots clean
 
 demo: $(STAMP)
 	$(BIN)/nbflow demo

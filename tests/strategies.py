@@ -142,7 +142,8 @@ def make_flow(chance: Chance, *, most: int = 7, rules: Sequence[TriggerRule] = E
     pairs = list(combinations(ids, 2))
     edges = chance.some_of(pairs, 0, 3 * size) if pairs else []
     tasks = [
-        Task(id=id, source="" if chance.integer(0, 9) == 0 else "x = 1", options=make_options(chance, rules, setups=setups, past=not calm)) for id in ids
+        Task(id=id, source="" if chance.integer(0, 9) == 0 else "x = 1", options=make_options(chance, rules, setups=setups, past=not calm))
+        for id in ids
     ]
     tasks = [replace(task, reads=make_map_reads(chance, [above for above, below in edges if below == task.id])) for task in tasks]
     if chance.integer(0, 2) == 0:
