@@ -33,6 +33,6 @@ export default tseslint.config(
   {
     files: ['**/*.mjs', 'vitest.config.ts'],
     ...tseslint.configs.disableTypeChecked,
-    languageOptions: { globals: { console: 'readonly', process: 'readonly', URL: 'readonly' } }
+    languageOptions: { globals: { console: 'readonly', performance: 'readonly', process: 'readonly', URL: 'readonly' } }
   }
 );
