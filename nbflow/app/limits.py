@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from nbflow.core import messages
+from nbflow.core import limit_messages, messages
 from nbflow.core.errors import Problem, UserError, nearest
 from nbflow.core.ids import TaskId
 from nbflow.core.limits import DEFAULT_POOL, INFINITE, Place, Pool, rank, used_slots
@@ -144,7 +144,7 @@ def explained(store: Store, snapshot: RunSnapshot, now: datetime, slots: int | N
         board = store.board()
         told |= {key: reason for (run_id, key), reason in reasons_of(board).items() if run_id == snapshot.run.run_id}
         if slots and sum(holder.state is TaskState.RUNNING for holder in board.holders) >= slots:
-            told |= {key: messages.all_are_busy(slots) for key, record in snapshot.tasks.items() if record.state is TaskState.QUEUED}
+            told |= {key: limit_messages.all_are_busy(slots) for key, record in snapshot.tasks.items() if record.state is TaskState.QUEUED}
     tasks = {key: _told(record, told.get(key, "")) for key, record in snapshot.tasks.items()}
     return replace(snapshot, tasks=tasks)
 

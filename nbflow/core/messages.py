@@ -122,7 +122,7 @@ def waiting_for(names: Sequence[str], total: int) -> str:
     """`Waiting for train.`, or `Waiting for 5 of 9 upstream tasks: extApp, ...`."""
     if len(names) == 1:
         return f"Waiting for {names[0]}."
-    return f"Waiting for {len(names)} of {plural(total, 'upstream task')}: {_comma_list(names)}."
+    return f"Waiting for {len(names)} of {plural(total, 'upstream task')}: {comma_list(names)}."
 
 
 def waiting_for_some(count: int, total: int) -> str:
@@ -130,42 +130,9 @@ def waiting_for_some(count: int, total: int) -> str:
     return f"Waiting for {count} of {plural(total, 'upstream task')}."
 
 
-def _comma_list(names: Sequence[str]) -> str:
+def comma_list(names: Sequence[str]) -> str:
+    """`a, b, c`, or six names `and 3 more`."""
     return name_list(names) if len(names) > NAMES_SHOWN else ", ".join(names)
-
-
-def all_are_busy(slots: int) -> str:
-    """`Queued: all 8 worker threads are busy.`"""
-    return "Queued: the only worker thread is busy." if slots == 1 else f"Queued: all {slots} worker threads are busy."
-
-
-def pool_is_full(pool: str, *, wanted: int, used: int, slots: int, names: Sequence[str]) -> str:
-    """`Waiting for a slot in pool sftp: 3 of 3 in use by extApp, notificationApp, daemonApp.`"""
-    by = f" by {_comma_list(names)}" if names else ""
-    return f"Waiting for {_slots(wanted)} in pool {pool}: {used} of {slots} in use{by}."
-
-
-def others_go_first(pool: str, *, wanted: int, name: str) -> str:
-    """`Waiting for a slot in pool sftp: load of sales goes first.`"""
-    return f"Waiting for {_slots(wanted)} in pool {pool}: {name} goes first."
-
-
-def _slots(wanted: int) -> str:
-    return "a slot" if wanted == 1 else f"{wanted} slots"
-
-
-def pool_is_missing(pool: str) -> str:
-    return f"Waiting: there is no pool {pool} any more. Make it with nbflow pools set {pool} SLOTS."
-
-
-def pool_is_small(pool: str, *, wanted: int, slots: int) -> str:
-    return f"Waiting: it takes {plural(wanted, 'slot')} and pool {pool} has {slots}. Give it more with nbflow pools set {pool} {wanted}."
-
-
-def limit_is_reached(what: str, limit: str, *, most: int, names: Sequence[str]) -> str:
-    """`Waiting for another task of sales to end: max_active_tasks is 2, and these run: extract, load.`"""
-    run = f", and these run: {_comma_list(names)}" if names else ""
-    return f"Waiting for another {what} to end: {limit} is {most}{run}."
 
 
 PAST_UNKNOWN: Final = "Waiting to know how it went in the run before."
@@ -319,12 +286,12 @@ def setup_not_done(names: Sequence[str], total: int) -> str:
     """`Waiting for its setup make_table.`"""
     if total == 1:
         return f"Waiting for its setup {names[0]}."
-    return f"Waiting for {len(names)} of its {total} setups: {_comma_list(names)}."
+    return f"Waiting for {len(names)} of its {total} setups: {comma_list(names)}."
 
 
 def work_not_done(names: Sequence[str]) -> str:
     """`Waiting for the work above it: load.`"""
-    return f"Waiting for the work above it: {_comma_list(names)}."
+    return f"Waiting for the work above it: {comma_list(names)}."
 
 
 def skipped_itself(reason: str) -> str:

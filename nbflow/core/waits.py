@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from nbflow.core import messages
+from nbflow.core import limit_messages, messages
 from nbflow.core.ids import RunId, TaskKey
 from nbflow.core.limits import Bar, Board, Holder, Refusal, Room, Waiter, decide, used_slots
 from nbflow.core.states import OCCUPYING
@@ -25,18 +25,18 @@ def say(refusal: Refusal, waiter: Waiter, board: Board) -> str:
     demand = waiter.demand
     match refusal.bar:
         case Bar.NO_POOL:
-            return messages.pool_is_missing(demand.pool)
+            return limit_messages.pool_is_missing(demand.pool)
         case Bar.TOO_BIG:
-            return messages.pool_is_small(demand.pool, wanted=demand.slots, slots=refusal.limit)
+            return limit_messages.pool_is_small(demand.pool, wanted=demand.slots, slots=refusal.limit)
         case Bar.POOL if refusal.first is not None:
-            return messages.others_go_first(demand.pool, wanted=demand.slots, name=_name(refusal.first, waiter))
+            return limit_messages.others_go_first(demand.pool, wanted=demand.slots, name=_name(refusal.first, waiter))
         case Bar.POOL:
             names = [_name(holder, waiter) for holder in board.holders if holder.pool == demand.pool]
-            return messages.pool_is_full(
+            return limit_messages.pool_is_full(
                 demand.pool, wanted=demand.slots, used=used_slots(board.pools, board.holders)[demand.pool], slots=refusal.limit, names=names
             )
     names = [_name(holder, waiter) for holder in board.holders if _WHOSE[refusal.bar](waiter, holder)]
-    return messages.limit_is_reached(_what(refusal.bar, waiter), refusal.bar.value, most=refusal.limit, names=names)
+    return limit_messages.limit_is_reached(_what(refusal.bar, waiter), refusal.bar.value, most=refusal.limit, names=names)
 
 
 def _what(bar: Bar, waiter: Waiter) -> str:
