@@ -46,6 +46,10 @@ unit: compiled
 browser: compiled
 	$(BIN)/pytest tests/browser
 
+# binder/ as repo2docker runs it, in an environment of its own; takes minutes.
+binder: $(STAMP)
+	NBFLOW_BINDER=1 $(BIN)/pytest tests/browser/test_binder.py -s
+
 # 20,000 seeds of the state machine, then random flows with random processes killed: make chaos M=20000 N=1000. A failing seed replays.
 N ?= 1000
 M ?= 20000
