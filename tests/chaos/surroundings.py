@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import create_engine, make_url, text
 
 from nbflow.store.opening import open_store
-from tests.unit.store.databases import running_postgresql
+from tests.postgresql import running_postgresql
 
 _TEMPLATE = "chaos_template"
 

