@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -84,7 +85,7 @@ def write_notebook(nb: Any, path: str) -> None:
         write_ipynb(nb, path)
         return
     target = Path(path).resolve()  # a link stays a link
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    draft = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.part")  # one process may host a run twice for a moment
     text = nbformat.writes(nb)
     try:
         draft.write_text(text, encoding="utf-8")
