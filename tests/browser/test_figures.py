@@ -134,6 +134,7 @@ def page(browser: Any, tmp_path_factory: pytest.TempPathFactory, shared_home: Pa
         page = browser.new_page(viewport={"width": 1700, "height": 1000})
         page.set_default_timeout(60_000)
         open_notebook(page, url, "figures.ipynb")
+        page.evaluate("async () => { await window.jupyterapp.commands.execute('application:toggle-left-area'); }")
         run_cells(page, last=1)
         page.evaluate(WATCH)
         yield page

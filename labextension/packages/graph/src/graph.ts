@@ -244,6 +244,7 @@ export class GraphView {
     window.clearTimeout(this.#rest);
     if (this.#isCrowd) {
       this.#crowd.move();
+      write(this.element, 'data-moving', 'true');
       this.#rest = window.setTimeout(() => this.#atRest(), REST);
     } else {
       this.#atRest();
@@ -251,6 +252,7 @@ export class GraphView {
   }
 
   #atRest(): void {
+    write(this.element, 'data-moving', null);
     this.#drawNodes();
     this.#drawAway();
   }
