@@ -4,23 +4,23 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from jupyter_client.manager import start_new_kernel
 
 from nbflow.app import Workspace
 from nbflow.authoring.python_file import read_target
 from nbflow.cli.main import cli
 from nbflow.headless import run_notebook
-from nbflow.notebook import extension
 from nbflow.python.tracing import run_file
 from nbflow.settings import Settings
+from tests.integration.test_live_kernel import FrontEnd
 from tests.integration.test_resume import journal, notebook, wrote
-from tests.unit.notebook.conftest import Shell, shell  # noqa: F401 - the fixture
-from tests.unit.notebook.recording import RecordingChannel
 
 
 @pytest.fixture
@@ -45,13 +45,7 @@ CELLS = (
 )
 
 
-def test_a_run_in_a_kernel_and_a_headless_one_share_results(
-    workspace: Workspace,
-    tmp_path: Path,
-    shell: Shell,  # noqa: F811 - the fixture
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
-) -> None:
+def test_a_run_in_a_kernel_and_a_headless_one_share_results(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = notebook(tmp_path / "n.ipynb", *CELLS, "%nbflow run")
     first = run_notebook(workspace, path)
     assert journal(path) == ["one", "two"]
@@ -64,17 +58,21 @@ def test_a_run_in_a_kernel_and_a_headless_one_share_results(
     assert [(task["from_cache"], task["cached_from"]) for task in json.loads(shown.stdout)["tasks"]] == [(False, None)] * 2
     assert journal(path) == ["one", "two"] * 2
     # The same file in a kernel.
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-    request.addfinalizer(lambda: extension.unload(shell))
-    extension.load(shell, RecordingChannel())
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        shell.execute("".join(cell["source"]), cell["id"]).raise_error()
+    manager, client = start_new_kernel(kernel_name="python3", env=dict(os.environ), cwd=str(tmp_path))
+    try:
+        front = FrontEnd(client)
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            front.run(cell["id"], "".join(cell["source"]))
+        seen = front.run("seen", "print(y)")
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
     live = workspace.last_run()
     assert live is not None
     assert live.trigger == "live"
     assert all(cached(workspace, live.run_id).values())
-    assert shell.user_ns["y"] == 3
+    assert seen == ["3\n"]
     assert journal(path) == ["one", "two"] * 2
 
 

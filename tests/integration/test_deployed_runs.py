@@ -26,9 +26,10 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 
 
 FAILS_ONCE = (
-    "%load_ext nbflow\nimport helper",
+    # A name of its own: inline attempts share this process, and so the modules that other tests have imported.
+    "%load_ext nbflow\nimport base_of_deployed",
     "%%flow fails\nmax_consecutive_failed_runs = 1",
-    "%%task first\nimport pathlib\npathlib.Path('first.txt').open('a').write('x')\nbase = helper.BASE",
+    "%%task first\nimport pathlib\npathlib.Path('first.txt').open('a').write('x')\nbase = base_of_deployed.BASE",
     "%%task second\nimport pathlib\nanswer = base + int(pathlib.Path('number.txt').read_text()) + more",
 )
 
@@ -36,10 +37,10 @@ FAILS_ONCE = (
 def test_a_run_happens_in_the_notebooks_own_folder_and_a_person_goes_on_with_it(workspace: Workspace, tmp_path: Path) -> None:
     folder = tmp_path / "nb"
     folder.mkdir()
-    (folder / "helper.py").write_text("BASE = 40\n")
+    (folder / "base_of_deployed.py").write_text("BASE = 40\n")
     path = notebook(folder / "fails.ipynb", *FAILS_ONCE, parameters="more = 0")
     deploy(workspace, path)
-    (folder / "helper.py").write_text("BASE = 0\n")  # the version has its own copy
+    (folder / "base_of_deployed.py").write_text("BASE = 0\n")  # the version has its own copy
     path.write_text("{")  # the file is not read any more
     run_id = trigger(workspace, "fails", params={"more": 1}).run_id
     host_run(workspace, run_id, "")
