@@ -11,9 +11,9 @@ from nbflow.app import Workspace
 from nbflow.core.ids import TaskKey
 from nbflow.core.records import Change, TaskRecord
 from nbflow.core.snapshot import RunSnapshot, fold
-from nbflow.core.states import RUN_TRANSITIONS, TRANSITIONS, RunState, TaskState
+from nbflow.core.states import OCCUPYING, RUN_TRANSITIONS, TRANSITIONS, RunState, TaskState
 from tests.chaos import processes
-from tests.chaos.flows import Plan
+from tests.chaos.flows import POOL, SLOTS, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,9 @@ def problems(workspace: Workspace, run_id: str, lines: list[Line], plan: Plan | 
     yield from _unexplained(workspace, run_id, lines)
     yield from _survivors(workspace, run_id, lines, mark)
     yield from _unlike_the_log(workspace, run_id, changes)
-    yield from (_wrong_end(workspace, run_id, plan) if plan is not None else ())
+    if plan is not None:
+        yield from _crowded(changes, plan)
+        yield from _wrong_end(workspace, run_id, plan)
 
 
 def _illegal(changes: tuple[Change, ...]) -> Iterator[str]:
@@ -94,6 +96,17 @@ def _two_at_once(lines: list[Line], looking: set[str]) -> Iterator[str]:
         if line.attempt < newest.get(line.task, 0):
             yield f"attempt {line.attempt} of {line.task} was still running after attempt {newest[line.task]} had started"
         newest[line.task] = max(line.attempt, newest.get(line.task, 0))
+
+
+def _crowded(changes: tuple[Change, ...], plan: Plan) -> Iterator[str]:
+    slots = {task.id: task.slots for task in plan.tasks if task.slots}
+    taken: dict[TaskKey, int] = {}
+    for number, change in enumerate(changes, 1):
+        if change.key is None or change.key.task_id not in slots:
+            continue
+        taken[change.key] = slots[change.key.task_id] if TaskState(change.after) in OCCUPYING else 0
+        if sum(taken.values()) > SLOTS:
+            yield f"change {number}: {sum(taken.values())} of {SLOTS} slots of pool {POOL} are taken"
 
 
 def _unexplained(workspace: Workspace, run_id: str, lines: list[Line]) -> Iterator[str]:

@@ -94,4 +94,4 @@ def _python(plan: Plan) -> str:
 def _keywords(task: Planned) -> dict[str, Any]:
     names = {"as": "as_"}
     given = {name.replace("-", "_"): value for name, value in {**OPTIONS, **task.options}.items()}
-    return {names.get(name, name): int(value) if name == "retries" else value for name, value in given.items()}
+    return {names.get(name, name): int(value) if name in {"retries", "slots"} else value for name, value in given.items()}

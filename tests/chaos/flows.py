@@ -17,6 +17,8 @@ from nbflow.core.states import TaskState
 S = TaskState
 #: Seconds after which a task that hangs is ended; a slow machine must not need as long for one that does not.
 HANGING = 3.0
+#: The pool that some tasks share, and its slots.
+POOL, SLOTS = "narrow", 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,11 @@ class Planned:
     def looks(self) -> bool:
         """Whether one attempt of it runs its code several times."""
         return self.options.get("as") == "sensor"
+
+    @property
+    def slots(self) -> int:
+        """What it takes of the shared pool while it is handed over."""
+        return int(self.options["slots"]) if self.options.get("pool") == POOL else 0
 
     @property
     def keys(self) -> tuple[TaskKey, ...]:
@@ -180,9 +187,31 @@ def _looks(plan: Plan, number: int, dice: Dice) -> list[Planned]:
     ]
 
 
+def _pooled(plan: Plan, number: int, dice: Dice) -> list[Planned]:
+    """Tasks that want more slots of a pool than it has, one of them all at once, and a task that waits for them."""
+    ids = [f"p{number}_{letter}" for letter in "abcd"]
+    wants = [1, 1, 1, SLOTS]
+    return [
+        *(
+            Planned(id=id, seconds=dice.choice([0.05, 0.2]), options={"pool": POOL, "slots": str(slots)}, shown="1")
+            for id, slots in zip(ids, wants, strict=True)
+        ),
+        Planned(id=f"p{number}_then", after=tuple(ids), shown="1"),
+    ]
+
+
 Make = Callable[[Plan, int, Dice], list[Planned]]
 #: The pieces of flows, and how often each is drawn.
-PIECES: tuple[tuple[Make, int], ...] = ((_task, 12), (_branch, 2), (_mapped, 3), (_skips, 1), (_fails, 1), (_hangs, 1), (_looks, 1))
+PIECES: tuple[tuple[Make, int], ...] = (
+    (_task, 12),
+    (_branch, 2),
+    (_mapped, 3),
+    (_skips, 1),
+    (_fails, 1),
+    (_hangs, 1),
+    (_looks, 1),
+    (_pooled, 1),
+)
 
 
 def plan(seed: int, *, size: int = 6) -> Plan:

@@ -15,12 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nbflow.app import Workspace
+from nbflow.core.limits import Pool
 from nbflow.core.records import RunRecord
 from nbflow.executors.cluster import stop_home_cluster
 from nbflow.settings import Settings
 from tests.chaos import faces, processes
 from tests.chaos.checks import is_as_planned, journal, problems
-from tests.chaos.flows import plan
+from tests.chaos.flows import POOL, SLOTS, plan
 from tests.chaos.surroundings import Databases, ForeignCluster
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,6 +73,7 @@ class Seed:
             self.environment["NBFLOW_DASK"] = self.cluster.address
         self.settings = Settings(home=folder / "home", lease=LEASE, database_url=database_url)
         self.workspace = Workspace(self.settings)
+        self.workspace.store.save_pool(Pool(name=POOL, slots=SLOTS))
         faces.write(plan(seed), folder)
         self._tell(f"{self.face.name}, {'PostgreSQL' if database_url else 'SQLite'}, {'a foreign' if is_foreign else 'the local'} cluster")
 
