@@ -25,7 +25,7 @@ import { Why } from './why.js';
 const CROWD = 200;
 /** A graph of few nodes begins at a scale where their names are shown, though its end may lie outside. */
 const FEW = 60;
-const LEGIBLE = 0.5;
+const LEGIBLE = 0.45;
 /** More running tasks than this stand still. */
 const TURNING = 30;
 /** A view that has not moved for so many milliseconds is at rest. */

@@ -32,7 +32,7 @@ export interface IPanelOptions {
 }
 
 /** Of the graph in pixels: names of some ten tasks in a column can still be read, and the whole panel is at most 420 high. */
-const GRAPH_HEIGHT = 256;
+const GRAPH_HEIGHT = 260;
 
 export class Panel {
   readonly element = html('div', 'nbflow nbflow-panel');
