@@ -14,10 +14,11 @@ from nbflow.app.rooms import RunHandle, person
 from nbflow.core.errors import Superseded, UserError, nearest
 from nbflow.core.graph import Graph
 from nbflow.core.ids import RunId, TaskId, TaskKey, manual_run_id, task_key
-from nbflow.core.job import CaptureKind, CaptureSet
+from nbflow.core.job import CaptureSet
 from nbflow.core.model import Flow
 from nbflow.core.protocols import Executor, RunObserver
 from nbflow.core.records import RunRecord, TaskRecord
+from nbflow.core.sendable import refuse_unsendable
 from nbflow.core.states import RunState, TaskState
 from nbflow.engine.attempts import values_of
 from nbflow.engine.captures import HandedOver
@@ -64,7 +65,7 @@ class Running(History):
         task does. Raises UserError for a name that cannot travel, SetupError when the database or the cluster is in the way: then no run exists.
         """
         chosen = self._chosen(flow, tasks)
-        _refuse_unsendable(flow, captures, chosen)
+        refuse_unsendable(flow, captures, chosen)
         surroundings = self._surroundings(flow, executor)
         refuse(self.limit_problems(flow, surroundings.executor.offers))
         values = self._values_from_last_run(flow, chosen)
@@ -140,7 +141,7 @@ class Running(History):
             again = {key.task_id for key in goes_on.again(Graph.of(flow, chosen), records)}
             handed.forget(again | {record.key.task_id for record in stands.records if record.state is TaskState.PENDING})
         if captures is not None:
-            _refuse_unsendable(flow, captures, [task for task in chosen if task not in handed])
+            refuse_unsendable(flow, captures, [task for task in chosen if task not in handed])
             handed.add([task for task in chosen if task not in set(held)], captures)
         missing = [task for task in chosen if task not in handed and task not in set(held)]
         if missing:
@@ -277,14 +278,3 @@ def as_python(cell: str) -> str:
         return repr(cell)  # another language: every letter counts
     lines = [line.strip() for line in cell.splitlines() if line.lstrip().startswith("%%")]
     return "\n".join([*map(repr, lines[: len(found.magics)]), found.source])
-
-
-def _refuse_unsendable(flow: Flow, captures: CaptureSet, chosen: Collection[TaskId]) -> None:
-    for task in flow.tasks:
-        if task.id not in chosen:
-            continue
-        early = captures.early.get(task.id, {})
-        for read in task.reads:
-            capture = early.get(read.name) or captures.names.get(read.name)
-            if read.plain and not read.writers and capture is not None and capture.kind is CaptureKind.UNSENDABLE:
-                raise UserError(f"Task {task.id} uses `{read.name}`, which cannot be sent to a worker: {capture.reason}")

@@ -21,6 +21,7 @@ from nbflow.core.ids import TaskId
 from nbflow.core.job import Capture, CaptureKind, CaptureSet, ProcessState, ValueRef
 from nbflow.core.mapping import map_sources
 from nbflow.core.model import CellRef, Flow
+from nbflow.core.sendable import refuse_unsendable
 
 _PLAIN_DATA: Final = (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, type(None))
 
@@ -293,19 +294,6 @@ def with_elements(captures: Mapping[str, Capture], elements: Mapping[str, Captur
         else:
             merged[name] = replace(known, elements=capture.elements, needs=tuple(dict.fromkeys([*known.needs, *capture.needs])))
     return merged
-
-
-def refuse_unsendable(flow: Flow, captures: CaptureSet, tasks: Iterable[TaskId]) -> None:
-    """Raises UserError for the first name of these tasks that cannot travel."""
-    chosen = set(tasks)
-    for task in flow.tasks:
-        if task.id not in chosen:
-            continue
-        early = captures.early.get(task.id, {})
-        for read in task.reads:
-            capture = early.get(read.name) or captures.names.get(read.name)
-            if read.plain and not read.writers and capture is not None and capture.kind is CaptureKind.UNSENDABLE:
-                raise UserError(f"Task {task.id} uses `{read.name}`, which cannot be sent to a worker: {capture.reason}")
 
 
 def refuse_unstable(flow: Flow, captures: CaptureSet, capturer: Capturer, tasks: Iterable[TaskId]) -> None:

@@ -17,7 +17,8 @@ from nbflow.core.errors import UserError
 from nbflow.core.job import CaptureKind, CaptureSet, ProcessState, ValueRef
 from nbflow.core.model import CellRef, Flow, Read, Task
 from nbflow.core.options import TaskOptions
-from nbflow.notebook.namespace import Capturer, Statements, capture_set, refuse_unsendable, statements_of
+from nbflow.core.sendable import refuse_unsendable
+from nbflow.notebook.namespace import Capturer, Statements, capture_set, statements_of
 
 
 def reads(source):
