@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,6 +53,8 @@ class Settings:
     scan_interval: float = 30.0
     #: The table [defaults]: keys of a schedule that hold for every flow whose header does not say otherwise; JSON.
     defaults: str = ""
+    #: The key of connections where several machines share a database; a file in `home` by default. Two with a comma between them: the first seals.
+    secret_key: str = field(default="", repr=False)
 
     @property
     def flows_folders(self) -> tuple[Path, ...]:
@@ -71,8 +73,8 @@ class Settings:
         return self.artifacts_url or str(self.home / "artifacts")
 
 
-_NAMES: Final = tuple(field.name for field in fields(Settings))
-_KINDS: Final[Mapping[str, str]] = {field.name: str(field.type) for field in fields(Settings)}
+_NAMES: Final = tuple(each.name for each in fields(Settings))
+_KINDS: Final[Mapping[str, str]] = {each.name: str(each.type) for each in fields(Settings)}
 
 
 def load_settings(

@@ -8,6 +8,7 @@ import getpass
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from nbflow.core.errors import NbflowError, SetupError, UserError
 from nbflow.core.ids import RunId
@@ -18,6 +19,9 @@ from nbflow.engine.driver import Driver
 from nbflow.engine.inbox import Switchboard
 from nbflow.engine.reaping import way_on
 from nbflow.settings import Settings
+
+if TYPE_CHECKING:
+    from nbflow.app.secrets import Secrets
 
 #: What `Workspace.start_run` returns: the driver itself is the handle of a run in this process.
 RunHandle = Driver
@@ -66,6 +70,14 @@ class Opened:
 
                 self._store = open_store(self.settings.database)
             return self._store
+
+    @property
+    def secrets(self) -> Secrets:
+        """Connections and variables, which the key of this home opens."""
+        from nbflow.app.secrets import Secrets  # noqa: PLC0415 - most commands need none
+        from nbflow.store.sealing import Sealer  # noqa: PLC0415
+
+        return Secrets(self.store, Sealer(self.settings.home, self.settings.secret_key), self.clock)
 
     @property
     def artifacts(self) -> ArtifactStore:

@@ -13,6 +13,7 @@ import click
 
 from nbflow import __version__
 from nbflow.cli.changing import clear, mark
+from nbflow.cli.connections import connections
 from nbflow.cli.deploying import deploy, flows, undeploy
 from nbflow.cli.looking import check, doctor, graph
 from nbflow.cli.pools import pools, tasks
@@ -21,6 +22,7 @@ from nbflow.cli.runs import runs
 from nbflow.cli.schedule import schedule
 from nbflow.cli.scheduling import scheduler, up
 from nbflow.cli.trying import test
+from nbflow.cli.variables import variables
 from nbflow.core.errors import NbflowError
 
 
@@ -54,6 +56,9 @@ def cli() -> None:
 
 # In the order of what a person does first; click sorts the help.
 for _command in (run, demo, graph, check, runs, tasks, pools, schedule, doctor, deploy, undeploy, flows, scheduler, up):
+    cli.add_command(_command)
+
+for _command in (connections, variables):
     cli.add_command(_command)
 
 for _command in (clear, mark):

@@ -17,6 +17,7 @@ from nbflow.core.states import TaskState
 
 if TYPE_CHECKING:  # a kernel that loads the extension needs neither pools nor schedules
     from nbflow.core.callbacks import CallbackRecord
+    from nbflow.core.connections import SecretStore
     from nbflow.core.deployments import DeploymentStore
     from nbflow.core.limits import Answer, Asks, Board, Pool
     from nbflow.core.resources import Offers
@@ -115,6 +116,11 @@ class Store(Protocol):
     @property
     def deployments(self) -> DeploymentStore:
         """What is deployed, and how runs come from it."""
+        ...
+
+    @property
+    def secrets(self) -> SecretStore:
+        """Connections and variables."""
         ...
 
     # flows

@@ -21,6 +21,7 @@ from nbflow.store.codec import decode, encode, micros
 from nbflow.store.flow_hash import content_hash
 from nbflow.store.memory_deployments import MemoryDeployments
 from nbflow.store.memory_pools import MemoryPools
+from nbflow.store.memory_secrets import MemorySecrets
 from nbflow.store.paging import as_page, earlier, read_page_cursor
 from nbflow.store.rows import LATER, artifact_hashes, in_order
 from nbflow.store.sentences import superseded, taken, unfinished, unknown
@@ -72,6 +73,8 @@ class MemoryStore:
         )
         #: What is deployed, and how runs come from it.
         self.deployments = MemoryDeployments(self)
+        #: Connections and variables.
+        self.secrets = MemorySecrets()
 
     # flows
 

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 #: The newest migration, so that opening an up-to-date database needs no Alembic.
-HEAD: Final = "0006"
+HEAD: Final = "0009"
 #: Where the database says which migration it is at. A name of our own, since a PostgreSQL database may be shared with another Alembic.
 VERSION_TABLE: Final = "nbflow_version"
 
@@ -251,4 +251,19 @@ audit: Final = Table(
     Column("about", Name, nullable=False),
     Column("record", Text, nullable=False),
     Index(None, "about", "id"),
+)
+
+#: What of it is secret is sealed within the record.
+connection: Final = Table(
+    "connection",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("record", Text, nullable=False),
+)
+
+variable: Final = Table(
+    "variable",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("record", Text, nullable=False),
 )

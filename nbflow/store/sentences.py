@@ -54,3 +54,8 @@ def unknown_deployment(name: str, known: Sequence[str]) -> UserError:
 def date_taken(run: RunRecord, other: str) -> UserError:
     date = run.logical_date.isoformat() if run.logical_date else ""
     return UserError(f"Flow {run.deployment} has its run for {date} already: {other}.")
+
+
+def unknown_named(what: str, name: str, known: Sequence[str]) -> UserError:
+    """`what`: connection or variable."""
+    return UserError(f'There is no {what} "{name}".{nearest(name, known)} `nbflow {what}s list` shows them.')

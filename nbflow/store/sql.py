@@ -29,6 +29,7 @@ from nbflow.store.pools import Pools
 from nbflow.store.requests import Requests
 from nbflow.store.rows import change_row, task_row
 from nbflow.store.runs import Runs
+from nbflow.store.secrets import Secrets
 from nbflow.store.sentences import unfinished
 
 
@@ -51,6 +52,8 @@ class SqlStore:
         self._callbacks = Callbacks(database)
         #: What is deployed, and how runs come from it.
         self.deployments = Deployments(database, self._runs, self._leases)
+        #: Connections and variables.
+        self.secrets = Secrets(database)
 
     # flows
 
