@@ -22,6 +22,7 @@ from nbflow.operators.attempt import Attempt, Ending
 from nbflow.operators.deciding import answered
 from nbflow.operators.errors import ending_of, error_info
 from nbflow.operators.giving import Given, Inputs, give
+from nbflow.operators.libraries import draw_inline
 from nbflow.operators.outputs import Output, Outputs, keep_outputs
 from nbflow.operators.postmortem import with_frames
 from nbflow.operators.process_state import fresh_main, isolated
@@ -72,8 +73,9 @@ def run_job(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = "")
 
 
 def settle_in() -> None:
-    """Once, in a process that does nothing but attempts."""
+    """Once, in a process that does nothing but attempts: what each of them would find set anew is set already."""
     stay()
+    draw_inline()
 
 
 def prepare() -> None:

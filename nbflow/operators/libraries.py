@@ -22,6 +22,12 @@ from typing import Any, Final, Self
 _INLINE: Final = "module://matplotlib_inline.backend_inline"
 
 
+def draw_inline() -> None:
+    """Tell matplotlib what a kernel tells it; the whole environment is restored by somebody else."""
+    if os.environ.get("MPLBACKEND") != _INLINE:
+        os.environ["MPLBACKEND"] = _INLINE
+
+
 class Libraries(importlib.abc.MetaPathFinder):
     """A context manager, and the import hook that waits for the libraries while it is open."""
 
@@ -31,7 +37,7 @@ class Libraries(importlib.abc.MetaPathFinder):
         self._problems: list[str] = []
 
     def __enter__(self) -> Self:
-        os.environ["MPLBACKEND"] = _INLINE  # what a kernel sets; the whole environment is restored by somebody else
+        draw_inline()
         for name, library in _LIBRARIES.items():
             if name in sys.modules:
                 self._snapshots[name] = library.snapshot(sys.modules[name])

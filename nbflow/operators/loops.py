@@ -6,12 +6,25 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Sized
-from typing import Any
+from typing import Any, NamedTuple
 
 #: A loop that waits for the next cell.
 _spare: list[asyncio.AbstractEventLoop] = []
-#: What loops looked like when they were made.
-_shapes: dict[int, dict[str, Any]] = {}
+
+
+class _Shape(NamedTuple):
+    """What a loop looked like when it was made: what its names hold, and how much is in that."""
+
+    held: dict[str, Any]
+    sizes: dict[str, int]
+
+    def is_of(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether nobody can tell that the loop was used."""
+        now = getattr(loop, "__dict__", None)
+        return now == self.held and all(_size(now[name]) == size for name, size in self.sizes.items())
+
+
+_shapes: dict[int, _Shape] = {}
 
 
 def take() -> asyncio.AbstractEventLoop:
@@ -32,7 +45,7 @@ def end(loop: asyncio.AbstractEventLoop) -> None:
             task.cancel()
         if left:
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        is_like_new = not left and _shape(loop) == _shapes.get(id(loop))
+        is_like_new = not left and _shapes[id(loop)].is_of(loop)
         if not is_like_new:
             loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
@@ -43,16 +56,16 @@ def end(loop: asyncio.AbstractEventLoop) -> None:
             loop.close()
 
 
-def _shape(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+def _shape(loop: asyncio.AbstractEventLoop) -> _Shape:
     """Everything the loop holds: plain values, which objects, and how much is in them. A Python whose loops change as they run makes new ones."""
     if not hasattr(loop, "__dict__"):  # uvloop's: nobody can tell
-        return {"": object()}
-    return {name: _seen(value) for name, value in vars(loop).items()}
+        return _Shape({"": object()}, {})
+    held = dict(vars(loop))
+    return _Shape(held, {name: size for name, value in held.items() if (size := _size(value)) >= 0})
 
 
-def _seen(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float):
-        return value
+def _size(value: Any) -> int:
+    """How much is in it; -1 for what holds nothing that is counted."""
     if isinstance(value, selectors.BaseSelector):
-        return id(value), len(value.get_map())
-    return (id(value), len(value)) if isinstance(value, Sized) else id(value)
+        return len(value.get_map())
+    return len(value) if isinstance(value, Sized) else -1

@@ -251,6 +251,8 @@ def _merged(outputs: list[Output]) -> list[Output]:
 
 def keep_outputs(outputs: list[Output], artifacts: ArtifactStore) -> OutputsRef:
     """Inline when small, else an artifact of JSON."""
+    if not outputs:
+        return OutputsRef()
     data = json.dumps(outputs, default=str).encode()
     if len(data) < _INLINE:
         return OutputsRef(inline=tuple(json.loads(data)), size=len(data))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what `signal` stands on: it makes no enum members, which would take ten times as long
 import asyncio
 import builtins
 import contextlib
@@ -19,13 +20,18 @@ import sysconfig
 import threading
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from nbflow.core.job import ProcessState
 from nbflow.operators.libraries import Libraries
+
+#: Puts a part of the process back as it was noted.
+PutBack = Callable[[], None]
+#: Signals whose handlers an attempt may set.
+_KINDS: Final = tuple(map(int, (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)))
 
 
 def fresh_main() -> types.ModuleType:
@@ -43,8 +49,8 @@ def isolated(state: ProcessState, main: types.ModuleType) -> Iterator[list[str]]
     """
     problems: list[str] = []
     with contextlib.ExitStack() as stack:
-        for part in (_modules, _interpreter, _folder, _logging, _signals, _event_loop):
-            stack.enter_context(part())
+        for note in (_modules, _interpreter, _folder, _logging, _signals, _event_loop):
+            stack.callback(note())
         stack.enter_context(warnings.catch_warnings())
         stack.enter_context(decimal.localcontext())
         sys.modules["__main__"] = main
@@ -112,14 +118,12 @@ def _installed() -> tuple[str, ...]:
     return (*{paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}, str(Path(__file__).resolve().parents[1]))
 
 
-@contextlib.contextmanager
-def _modules() -> Iterator[None]:
+def _modules() -> PutBack:
     """Helper modules beside the notebook are imported anew by each attempt; installed packages stay loaded."""
     before = list(sys.modules)
     main = sys.modules.get("__main__")
-    try:
-        yield
-    finally:
+
+    def put_back() -> None:
         after = list(sys.modules)
         for name in () if after == before else set(after).difference(before):
             file = getattr(sys.modules[name], "__file__", None)
@@ -127,6 +131,8 @@ def _modules() -> Iterator[None]:
                 del sys.modules[name]
         if main is not None:
             sys.modules["__main__"] = main
+
+    return put_back
 
 
 _no_input: list[TextIO] = []
@@ -139,8 +145,7 @@ def _nothing() -> TextIO:
     return _no_input[0]
 
 
-@contextlib.contextmanager
-def _interpreter() -> Iterator[None]:
+def _interpreter() -> PutBack:
     """sys.path, environment, arguments, hooks, and what programs replace in builtins."""
     path, argv, environment = list(sys.path), list(sys.argv), _raw_environment()
     meta_path, path_hooks = list(sys.meta_path), list(sys.path_hooks)
@@ -148,11 +153,10 @@ def _interpreter() -> Iterator[None]:
     thread_hook, recursion = threading.excepthook, sys.getrecursionlimit()
     own = dict(builtins.__dict__)
     ask = getpass.getpass
-    try:
-        sys.argv = ["nbflow"]
-        sys.stdin = _nothing()
-        yield
-    finally:
+    sys.argv = ["nbflow"]
+    sys.stdin = _nothing()
+
+    def put_back() -> None:
         sys.path[:], sys.argv = path, argv
         sys.meta_path[:], sys.path_hooks[:] = meta_path, path_hooks
         _put_back(environment)
@@ -160,10 +164,12 @@ def _interpreter() -> Iterator[None]:
             setattr(sys, name, hook)
         threading.excepthook = thread_hook
         sys.setrecursionlimit(recursion)
-        for name in set(builtins.__dict__) - set(own):
+        for name in [name for name in builtins.__dict__ if name not in own]:
             del builtins.__dict__[name]
         builtins.__dict__.update(own)
         getpass.getpass = ask
+
+    return put_back
 
 
 def _raw_environment() -> dict[Any, Any]:
@@ -175,32 +181,31 @@ def _put_back(environment: dict[Any, Any]) -> None:
     now = _raw_environment()
     if now == environment:
         return
-    for name in now.keys() - environment.keys():
+    for name in [name for name in now if name not in environment]:
         del os.environ[os.fsdecode(name)]
     for name, value in environment.items():
         if now.get(name) != value:
             os.environ[os.fsdecode(name)] = os.fsdecode(value)
 
 
-@contextlib.contextmanager
-def _folder() -> Iterator[None]:
+def _folder() -> PutBack:
     try:
         before: str | None = os.getcwd()  # noqa: PTH109  the text is what chdir wants back
     except FileNotFoundError:  # somebody removed it
         before = None
     mask = os.umask(0o022)
     os.umask(mask)
-    try:
-        yield
-    finally:
+
+    def put_back() -> None:
         os.umask(mask)
         if before is not None:
             with contextlib.suppress(OSError):
                 os.chdir(before)
 
+    return put_back
 
-@contextlib.contextmanager
-def _logging() -> Iterator[None]:
+
+def _logging() -> PutBack:
     """A kernel starts with a root logger that has no handlers, so `logging.basicConfig` works."""
     root, manager = logging.getLogger(), logging.Logger.manager
     known: dict[str, tuple[Any, ...]] = {
@@ -210,15 +215,16 @@ def _logging() -> Iterator[None]:
     root_state = root.level, list(root.handlers), list(root.filters), manager.disable
     root.handlers[:], root.level = [], logging.WARNING
     _forget_levels(manager)
-    try:
-        yield
-    finally:
+
+    def put_back() -> None:
         root.level, root.handlers[:], root.filters[:], manager.disable = root_state
         for name, logger in _loggers(manager).items():
             level, handlers, filters, propagate, disabled = known.get(name, (logging.NOTSET, [], [], True, False))
             logger.level, logger.handlers[:], logger.filters[:] = level, handlers, filters
             logger.propagate, logger.disabled = propagate, disabled
         _forget_levels(manager)
+
+    return put_back
 
 
 def _loggers(manager: logging.Manager) -> dict[str, logging.Logger]:
@@ -230,29 +236,27 @@ def _forget_levels(manager: logging.Manager) -> None:
     manager.root.setLevel(manager.root.level)
 
 
-@contextlib.contextmanager
-def _signals() -> Iterator[None]:
+def _signals() -> PutBack:
     """Handlers and the alarm clock; only the main thread may set them."""
     if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
-    before = {kind: signal.getsignal(kind) for kind in kinds}
-    try:
-        yield
-    finally:
+        return lambda: None
+    before = [_signal.getsignal(kind) for kind in _KINDS]
+
+    def put_back() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for kind, handler in before.items():
-            if handler is not None and signal.getsignal(kind) is not handler:
+        for kind, handler in zip(_KINDS, before, strict=True):
+            if handler is not None and _signal.getsignal(kind) is not handler:
                 signal.signal(kind, handler)
 
+    return put_back
 
-@contextlib.contextmanager
-def _event_loop() -> Iterator[None]:
+
+def _event_loop() -> PutBack:
     """An attempt's event loop and policy are its own."""
     policy = asyncio.get_event_loop_policy()
-    try:
-        yield
-    finally:
+
+    def put_back() -> None:
         if asyncio.get_event_loop_policy() is not policy:
             asyncio.set_event_loop_policy(policy)
+
+    return put_back

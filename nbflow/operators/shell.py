@@ -161,21 +161,33 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
         self.history_manager.output_hist = {}
 
     def _begin_history(self) -> None:
-        """The lists are new: names of the cell before may have outlived it."""
+        """The lists are new: names of the cell before may have outlived it. They are of the right kind, which traitlets would take its time to prove."""
         history = self.history_manager
-        history.input_hist_parsed, history.input_hist_raw = [""], [""]
-        history.output_hist, history.output_hist_reprs, history.outputs, history.exceptions = {}, {}, defaultdict(list), {}
-        history.dir_hist = [Path.cwd()]
-        history.db_input_cache, history.db_output_cache = [], []
-        history._i00 = history._i = history._ii = history._iii = ""  # noqa: SLF001  the last inputs; `reset` leaves them as they are
+        history._trait_values.update(  # noqa: SLF001  there is no public way to set a trait without that
+            input_hist_parsed=[""],
+            input_hist_raw=[""],
+            output_hist={},
+            output_hist_reprs={},
+            outputs=defaultdict(list),
+            exceptions={},
+            dir_hist=[Path.cwd()],
+            db_input_cache=[],
+            db_output_cache=[],
+            **dict.fromkeys(("_i00", "_i", "_ii", "_iii"), ""),
+        )
         history.new_session()
 
     def transform_cell(self, raw_cell: str) -> str:
         """The body's first line is line 1 + offset of its cell, in tracebacks too."""
-        transformed = str(super().transform_cell(raw_cell))
         if self._is_body_transformed:
-            return transformed
+            return str(super().transform_cell(raw_cell))
         self._is_body_transformed = True
+        transformed = _transformed.get(raw_cell)
+        if transformed is None:
+            transformed = str(super().transform_cell(raw_cell))
+            if len(_transformed) >= _REMEMBERED:
+                _transformed.clear()
+            _transformed[raw_cell] = transformed
         return "\n" * self.offset + transformed
 
     async def run_in_loop(self, source: str) -> Any:
@@ -269,6 +281,10 @@ def _cut_own_frames(trace: types.TracebackType | None) -> None:
         last.tb_next = None
 
 
+#: The classes that are asked for the one shell.
+_KINDS: Final[tuple[Any, ...]] = tuple(kind for kind in ZMQInteractiveShell.__mro__ if issubclass(kind, InteractiveShell))
+
+
 class _Watch:
     """Stands where IPython keeps its one shell: whoever asks there gets it, and is noticed."""
 
@@ -279,6 +295,9 @@ class _Watch:
         return self._shell.get_ipython()
 
 
+#: Bodies without what only IPython understands, as any fresh shell makes them; the copies of a mapped task have one.
+_transformed: dict[str, str] = {}
+_REMEMBERED: Final = 100
 #: The next attempt's shell.
 _spare: list[ZMQInteractiveShell] = []
 #: Environment variables that say where a profile is.
@@ -326,11 +345,10 @@ def _profile() -> tuple[str | None, ...]:
 @contextlib.contextmanager
 def current(shell: ZMQInteractiveShell) -> Iterator[None]:
     """`get_ipython()` is this shell inside the block, `input()` is refused and figures are drawn inline."""
-    kinds: list[Any] = [kind for kind in type(shell).__mro__ if issubclass(kind, InteractiveShell)]
-    before = {kind: kind.__dict__.get("_instance") for kind in kinds}
+    before = {kind: kind.__dict__.get("_instance") for kind in _KINDS}
     asking: list[tuple[Any, str, Callable[..., str]]] = [(builtins, "input", builtins.input), (getpass, "getpass", getpass.getpass)]
     watch = _Watch(shell)
-    for kind in kinds:
+    for kind in _KINDS:
         kind._instance = watch  # noqa: SLF001  how traitlets keeps its singletons; there is no public way to have two in turn
     for module, name, _function in asking:
         setattr(module, name, _refuse_input)

@@ -148,9 +148,8 @@ class _Binary(io.RawIOBase):
 class _Elsewhere:
     """The stream that an attempt's stands in for, for the threads that are not the attempt's."""
 
-    def __init__(self, stream: Any, descriptor: _Descriptor) -> None:
-        self._stream, self._descriptor = stream, descriptor
-        self._threads = frozenset(threading.enumerate()) - {threading.current_thread()}
+    def __init__(self, stream: Any, descriptor: _Descriptor, threads: frozenset[threading.Thread]) -> None:
+        self._stream, self._descriptor, self._threads = stream, descriptor, threads
 
     def is_asked(self) -> bool:
         """Whether this thread was there before the attempt."""
@@ -188,7 +187,14 @@ class TextStream(io.TextIOBase):
         self._outputs = outputs
         self._drain = drain
         self._pid = os.getpid()
-        self.buffer = _Binary(self)
+        self._buffer: _Binary | None = None
+
+    @property
+    def buffer(self) -> _Binary:
+        """Made when it is asked for, as hardly anybody does."""
+        if self._buffer is None:
+            self._buffer = _Binary(self)
+        return self._buffer
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # a constant here
@@ -273,7 +279,8 @@ def captured(outputs: Outputs) -> Iterator[None]:
         for descriptor in descriptors:
             descriptor.drain()
 
-    out, err = map(_Elsewhere, before, descriptors)
+    others = frozenset(threading.enumerate()) - {threading.current_thread()}
+    out, err = (_Elsewhere(stream, descriptor, others) for stream, descriptor in zip(before, descriptors, strict=True))
     sys.stdout, sys.stderr = TextStream("stdout", 1, outputs, drain, out), TextStream("stderr", 2, outputs, drain, err)
     try:
         yield

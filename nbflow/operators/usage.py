@@ -6,10 +6,9 @@ from __future__ import annotations
 import os
 import resource
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
-_STATUS: Final = Path("/proc/self/status")
+_STATUS: Final = "/proc/self/status"
 _RESET: Final = "/proc/self/clear_refs"
 
 
@@ -34,7 +33,11 @@ class Usage:
     def peak_bytes(self) -> int:
         """0 where the system does not say."""
         with suppress(OSError, ValueError, IndexError):
-            return int(_STATUS.read_bytes().partition(b"VmHWM:")[2].split(None, 1)[0]) * 1024
+            status = os.open(_STATUS, os.O_RDONLY)
+            try:
+                return int(os.read(status, 1 << 14).partition(b"VmHWM:")[2].split(None, 1)[0]) * 1024
+            finally:
+                os.close(status)
         return 0
 
 
