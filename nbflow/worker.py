@@ -155,7 +155,8 @@ class ChildLoop:
     def _why_spent(self, since: int) -> str:
         """Ends what the job left behind, and says why this child must not be used again ("" when it may)."""
         for number, handler in _SIGNALS.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) != handler:
+                signal.signal(number, handler)
         signal.setitimer(signal.ITIMER_REAL, 0)
         stale = self._modules.note(since)
         if processes.has_children():
