@@ -51,7 +51,7 @@ class Settings:
     flows_dirs: str = ""
     #: Seconds between two looks at those folders.
     scan_interval: float = 30.0
-    #: The table [defaults]: keys of a schedule that hold for every flow whose header does not say otherwise; JSON.
+    #: The table [defaults]: keys of a schedule, and options of tasks, that hold for every flow that does not say otherwise; JSON.
     defaults: str = ""
     #: The key of connections where several machines share a database; a file in `home` by default. Two with a comma between them: the first seals.
     secret_key: str = field(default="", repr=False)
@@ -62,7 +62,20 @@ class Settings:
 
     @property
     def flow_defaults(self) -> dict[str, Any]:
-        return dict(json.loads(self.defaults)) if self.defaults else {}
+        """The keys of a schedule among the defaults."""
+        return self._defaults()[0]
+
+    @property
+    def task_defaults(self) -> dict[str, Any]:
+        """The options of tasks among the defaults, as they are written."""
+        return self._defaults()[1]
+
+    def _defaults(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        if not self.defaults:
+            return {}, {}
+        from nbflow.authoring.header import split_defaults  # noqa: PLC0415 - only with such a table
+
+        return split_defaults(json.loads(self.defaults))
 
     @property
     def database(self) -> str:
@@ -157,15 +170,16 @@ def _folders_text(value: Any, base: Path, where: str) -> str:
 
 
 def _checked_defaults(value: str, where: str) -> str:
-    """JSON of keys of a schedule. Raises SetupError for a key or a value that a header would not take either."""
-    from nbflow.authoring.header import read_schedule_table  # noqa: PLC0415 - only with such a table
+    """JSON of keys of a schedule and of options of tasks. Raises SetupError for a key or a value that a header would not take either."""
+    from nbflow.authoring.header import split_defaults  # noqa: PLC0415 - only with such a table
 
     try:
         given = json.loads(value)
     except ValueError:
         raise SetupError(f'{where}: defaults is a table: write [defaults] and below it lines such as timezone = "Europe/Zurich".') from None
     try:
-        return json.dumps(read_schedule_table(given))
+        schedule, tasks = split_defaults(given)
+        return json.dumps(schedule | tasks)
     except NbflowError as error:
         raise SetupError(f"{where}: [defaults]: {error}") from None
 

@@ -1,31 +1,31 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Deploying: a version of a notebook is stored with its graph and the modules it imports, and scheduled. Everything here is a use case of the hall."""
+"""Deploying: a version of a notebook or Python flow is stored with its graph and the modules it imports, and scheduled: use cases of the hall."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nbflow.app.limits import refuse
+from nbflow.app.reading import Read, read_flow, read_flows, refuse_missing, with_parameters
 from nbflow.app.rooms import own_cluster, person
+from nbflow.authoring.moving_dates import refuse_other_dates
 from nbflow.core.deployments import AuditEntry, DeployedVersion, Deployment
 from nbflow.core.errors import UserError
-from nbflow.core.ids import FlowName, TaskId, TaskKey, flow_name, slug
-from nbflow.core.model import Flow, Task
+from nbflow.core.ids import FlowName, TaskKey, flow_name
+from nbflow.core.model import Flow
 from nbflow.core.parameters import check_parameters
 from nbflow.core.planning import asked_run, rescheduled
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.schedule import Schedule
-from nbflow.operators.notebook_marks import says_nbflow
 
 if TYPE_CHECKING:
     from nbflow.app.workspace import Workspace
-    from nbflow.authoring.notebook_file import NotebookFile
 
 #: Seconds git may take to say where a file stands.
 _GIT_PATIENCE: Final = 10.0
@@ -45,12 +45,30 @@ class Deployed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Read:
-    """A notebook, as it would be stored."""
+class Wish:
+    """How a flow is to be deployed."""
 
-    flow: Flow
-    source: bytes
-    files: Mapping[str, bytes]
+    #: "": the name it has.
+    name: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    #: Keys of its schedule; None takes one back.
+    said: Mapping[str, Any] = field(default_factory=dict)
+    #: Whatever has the name is replaced.
+    replaces: bool = False
+    by: str = ""
+    source: str = "command"
+    signature: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A deployment that can be made: all that could be wrong with it was looked at."""
+
+    read: Read
+    before: Deployment | None
+    #: The deployment but for its version.
+    made: Deployment
+    schedule: Schedule
 
 
 def deploy(
@@ -65,65 +83,103 @@ def deploy(
     source: str = "command",
     signature: str = "",
 ) -> Deployed:
-    """Store this version of the notebook and schedule it. A name that is deployed from this file gets a new version of it.
+    """Store this version of a notebook, or of a flow of a `.py` file (`flows.py:sales`), and schedule it.
 
-    `params` and `said` (keys of a schedule) hold over what the notebook says; what an earlier deployment of the name gave stays unless it is
-    given again, and None takes a key back. Raises UserError, FlowError: then everything is as it was.
+    A name that is deployed from this file gets a new version of it. `params` and `said` (keys of a schedule) hold over what the file says; what
+    an earlier deployment of the name gave stays unless it is given again, and None takes a key back.
+    Raises UserError, FlowError: then everything is as it was.
     """
-    file = Path(path).resolve()
-    found = read_flow(file)
-    chosen = flow_name(name) if name else found.flow.name
+    found = read_flow(workspace, path)
+    wish = Wish(name=name, params=params or {}, said=said or {}, replaces=replace_other, by=by, source=source, signature=signature)
+    return store(workspace, prepared(workspace, found, wish))
+
+
+def deploy_file(workspace: Workspace, path: Path | str, wish: Wish) -> tuple[Deployed, ...]:
+    """As `deploy`, of every flow of a `.py` file when the path names none of them. Raises UserError, FlowError: then everything is as it was."""
+    found = read_flows(workspace, path)
+    if len(found) > 1 and (wish.name or wish.params):
+        file, names = Path(path).name, ", ".join(each.flow.name for each in found)
+        what = "--name names one" if wish.name else "-p is for one"
+        raise UserError(f"{file} defines {len(found)} flows ({names}), and {what}: write {file}:{found[0].flow.name}.")
+    ready = [prepared(workspace, each, wish) for each in found]
+    return tuple(store(workspace, each) for each in ready)
+
+
+def prepared(workspace: Workspace, found: Read, wish: Wish) -> Prepared:
+    """Raises UserError for whatever is in the way; nothing has happened then."""
+    chosen = flow_name(wish.name) if wish.name else found.flow.name
     before = _deployment_or_none(workspace, chosen)
-    if before is not None and before.version and not replace_other and Path(before.path) != file:
+    file = found.flow.path
+    if before is not None and before.version and not wish.replaces and before.path != file:
         raise UserError(
             f'There is a flow "{chosen}" already, of {before.path}: choose another name with --name, or replace that one with --replace.'
         )
-    flow = replace(found.flow, name=chosen, path=str(file))
-    values = {**(before.params if before and not replace_other else {}), **(params or {})}
-    check_parameters(flow, values)
-    own_cluster(flow)
-    refuse(workspace.limit_problems(flow))
-    kept = {**(before.said if before and not replace_other else {}), **(said or {})}
-    kept = {key: value for key, value in kept.items() if value is not None}
-    keys = {**workspace.settings.flow_defaults, **flow.options.schedule, **kept}
+    kept = None if wish.replaces else before
+    values = {**(kept.params if kept else {}), **wish.params}
+    check_parameters(found.flow, values)
+    if values and found.flow.entry:
+        found = with_parameters(workspace, found, values)
+    found = replace(found, flow=replace(found.flow, name=chosen))
+    own_cluster(found.flow)
+    refuse(workspace.limit_problems(found.flow))
+    said = {**(kept.said if kept else {}), **wish.said}
+    said = {key: value for key, value in said.items() if value is not None}
+    keys = {**workspace.settings.flow_defaults, **found.flow.options.schedule, **said}
     schedule = read_keys(workspace, keys)
-    commit, is_dirty = git_state(file.parent, [file, *(file.parent / name for name in found.files)])
-    version = workspace.store.save_flow(flow, source=found.source, files=found.files)
+    if schedule.timetable is not None:
+        refuse_missing(found.flow, values)
+    if kept is not None and kept.version:
+        _refuse_moved_dates(workspace, found, kept)
+    commit, is_dirty = git_state(Path(file).parent, [Path(file), *(found.root / name for name in found.files)])
     now = workspace.clock.now()
-    who = by or person()
-    is_changed = before is None or before.version != version
     made = Deployment(
         name=chosen,
-        version=version,
-        number=(before.number if before else 0) + is_changed,
-        path=str(file),
+        path=file,
         params=values,
-        said=kept,
+        said=said,
         schedule=keys,
         deployed_at=now,
-        by=who,
-        source=source,
-        signature=signature,
+        by=wish.by or person(),
+        source=wish.source,
+        signature=wish.signature,
         commit=commit,
         is_dirty=is_dirty,
         since=now,
     )
-    deployment = _write(workspace, made, schedule, before)
+    return Prepared(read=found, before=before, made=made, schedule=schedule)
+
+
+def _refuse_moved_dates(workspace: Workspace, found: Read, before: Deployment) -> None:
+    """The very same file says other dates than when it was read before: they were computed. Raises UserError."""
+    stored = workspace.store.flow(before.version)
+    if stored.entry != found.flow.entry or not found.flow.entry:
+        return  # TOML cannot compute
+    if workspace.store.source(before.version) == found.source and workspace.store.files(before.version) == found.files:
+        refuse_other_dates(stored, found.flow.options.schedule)
+
+
+def store(workspace: Workspace, ready: Prepared) -> Deployed:
+    """Store the version and schedule it."""
+    before, made = ready.before, ready.made
+    version = workspace.store.save_flow(ready.read.flow, source=ready.read.source, files=ready.read.files)
+    is_changed = before is None or before.version != version
+    made = replace(made, version=version, number=(before.number if before else 0) + is_changed)
+    deployment = _write(workspace, made, ready.schedule, before)
     if is_changed:
         workspace.store.deployments.add_version(
             DeployedVersion(
-                name=chosen,
+                name=made.name,
                 number=deployment.number,
                 version=version,
-                path=str(file),
-                deployed_at=now,
-                by=who,
-                commit=commit,
-                is_dirty=is_dirty,
+                path=made.path,
+                deployed_at=made.deployed_at,
+                by=made.by,
+                commit=made.commit,
+                is_dirty=made.is_dirty,
             )
         )
-    note(workspace, "deploy", chosen, f"version {deployment.number}", by=who)
-    return Deployed(deployment=deployment, schedule=schedule, is_new=before is None, is_changed=is_changed)
+    note(workspace, "deploy", made.name, f"version {deployment.number}", by=made.by)
+    return Deployed(deployment=deployment, schedule=ready.schedule, is_new=before is None, is_changed=is_changed)
 
 
 def _write(workspace: Workspace, made: Deployment, schedule: Schedule, before: Deployment | None) -> Deployment:
@@ -147,48 +203,6 @@ def _write(workspace: Workspace, made: Deployment, schedule: Schedule, before: D
         return rescheduled(kept, schedule, now)
 
     return workspace.store.deployments.change(made.name, change)
-
-
-def read_flow(path: Path) -> Read:
-    """What a notebook would be stored as. One that never heard of nbflow, in any language, is one task. Raises UserError, FlowError."""
-    from nbflow.authoring.flow_builder import build_flow  # noqa: PLC0415 - IPython's transformer is loaded when a file is read
-    from nbflow.authoring.modules import local_modules  # noqa: PLC0415 - as above
-    from nbflow.authoring.notebook_file import read_notebook, require_python  # noqa: PLC0415 - as above
-
-    if path.suffix == ".py":
-        raise UserError(
-            f"{path.name} is a Python file: only notebooks can be deployed. Put the flow in a cell of a notebook, or run it there."
-        )
-    notebook = read_notebook(path, any_language=True)
-    source = stripped(path)
-    is_flow = any(cell.kind == "code" and says_nbflow(cell.source) for cell in notebook.cells)
-    is_python = notebook.language.lower() in {"python", "python3", "ipython", ""}
-    if is_flow:
-        require_python(notebook)
-    name = slug(path.stem)
-    if not is_python:
-        return Read(flow=_plain(Flow(name=name), notebook), source=source, files={})
-    flow = build_flow(notebook.cells, name=name, path=str(path))
-    files = local_modules(notebook.cells, path.parent)
-    return Read(flow=flow if flow.tasks else _plain(flow, notebook), source=source, files=files)
-
-
-def _plain(flow: Flow, notebook: NotebookFile) -> Flow:
-    """A notebook without tasks as a flow of one."""
-    cells = [[cell.kind, cell.source, list(cell.tags)] for cell in notebook.cells]
-    text = json.dumps({"kernel": notebook.kernel_name, "cells": cells}, ensure_ascii=True)
-    return replace(flow, tasks=(Task(id=TaskId(flow.name), operator="notebook", source=text),))
-
-
-def stripped(path: Path) -> bytes:
-    """The notebook without what its execution left in it."""
-    document = json.loads(path.read_text(encoding="utf-8-sig"))
-    for cell in document.get("cells", ()):
-        if cell.get("cell_type") == "code":
-            cell["outputs"], cell["execution_count"] = [], None
-    for left in ("widgets", "papermill", "nbflow"):
-        document.get("metadata", {}).pop(left, None)
-    return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
 def git_state(folder: Path, files: Sequence[Path]) -> tuple[str, bool]:
@@ -304,6 +318,7 @@ def trigger(
         raise UserError(f"Flow {name} cannot run: {deployment.error}")
     flow = workspace.store.flow(deployment.version)
     check_parameters(flow, params or {})
+    refuse_missing(flow, {**deployment.params, **(params or {})})
     schedule = read_keys(workspace, deployment.schedule)
     run = asked_run(deployment, schedule, workspace.clock.now(), params=params or {}, key=key, date=date)
     added = workspace.store.deployments.add_run(run, records_of(flow))

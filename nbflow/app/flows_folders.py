@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Flows folders: a notebook that is placed there is deployed, a changed one gets a new version, a broken one keeps its last good version and says why."""
+"""Flows folders: what is placed there is deployed, what changes gets a new version, what breaks keeps its last good version and says why."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbflow.app.deploying import deploy, read_flow
+from nbflow.app.deploying import Wish, prepared, store
+from nbflow.app.reading import Read, ReadFile, file_in_root, flow_in_file, read_flows, read_python
+from nbflow.authoring.python_file import defines_flows, read_target
 from nbflow.core.deployments import Deployment
 from nbflow.core.errors import NbflowError, UserError
-from nbflow.core.ids import FlowName, slug
+from nbflow.core.ids import slug
 
 if TYPE_CHECKING:
     from nbflow.app.workspace import Workspace
@@ -20,32 +22,46 @@ if TYPE_CHECKING:
 _PAGE = 1000
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """A file, and what it and its modules look like."""
+
+    path: Path
+    folder: Path
+    signature: str
+
+
 @dataclass
 class FlowsFolders:
     """Looks at the folders of the settings. What it remembers only spares work: another process finds the same."""
 
     workspace: Workspace
-    #: Notebook -> the modules it imports.
+    #: File -> the modules it imports.
     _modules: dict[Path, tuple[Path, ...]] = field(default_factory=dict)
-    #: Notebook -> what it and its modules looked like when they were read last.
+    #: File -> what it and its modules looked like when they were read last.
     _seen: dict[Path, str] = field(default_factory=dict)
+    #: Python file -> what it looked like, when it was found to define no flow.
+    _plain: dict[Path, str] = field(default_factory=dict)
 
     def scan(self) -> tuple[str, ...]:
         """Deploy what is new or changed; returns a sentence for each thing that happened."""
         folders = self.workspace.settings.flows_folders
         if not folders:
             return ()
-        mine = [each for each in self._deployed() if each.source != "command"]
-        by_path = {Path(each.path): each for each in mine}
+        by_path: dict[Path, list[Deployment]] = {}
+        for each in self._deployed():
+            if each.source != "command":
+                by_path.setdefault(Path(each.path), []).append(each)
         told: list[str] = []
         found: set[Path] = set()
         for folder in folders:
-            for path in notebooks_in(folder):
+            for path in self._files_in(folder, by_path):
                 found.add(path)
-                told += self._look(path, folder, by_path.get(path))
-        for path, deployment in by_path.items():
-            if path not in found and deployment.signature and any(Path(deployment.source) == folder for folder in folders):
-                told += self._gone(deployment)
+                told += self._look(path, folder, by_path.get(path, []))
+        for path, deployments in by_path.items():
+            for each in deployments:
+                if path not in found and each.signature and any(Path(each.source) == folder for folder in folders):
+                    told += self._gone(each, f"{each.path} is not there any more")
         return tuple(told)
 
     def _deployed(self) -> Iterator[Deployment]:
@@ -54,66 +70,123 @@ class FlowsFolders:
             yield from page
             after = page[-1].name
 
-    def _look(self, path: Path, folder: Path, deployment: Deployment | None) -> list[str]:
+    def _files_in(self, folder: Path, deployed: Container[Path]) -> Iterator[Path]:
+        """Notebooks, and Python files that define flows; other Python files are modules of theirs."""
+        for path in files_in(folder):
+            if path.suffix == ".ipynb" or path in deployed:
+                yield path
+            elif self._plain.get(path) != (now := signature([path])):
+                if defines_flows(path):
+                    yield path
+                else:
+                    self._plain[path] = now
+
+    def _look(self, path: Path, folder: Path, deployments: Sequence[Deployment]) -> list[str]:
         now = signature([path, *self._modules.get(path, ())])
-        if self._seen.get(path) == now or (path not in self._seen and deployment is not None and self._is_known(path, deployment)):
+        if self._seen.get(path) == now or (path not in self._seen and self._is_known(path, deployments)):
             return []
         try:
-            read = read_flow(path)
-            self._modules[path] = tuple(path.parent / name for name in read.files)
-            now = signature([path, *self._modules[path]])
-            name = deployment.name if deployment is not None and deployment.version else ""
-            done = deploy(self.workspace, path, name=name, source=str(folder), signature=now, by=str(folder))
+            read = self._read(path)
         except NbflowError as error:
             self._seen[path] = now
-            return [self._broken(path, folder, deployment, str(error), now)]
-        self._seen[path] = now
+            seen, found = _Seen(path, folder, now), deployments or (None,)
+            return [self._broken(seen, each, str(error)) for each in found][:1]
+        self._modules[path] = tuple({root / name for root, name in ((one.root, name) for one in read.reads for name in one.files)})
+        self._seen[path] = now = signature([path, *self._modules[path]])
+        seen = _Seen(path, folder, now)
+        standing = {self._name_in_file(each): each for each in deployments if each.version}
+        told, names = [], set()
+        for one in read.reads:
+            deployment = standing.pop(flow_in_file(one.flow), None)
+            names.add(deployment.name if deployment else one.flow.name)
+            told += self._deploy(one, seen, deployment)
+        for name, why in read.broken.items():
+            deployment = standing.pop(name, None)
+            names.add(deployment.name if deployment else slug(name))
+            told.append(self._broken(seen, deployment, why, name))
+        for name, each in standing.items():
+            told += self._gone(each, f"{path} does not define {name} any more")
+        for each in deployments:
+            if not each.version and each.name not in names:
+                self.workspace.store.deployments.delete(each.name)  # it stood for the file while that was broken
+        return told
+
+    def _read(self, path: Path) -> ReadFile:
+        target = read_target(path)
+        return ReadFile(reads=read_flows(self.workspace, path)) if target is None else read_python(self.workspace, target)
+
+    def _name_in_file(self, deployment: Deployment) -> str:
+        """Of a Python flow; a notebook is one flow, which has none."""
+        return flow_in_file(self.workspace.store.flow(deployment.version))
+
+    def _deploy(self, read: Read, seen: _Seen, deployment: Deployment | None) -> list[str]:
+        folder = str(seen.folder)
+        wish = Wish(name=deployment.name if deployment else "", source=folder, by=folder, signature=seen.signature)
+        try:
+            done = store(self.workspace, prepared(self.workspace, read, wish))
+        except NbflowError as error:
+            return [self._broken(seen, deployment, str(error), flow_in_file(read.flow))]
         if not done.is_changed:
             return []
         what = "is deployed" if done.is_new else f"has version {done.deployment.number}"
-        return [f"{path}: flow {done.deployment.name} {what}."]
+        return [f"{seen.path}: flow {done.deployment.name} {what}."]
 
-    def _is_known(self, path: Path, deployment: Deployment) -> bool:
+    def _is_known(self, path: Path, deployments: Sequence[Deployment]) -> bool:
         """Whether the file is as another process, or an earlier one, has read it."""
-        if not deployment.version:
-            return deployment.signature == signature([path])
-        modules = tuple(path.parent / name for name in self.workspace.store.files(deployment.version))
-        self._modules[path] = modules
-        if deployment.signature != signature([path, *modules]):
+        versions = {each.version for each in deployments if each.version}
+        modules = tuple({file for version in versions for file in self._files_of(version, path)})
+        now = signature([path, *modules])
+        if not deployments or any(each.signature != now for each in deployments):
             return False
-        self._seen[path] = deployment.signature
+        self._modules[path], self._seen[path] = modules, now
         return True
 
-    def _broken(self, path: Path, folder: Path, deployment: Deployment | None, why: str, now: str) -> str:
-        deployments = self.workspace.store.deployments
+    def _files_of(self, version: str, path: Path) -> Iterator[Path]:
+        root = path.parents[len(file_in_root(self.workspace.store.flow(version)).parts) - 1]
+        return (root / name for name in self.workspace.store.files(version))
+
+    def _broken(self, seen: _Seen, deployment: Deployment | None, why: str, name: str = "") -> str:
+        """What is wrong stands with the deployment, or with one that stands for the file until it is right."""
+        deployments, path = self.workspace.store.deployments, seen.path
+        told = f"{path}: {why}"
+
+        def change(stored: Deployment) -> Deployment:
+            return replace(stored, error=why, signature=seen.signature)
+
         if deployment is not None:
-            deployments.change(deployment.name, lambda stored: replace(stored, error=why, signature=now))
-            return f"{path}: {why}"
-        at = self.workspace.clock.now()
-        for name in (slug(path.stem), slug("_".join(path.relative_to(folder).with_suffix("").parts)), slug(f"{path.stem}_{now[:8]}")):
-            broken = Deployment(name=FlowName(name), path=str(path), error=why, signature=now, source=str(folder), deployed_at=at, since=at)
+            deployments.change(deployment.name, change)
+            return told
+        at, source = self.workspace.clock.now(), str(seen.folder)
+        inside = "_".join(path.relative_to(seen.folder.resolve()).with_suffix("").parts)
+        for word in (slug(name or path.stem), slug(inside), slug(f"{path.stem}_{seen.signature[:8]}")):
+            broken = Deployment(name=word, path=str(path), error=why, signature=seen.signature, source=source, deployed_at=at, since=at)
             try:
                 deployments.create(broken)
-                break
-            except UserError:
-                continue  # another flow is called so
-        return f"{path}: {why}"
+            except UserError:  # a flow is called so
+                standing = deployments.get(word)
+                if standing.version or standing.path != str(path):
+                    continue
+                deployments.change(word, change)
+            break
+        return told
 
-    def _gone(self, deployment: Deployment) -> list[str]:
-        why = f"{deployment.path} is not there any more: put it back, or type nbflow undeploy {deployment.name}."
+    def _gone(self, deployment: Deployment, what: str) -> list[str]:
+        why = f"{what}: put it back, or type nbflow undeploy {deployment.name}."
         deployments = self.workspace.store.deployments
         if not deployment.version:
             deployments.delete(deployment.name)
+            return []
+        if deployment.error == why:
             return []
         deployments.change(deployment.name, lambda stored: replace(stored, error=why, next_run=None, signature=""))
         self._seen.pop(Path(deployment.path), None)
         return [why]
 
 
-def notebooks_in(folder: Path) -> Iterator[Path]:
-    """The notebooks below a folder, without hidden folders (checkpoints are in one)."""
-    for path in sorted(folder.rglob("*.ipynb")):
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.is_file():
+def files_in(folder: Path) -> Iterator[Path]:
+    """The notebooks and Python files below a folder, without hidden folders (checkpoints are in one)."""
+    for path in sorted([*folder.rglob("*.ipynb"), *folder.rglob("*.py")]):
+        if not any(part.startswith((".", "__pycache__")) for part in path.relative_to(folder).parts) and path.is_file():
             yield path.resolve()
 
 

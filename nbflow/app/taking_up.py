@@ -11,13 +11,15 @@ from nbflow.app.rooms import RunHandle
 from nbflow.core.errors import UserError
 from nbflow.core.ids import TaskId
 from nbflow.core.job import CaptureSet
+from nbflow.core.model import Flow
 from nbflow.core.protocols import Executor, RunObserver
-from nbflow.core.records import Lease, RunRecord
+from nbflow.core.records import Change, Lease, RunRecord
 from nbflow.engine.attempts import values_of
 from nbflow.engine.captures import HandedOver
 from nbflow.engine.driver import Driver
 from nbflow.engine.owner import me
 from nbflow.engine.reaping import abandon
+from nbflow.engine.renewing import Renewed, renewed
 from nbflow.engine.resume import GoingOn
 from nbflow.engine.values import Values
 
@@ -54,14 +56,46 @@ class TakingUp(Clearing):
         free = [task.id for task in flow.tasks if task.id not in set(held)]
         if free:
             handed.add(free, CaptureSet())
+        standing = Renewed(run=run, records=self.store.task_records(run.run_id), changes=())
+        return self._take_up(lease, standing, flow, handed, held=held, executor=executor, observers=observers)
+
+    def take_up_as(self, lease: Lease, run: RunRecord, flow: Flow, captures: CaptureSet) -> RunHandle:
+        """As `take_up`, of a run whose flow was traced with its parameters: it may have other tasks than with those of its deployment.
+
+        What has run already stays as it ran. `run` is the run's record with what was found out about it.
+        """
+        source, files = self.store.source(run.version), self.store.files(run.version)
+        version = self.store.save_flow(flow, source=source, files=files)
+        records = self.store.task_records(run.run_id)
+        if version == run.version:
+            change = Change(at=self.clock.now(), key=None, before=run.state, after=run.state, reason=run.reason, run=run)
+            standing = Renewed(run=run, records=records, changes=(change,))
+        else:
+            standing = renewed(run, records, flow, version, self.clock.now())
+        handed = HandedOver.decode(self.store.captures(run.run_id))
+        if handed.add([task.id for task in flow.tasks], captures):
+            self.store.save_captures(run.run_id, handed.encode(), handed.hashes())
+        return self._take_up(lease, standing, flow, handed)
+
+    def _take_up(
+        self,
+        lease: Lease,
+        standing: Renewed,
+        flow: Flow,
+        handed: HandedOver,
+        *,
+        held: Collection[TaskId] = (),
+        executor: Executor | None = None,
+        observers: Sequence[RunObserver] = (),
+    ) -> RunHandle:
         surroundings = self._surroundings(flow, executor)
-        values, own = Values(), values_of(self.store, run.run_id)
+        values, own = Values(), values_of(self.store, lease.run_id)
         for task in own.tasks():
             values.adopt(task, own)
         handle = Driver(
             flow=flow,
-            run=run,
-            records=self.store.task_records(run.run_id),
+            run=standing.run,
+            records=standing.records,
             lease=lease,
             surroundings=surroundings,
             captures=handed,
@@ -69,6 +103,7 @@ class TakingUp(Clearing):
             held=held,
             observers=observers,
             goes_on=GoingOn(unattended=True),
+            changes=standing.changes,
         )
         return self._begin(handle)
 

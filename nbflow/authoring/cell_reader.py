@@ -6,9 +6,9 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from nbflow.authoring.cell_kinds import CellKind, classify
 from nbflow.authoring.cells import CellNames, analyse
@@ -44,9 +44,11 @@ class _Cell:
 class CellReader:
     """Reads all cells; the result stands in its attributes."""
 
-    def __init__(self, cells: Sequence[CellSource]) -> None:
+    def __init__(self, cells: Sequence[CellSource], installation: Mapping[str, Any] | None = None) -> None:
+        """`installation`: options of tasks for where nothing else is said, as `[defaults]` of `nbflow.toml` writes them."""
         self.problems: list[Problem] = []
-        self.header = Header()
+        self._installation = installation or {}
+        self.header = Header().under(self._installation)
         self.parameters: tuple[Parameter, ...] = ()
         self.units: list[Unit] = []
         self.header_cell: CellSource | None = None
@@ -72,7 +74,7 @@ class CellReader:
             self._wrong(cell, 1, f"There is another %%flow header in {first}: keep one of them.", code="header")
             return
         self.header_cell = cell
-        self.header = read_header(cell.source, cell.number)
+        self.header = read_header(cell.source, cell.number).under(self._installation)
         self.problems += self.header.problems
 
     # --- tasks ----------------------------------------------------------------------------------------------------------

@@ -268,18 +268,22 @@ class FlowFunction(Generic[P, R]):
         filename = self.function.__code__.co_filename
         return "" if filename.startswith("<") or "ipykernel" in filename else filename
 
-    def traced(self, values: Mapping[str, Any] | None = None) -> trace.Traced:
-        """The graph with these values of the parameters; without, with their defaults. Raises UserError, and what the function raises."""
+    def traced(self, values: Mapping[str, Any] | None = None, *, installation: Mapping[str, Any] | None = None) -> trace.Traced:
+        """The graph with these values of the parameters; without, with their defaults. Raises UserError, and what the function raises.
+
+        `installation` are options of tasks for where nothing else is said, as [defaults] of `nbflow.toml` has them.
+        """
         chosen = self.parameters.defaults() if values is None else dict(values)
-        writing = trace.Trace(self._header, chosen)
+        header = self._header.under(installation or {})
+        writing = trace.Trace(header, chosen)
         bound = self.parameters.bound(chosen)
         with writing.writing():
             self.function(*bound.args, **bound.kwargs)
-        return replace(writing.finish(self._empty()), callbacks=self._callbacks)
+        return replace(writing.finish(self._empty(header)), callbacks=self._callbacks)
 
-    def _empty(self) -> Flow:
+    def _empty(self, header: Header) -> Flow:
         doc = (self.function.__doc__ or "").strip()
-        options = self._header.options
+        options = header.options
         first = doc.partition("\n")[0]
         options = replace(options, doc=options.doc or doc, description=options.description or first)
         return Flow(

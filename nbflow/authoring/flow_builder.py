@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from nbflow.authoring import advice
 from nbflow.authoring.branches import read_choices
@@ -22,18 +23,20 @@ from nbflow.core.options import TaskKind
 __all__ = ["CellKind", "build_flow", "classify", "find_problems"]
 
 
-def build_flow(cells: Sequence[CellSource], *, name: str, path: str = "") -> Flow:
-    """The flow these cells describe. Raises FlowError with every problem."""
-    built = _Built(cells, name, path)
+def build_flow(cells: Sequence[CellSource], *, name: str, path: str = "", installation: Mapping[str, Any] | None = None) -> Flow:
+    """The flow these cells describe. `installation` are options of tasks for where nothing else is said. Raises FlowError with every problem."""
+    built = _Built(cells, name, path, installation)
     errors = [problem for problem in built.problems if problem.severity == "error"]
     if errors or built.flow is None:
         raise FlowError(errors, path)
     return built.flow
 
 
-def find_problems(cells: Sequence[CellSource], *, name: str = "notebook", path: str = "") -> tuple[Problem, ...]:
+def find_problems(
+    cells: Sequence[CellSource], *, name: str = "notebook", path: str = "", installation: Mapping[str, Any] | None = None
+) -> tuple[Problem, ...]:
     """Everything that is or may go wrong, errors and warnings, in the order of the notebook."""
-    return tuple(sorted(_Built(cells, name, path).problems))
+    return tuple(sorted(_Built(cells, name, path, installation).problems))
 
 
 @dataclass
@@ -46,8 +49,8 @@ class _Order:
 class _Built:
     """One reading of a notebook."""
 
-    def __init__(self, cells: Sequence[CellSource], name: str, path: str) -> None:
-        self.reader = CellReader(cells)
+    def __init__(self, cells: Sequence[CellSource], name: str, path: str, installation: Mapping[str, Any] | None) -> None:
+        self.reader = CellReader(cells, installation)
         self.problems: list[Problem] = self.reader.problems
         self.flow: Flow | None = None
         self._order = _Order()

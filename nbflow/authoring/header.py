@@ -6,11 +6,11 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from nbflow.authoring import header_values as values
-from nbflow.authoring.options_reader import OF_GROUPS, read_defaults
+from nbflow.authoring.options_reader import OF_GROUPS, default_names, read_defaults
 from nbflow.authoring.toml_lines import lines_of
 from nbflow.core.errors import Problem, UserError, nearest
 from nbflow.core.ids import FlowName, flow_name
@@ -67,6 +67,8 @@ class Header:
 
     name: FlowName | None = None
     options: FlowOptions = field(default_factory=FlowOptions)
+    #: Fields of TaskOptions for every task of every flow, which the installation says.
+    installation: dict[str, Any] = field(default_factory=dict)
     #: Fields of TaskOptions for every task.
     defaults: dict[str, Any] = field(default_factory=dict)
     #: Group -> fields of TaskOptions for its tasks.
@@ -82,12 +84,19 @@ class Header:
         return next((group for group, options in self.groups.items() if "map" in options and task.startswith(group + ".")), "")
 
     def for_task(self, task: str) -> dict[str, Any]:
-        """What the header says for this task: defaults, then its groups from the outside in."""
-        chosen = dict(self.defaults)
+        """What holds for this task unless it says otherwise: the installation's, the header's defaults, its groups from the outside in."""
+        chosen = self.installation | self.defaults
         parts = task.split(".")[:-1]
         for depth in range(1, len(parts) + 1):
             chosen |= self.groups.get(".".join(parts[:depth]), {})
         return chosen
+
+    def under(self, installation: Mapping[str, Any]) -> Header:
+        """The header in an installation that has these options for every task, as `[defaults]` of `nbflow.toml` writes them."""
+        if not installation:
+            return self
+        options = replace(self.options, installation=dict(installation))
+        return replace(self, installation=read_defaults(installation, where="[defaults]")[0], options=options)
 
 
 def read_header(source: str, cell: int = 0) -> Header:
@@ -129,6 +138,19 @@ def read_schedule_table(document: Mapping[str, Any]) -> dict[str, Any]:
     for problem in header.problems:
         raise UserError(problem.message)
     return dict(header.options.schedule)
+
+
+def split_defaults(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`[defaults]` of an installation: keys of a schedule, checked, and options of tasks as they are written. Raises UserError for the first mistake."""
+    schedule = {key: value for key, value in document.items() if key in _SCHEDULE_KEYS}
+    tasks = {key: value for key, value in document.items() if key not in _SCHEDULE_KEYS}
+    _, wrong = read_defaults(tasks, where="[defaults]")
+    for key, sentence, _ in wrong:
+        if "is not an option of a task" in sentence:
+            hint = nearest(key, [*_SCHEDULE_KEYS, *default_names()]) or f" Keys of a schedule are {', '.join(_SCHEDULE_KEYS)}."
+            raise UserError(f'"{key}" is neither a key of a schedule nor an option of a task.{hint}')
+        raise UserError(sentence)
+    return read_schedule_table(schedule), tasks
 
 
 def _toml_sentence(error: tomllib.TOMLDecodeError) -> str:

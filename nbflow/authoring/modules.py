@@ -14,8 +14,22 @@ from nbflow.core.errors import UserError
 
 def local_modules(cells: Iterable[CellSource], folder: Path) -> dict[str, bytes]:
     """The files of the modules below `folder`, by their path from there, with `/`. Raises UserError when one cannot be read."""
+    return _with_all_they_import(
+        [name for cell in cells if cell.kind == "code" for name in _imported(_parsed(_body(cell.source)), "")], folder
+    )
+
+
+def modules_of_file(path: Path, folder: Path) -> dict[str, bytes]:
+    """As `local_modules`, for what a `.py` file imports; the packages it stands in are among them, the file itself is not. Raises UserError."""
+    package = ".".join(path.relative_to(folder).parent.parts)
+    waiting = [package, *_imported(_parsed_module(_read(path), path), package)]
+    found = _with_all_they_import(waiting, folder)
+    found.pop(path.relative_to(folder).as_posix(), None)
+    return found
+
+
+def _with_all_they_import(waiting: list[str], folder: Path) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    waiting = [name for cell in cells if cell.kind == "code" for name in _imported(_parsed(_body(cell.source)), "")]
     seen: set[str] = set()
     while waiting:
         name = waiting.pop()

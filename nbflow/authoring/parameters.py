@@ -92,7 +92,11 @@ class FlowParameters:
 
     def defaults(self) -> dict[str, Any]:
         """Every parameter's value for looking at the graph."""
-        chosen = self._given({}, {})
+        return self.known({})
+
+    def known(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """As `defaults`, with these values. Raises UserError."""
+        chosen = self._given(given, {})
         return {name: chosen.get(name, Unset(self._flow, name)) for name in self._signature.parameters}
 
     def bound(self, values: Mapping[str, Any]) -> inspect.BoundArguments:

@@ -6,17 +6,22 @@ Importing a file runs it, so this happens in a process of its own (`nbflow/pytho
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 import types
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from nbflow.authoring.decorators import FlowFunction
 from nbflow.core.errors import Problem, UserError, nearest
+
+#: What a file that cannot be parsed must say to be taken for one that defines flows.
+_FLOW: Final = re.compile(r"^\s*@(?:\w+\.)?flow\b", re.MULTILINE)
 
 
 class Target(NamedTuple):
@@ -32,6 +37,26 @@ def read_target(text: str | Path) -> Target | None:
     if colon and path.endswith(".py"):
         return Target(Path(path), name)
     return Target(Path(text)) if str(text).endswith(".py") else None
+
+
+def defines_flows(path: Path) -> bool:
+    """Whether the file seems to define flows, found without running it: it imports nbflow, and has a decorator called flow."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return _FLOW.search(text) is not None
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "nbflow":
+            names |= {alias.asname or alias.name for alias in node.names if alias.name == "flow"}
+        elif isinstance(node, ast.Import):
+            names |= {f"{alias.asname or alias.name}.flow" for alias in node.names if alias.name == "nbflow"}
+    decorators = [one for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for one in node.decorator_list]
+    return any(ast.unparse(one.func if isinstance(one, ast.Call) else one) in names for one in decorators)
 
 
 class Place(NamedTuple):

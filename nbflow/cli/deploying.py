@@ -44,20 +44,27 @@ def deploy(  # noqa: PLR0917 - click passes options by name
     replace_other: bool,  # noqa: FBT001 - as above
     as_json: bool,  # noqa: FBT001 - as above
 ) -> None:
-    """Store this version of a notebook and schedule it; one notebook may be deployed under several names, with other parameters each."""
-    from nbflow.app.deploying import deploy as store_version  # noqa: PLC0415 - main.py says why
-    from nbflow.app.saying import deployed_sentence, said_keys  # noqa: PLC0415
+    """Store this version of a notebook, or of the flows of a Python file (flows.py, flows.py:sales), and schedule it.
+
+    One flow may be deployed under several names, with other parameters each.
+    """
+    from nbflow.app.deploying import Wish, deploy_file  # noqa: PLC0415 - main.py says why
+    from nbflow.app.saying import deployed_sentence, said_keys, without_scheduler  # noqa: PLC0415
     from nbflow.cli.parameters import read_parameters  # noqa: PLC0415
 
     params = read_parameters(parameters, raw_parameters, parameter_file)
     said = said_keys(schedules, timezone, keys)
     with closing(open_workspace()) as workspace:
-        done = store_version(workspace, path, name=name, params=params, said=said, replace_other=replace_other)
+        done = deploy_file(workspace, path, Wish(name=name, params=params, said=said, replaces=replace_other))
         if as_json:
-            print_json(flow_json(done.deployment))
+            found = [flow_json(each.deployment) for each in done]
+            print_json(found[0] if len(found) == 1 else {"flows": found})
             return
-        click.echo(deployed_sentence(workspace, done))
-        _warn(workspace, done.deployment)
+        for each in done:
+            click.echo(deployed_sentence(workspace, each))
+        warnings = dict.fromkeys(warning for each in done if (warning := without_scheduler(workspace, each.deployment)))
+        for warning in warnings:
+            click.echo(warning, err=True)
 
 
 def _warn(workspace: Workspace, deployment: Deployment) -> None:

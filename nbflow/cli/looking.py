@@ -30,7 +30,7 @@ def graph(path: Path, mermaid: bool, svg: Path | None, as_json: bool) -> None:  
 
     target = python_target(path)
     if target is not None:
-        from nbflow.python.tracing import trace_flow  # noqa: PLC0415
+        from nbflow.app.tracing import trace_flow  # noqa: PLC0415
 
         flow = trace_flow(target)
     else:
@@ -81,7 +81,7 @@ def _problems_of(workspace: Workspace, path: Path) -> tuple[Any, ...]:
     target = python_target(path)
     if target is None:
         return workspace.problems(path)
-    from nbflow.python.tracing import find_problems, trace_flow  # noqa: PLC0415
+    from nbflow.app.tracing import find_problems, trace_flow  # noqa: PLC0415
 
     found = find_problems(target)
     if target.name and not any(problem.severity == "error" for problem in found):

@@ -134,6 +134,8 @@ class FlowOptions:
     doc: str = ""
     #: The table [cluster]: a Dask cluster of the flow's own, as the setting `dask` takes one; empty: the installation's.
     cluster: Mapping[str, Any] = field(default_factory=dict)
+    #: Options of tasks that the installation said when the flow was read, as `[defaults]` of `nbflow.toml` writes them; they are in the tasks.
+    installation: Mapping[str, Any] = field(default_factory=dict)
     #: Keys that belong to a schedule (schedule, timezone, ...), validated, for whoever deploys the flow.
     schedule: Mapping[str, Any] = field(default_factory=dict)
 
@@ -151,6 +153,8 @@ class Flow:
     callbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: The file it was written in, absolute; "" when there is none.
     path: str = ""
+    #: Of a flow of a `.py` file, where it is found: `MODULE:FLOW`, the module seen from the folder that imports begin in.
+    entry: str = ""
     #: Names that tasks take from plain cells: what the kernel must hand over at run start.
     captures: tuple[str, ...] = ()
     #: Names a task must take as they stood at its own definition, since a plain cell below rewrites them: (task, name) pairs.

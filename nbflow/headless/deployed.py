@@ -22,6 +22,7 @@ from nbflow.core.records import Lease, RunRecord
 from nbflow.engine.owner import is_dead
 from nbflow.headless.cells import CellsExecutor
 from nbflow.headless.host import HostedRun
+from nbflow.headless.python_flow import drive_python
 from nbflow.headless.stored_version import lay_out
 from nbflow.operators.notebook_host import NotebookInfo, Show
 from nbflow.scheduler.failing import pause_if_failing
@@ -38,13 +39,18 @@ def host_run(workspace: Workspace, run_id: str, scheduler: str, pool: KernelPool
     Raises UserError when the run is somebody else's meanwhile: then nothing was done.
     """
     run = workspace.store.run(run_id)
+    is_python = bool(workspace.flow_of(run).entry)
     output = Path(run.output) if run.output else workspace.settings.home / "runs" / run.run_id / Path(run.path or "notebook.ipynb").name
-    run, lease = workspace.take_over(run_id, scheduler, str(output))
+    run, lease = workspace.take_over(run_id, scheduler, "" if is_python else str(output))
     if run.state.is_finished:
         workspace.store.release(lease)
         return
     try:
-        _execute(workspace, run, lease, output, pool)
+        _require_folder(run)
+        if is_python:
+            drive_python(workspace, run, lease)
+        else:
+            _execute(workspace, run, lease, output, pool)
     except Superseded:
         return  # somebody else goes on with it, and says how it ended
     except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay as it is
@@ -72,21 +78,25 @@ def resume_deployed(workspace: Workspace, run: RunRecord, tasks: Sequence[str] =
     host_run(workspace, run.run_id, holder if is_dead(holder) else "")
 
 
+def _require_folder(run: RunRecord) -> None:
+    folder = Path(run.path).parent
+    if not folder.is_dir():
+        what = "file" if run.path.endswith(".py") else "notebook"
+        raise UserError(
+            f"The folder of the {what}, {folder}, is not there any more: put it back, or deploy the {what} from where it is now."
+        )
+
+
 def _execute(workspace: Workspace, run: RunRecord, lease: Lease, output: Path, pool: KernelPool | None) -> None:
     from nbflow.operators.notebook_run import execute_notebook  # noqa: PLC0415 - papermill is loaded when a notebook is to run
 
-    folder = Path(run.path).parent
-    if not folder.is_dir():
-        raise UserError(
-            f"The folder of the notebook, {folder}, is not there any more: put it back, or deploy the notebook from where it is now."
-        )
     stored = lay_out(workspace, run)
     output.parent.mkdir(parents=True, exist_ok=True)
     flow = workspace.flow_of(run)
     known = {parameter.name for parameter in flow.parameters}
     params = {name: value for name, value in run.params.items() if name in known}
     host = DeployedHost(workspace, run, lease, flow)
-    execute_notebook(stored.notebook, output, parameters=params, host=host, cwd=folder, modules=stored.folder, pool=pool)
+    execute_notebook(stored.file, output, parameters=params, host=host, cwd=Path(run.path).parent, modules=stored.folder, pool=pool)
 
 
 def _fail(workspace: Workspace, lease: Lease, why: str) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A stored version laid out as files: the notebook, the modules it imports as they were, and links to everything else of its folder.
+"""A stored version laid out as files: the notebook or the Python file, the modules it imports as they were, and links to all else of its folder.
 
 The links are for modules that look for data beside themselves: data files are read live.
 """
@@ -10,11 +10,12 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from nbflow.app import Workspace
+from nbflow.app.reading import file_in_root
 from nbflow.core.errors import SetupError
 from nbflow.core.records import RunRecord
 
@@ -23,22 +24,25 @@ from nbflow.core.records import RunRecord
 class Stored:
     """Where it lies."""
 
-    notebook: Path
+    #: The notebook, or the `.py` file.
+    file: Path
+    #: Where its imports begin.
     folder: Path
 
 
 def lay_out(workspace: Workspace, run: RunRecord) -> Stored:
     """The files of the run's version, in the home; made once, by whoever needs them first. Raises SetupError."""
-    name = Path(run.path).name or "notebook.ipynb"
+    name = file_in_root(workspace.flow_of(run))
+    origin = Path(run.path).parents[len(name.parts) - 1]
     folder = workspace.settings.home / "versions" / run.version[:32]
     files = workspace.store.files(run.version)
     try:
         if not (folder / name).is_file():
-            _write(folder, {**files, name: workspace.store.source(run.version)})
-        _link_the_rest(folder, Path(run.path).parent, files)
+            _write(folder, {**files, name.as_posix(): workspace.store.source(run.version)})
+        _link_the_rest(folder, origin, {name.as_posix(), *files})
     except OSError as error:
         raise SetupError(f"The stored version of {run.flow} cannot be laid out in {folder}: {error.strerror or error}.") from None
-    return Stored(notebook=folder / name, folder=folder)
+    return Stored(file=folder / name, folder=folder)
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -62,7 +66,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _link_the_rest(folder: Path, origin: Path, files: Mapping[str, bytes]) -> None:
+def _link_the_rest(folder: Path, origin: Path, files: Iterable[str]) -> None:
     inside = {Path(), *(parent for name in files for parent in Path(name).parents)}
     for place in inside:
         if not (origin / place).is_dir():

@@ -9,17 +9,19 @@ import os
 import pickle
 import sys
 import traceback
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from nbflow.app.tracing import FileTrace, Request
 from nbflow.authoring.decorators import FlowFunction
-from nbflow.authoring.python_file import Target, flows_of, import_file, pick, problem_of
+from nbflow.authoring.python_file import Target, flows_of, import_file, pick, place_of, problem_of
 from nbflow.core.errors import NbflowError, Problem
+from nbflow.core.model import Flow
 from nbflow.core.protocols import ArtifactStore
 from nbflow.python.asking import ask_past
-from nbflow.python.tracing import FileTrace, Request
 from nbflow.python.travel import captures_of, plain_params
 
 
@@ -39,36 +41,46 @@ def trace(request: Request) -> FileTrace:
     try:
         target = Target(path, request.name)
         flows = flows_of(import_file(path))
-        if request.everything and not request.name:
-            pick(flows, target) if not flows else None
-            return FileTrace(problems=tuple(problem for flow in flows.values() for problem in _problems(flow, path)))
+        if request.everything and flows and not request.name:
+            return _everything(list(flows.values()), request)
         flow = pick(flows, target)
         if request.everything:
-            return FileTrace(problems=_problems(flow, path))
-        return _for_run(flow, request) if request.for_run else FileTrace(flow=replace(flow.traced().flow, path=str(path.resolve())))
+            return _everything([flow], request)
+        return _for_run(flow, request) if request.for_run else FileTrace(flow=_here(flow.traced(installation=request.defaults).flow, path))
     except BaseException as error:  # noqa: BLE001 - importing and tracing run the person's code
         return FileTrace(problems=(_problem(error, path),))
+
+
+def _here(flow: Flow, path: Path) -> Flow:
+    """The flow with the file it stands in, and how it is found there."""
+    return replace(flow, path=str(path.resolve()), entry=f"{place_of(path).module}:{flow.name}")
+
+
+def _everything(flows: Sequence[FlowFunction[Any, Any]], request: Request) -> FileTrace:
+    path = Path(request.path).absolute()
+    found: list[Flow] = []
+    broken: dict[str, Problem] = {}
+    for flow in flows:
+        try:
+            traced = flow.traced(flow.parameters.known(request.params), installation=request.defaults)
+            captures_of(traced, cast("ArtifactStore", _Nowhere()))
+            found.append(_here(traced.flow, path))
+        except Exception as error:  # noqa: BLE001 - as above
+            problem = _problem(error, path)
+            broken[flow.name] = problem if problem.line else replace(problem, line=flow.function.__code__.co_firstlineno)
+    return FileTrace(flows=tuple(found), broken=broken)
 
 
 def _for_run(flow: FlowFunction[Any, Any], request: Request) -> FileTrace:
     from nbflow.store.artifacts import open_artifacts  # noqa: PLC0415 - only a run keeps anything
 
     values = flow.parameters.values(request.params, request.texts)
-    traced = flow.traced(values)
+    traced = flow.traced(values, installation=request.defaults)
     captures = captures_of(traced, open_artifacts(request.artifacts_url), cwd=request.cwd)
     params = plain_params(values)
     date = datetime.fromisoformat(request.logical_date) if request.logical_date else datetime.now(UTC)
-    flow_here = replace(traced.flow, path=str(Path(request.path).resolve()))
+    flow_here = _here(traced.flow, Path(request.path))
     return FileTrace(flow=flow_here, captures=captures, params=params, logical_date=date, past=ask_past(traced, params, date))
-
-
-def _problems(flow: FlowFunction[Any, Any], path: Path) -> tuple[Problem, ...]:
-    try:
-        captures_of(flow.traced(), cast("ArtifactStore", _Nowhere()))
-    except Exception as error:  # noqa: BLE001 - as above
-        problem = _problem(error, path)
-        return (problem if problem.line else replace(problem, line=flow.function.__code__.co_firstlineno),)
-    return ()
 
 
 def _problem(error: BaseException, path: Path) -> Problem:

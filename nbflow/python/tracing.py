@@ -1,23 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Flows of `.py` files without running their code in this process: a child imports the file, traces its flows and answers with plain data."""
+"""Runs of flows of `.py` files, in this process; the file's own code runs in a child, and where its tasks do."""
 
 from __future__ import annotations
 
-import json
-import os
-import pickle
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from nbflow.app.tracing import trace_for_run
 from nbflow.authoring.python_file import Target
-from nbflow.core.errors import Problem, SetupError, UserError
-from nbflow.core.ids import TaskId
 from nbflow.core.job import CaptureSet
 from nbflow.core.model import Flow
 from nbflow.core.states import RunState
@@ -31,86 +23,6 @@ if TYPE_CHECKING:
 #: Seconds between two looks at whether the command was interrupted, and those an interrupted run has to end.
 _TICK: Final = 0.1
 _CANCEL_PATIENCE: Final = 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the child is asked."""
-
-    path: str
-    name: str = ""
-    #: Look at every flow of the file and tell what is wrong with each.
-    everything: bool = False
-    #: Trace for a run: with values of the parameters, and with what the tasks are given.
-    for_run: bool = False
-    params: Mapping[str, Any] = field(default_factory=dict)
-    #: Parameters as typed, for those that take text.
-    texts: Mapping[str, str] = field(default_factory=dict)
-    artifacts_url: str = ""
-    #: The logical date of the run, as an ISO instant; "" is now.
-    logical_date: str = ""
-    #: The working directory of the tasks.
-    cwd: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileTrace:
-    """What the child answers."""
-
-    flow: Flow | None = None
-    captures: CaptureSet = field(default_factory=CaptureSet)
-    #: As the run's record has them.
-    params: Mapping[str, Any] = field(default_factory=dict)
-    logical_date: datetime | None = None
-    #: What callables said about depending on the past.
-    past: Mapping[TaskId, str] = field(default_factory=dict)
-    problems: tuple[Problem, ...] = ()
-
-
-def trace_flow(target: Target) -> Flow:
-    """The flow of a file, with the defaults of its parameters. Raises UserError naming the line of what is wrong."""
-    flow = _asked(Request(path=str(target.path), name=target.name)).flow
-    assert flow is not None
-    _refuse_moving_start(target, flow)
-    return flow
-
-
-def _refuse_moving_start(target: Target, flow: Flow) -> None:
-    """A start date with fractions of a second was computed: it is read again, and must be the same. Raises UserError."""
-    start = str(flow.options.schedule.get("start_date", ""))
-    if "." not in start:
-        return
-    again = _asked(Request(path=str(target.path), name=target.name)).flow
-    other = str(again.options.schedule.get("start_date", "")) if again is not None else ""
-    if other != start:
-        raise UserError(
-            f"start_date of flow {flow.name} is another one each time it is read ({start}, then {other}): write a date, such as 2026-01-01."
-        )
-
-
-def trace_for_run(
-    target: Target,
-    *,
-    params: Mapping[str, Any],
-    texts: Mapping[str, str],
-    artifacts_url: str,
-    logical_date: datetime | None = None,
-    cwd: Path | None = None,
-) -> FileTrace:
-    """The flow of a file with these parameters, and everything its tasks are given. Raises UserError naming the line of what is wrong."""
-    folder = cwd or target.path.resolve().parent
-    return _asked(
-        Request(
-            path=str(target.path),
-            name=target.name,
-            for_run=True,
-            params=params,
-            texts=texts,
-            artifacts_url=artifacts_url,
-            logical_date=logical_date.isoformat() if logical_date else "",
-            cwd=str(folder.resolve()),
-        )
-    )
 
 
 def run_file(
@@ -130,7 +42,15 @@ def run_file(
 
     workspace.warm()
     url = workspace.settings.artifacts
-    traced = trace_for_run(target, params=params, texts=texts, artifacts_url=url, logical_date=logical_date, cwd=cwd)
+    traced = trace_for_run(
+        target,
+        params=params,
+        texts=texts,
+        artifacts_url=url,
+        defaults=workspace.settings.task_defaults,
+        logical_date=logical_date,
+        cwd=cwd,
+    )
     assert traced.flow is not None
     handle = workspace.start_run(
         traced.flow,
@@ -164,48 +84,7 @@ def trace_again(workspace: Workspace, run: RunRecord) -> tuple[Flow, CaptureSet]
     if not run.path.endswith(".py"):
         return None
     target = Target(Path(run.path), run.flow)
-    traced = trace_for_run(target, params=run.params, texts={}, artifacts_url=workspace.settings.artifacts)
+    settings = workspace.settings
+    traced = trace_for_run(target, params=run.params, texts={}, artifacts_url=settings.artifacts, defaults=settings.task_defaults)
     assert traced.flow is not None
     return traced.flow, traced.captures
-
-
-def find_problems(target: Target) -> tuple[Problem, ...]:
-    """Everything wrong with the flows of a file, or with one of them."""
-    return _ask(Request(path=str(target.path), name=target.name, everything=True)).problems
-
-
-def _asked(request: Request) -> FileTrace:
-    answer = _ask(request)
-    if answer.problems:
-        problem = answer.problems[0]
-        where = f"{Path(request.path).name}, line {problem.line}: " if problem.line else ""
-        raise UserError(f"{where}{problem.message}")
-    return answer
-
-
-def _ask(request: Request) -> FileTrace:
-    with tempfile.TemporaryDirectory(prefix="nbflow-trace-") as folder:
-        result = Path(folder) / "answer"
-        text = json.dumps(asdict(request), default=str)
-        done = subprocess.run(  # noqa: S603 - this very interpreter, with our own module
-            [sys.executable, "-m", "nbflow.python.child", str(result)],
-            input=text.encode(),
-            stdout=sys.stderr.fileno() if _has_descriptor() else subprocess.DEVNULL,  # what the file prints is not the command's answer
-            check=False,
-            env=dict(os.environ),
-        )
-        if not result.exists():
-            raise SetupError(
-                f"Reading {request.path} ended with exit code {done.returncode} and no answer: import the file in Python to see why."
-            )
-        answer = pickle.loads(result.read_bytes())  # noqa: S301 - written by our child, for us alone
-    assert isinstance(answer, FileTrace)
-    return answer
-
-
-def _has_descriptor() -> bool:
-    try:
-        sys.stderr.fileno()
-    except (AttributeError, OSError, ValueError):
-        return False
-    return True

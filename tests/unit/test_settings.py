@@ -86,9 +86,13 @@ def test_flows_folders_are_found_from_where_the_file_stands(tmp_path: Path) -> N
     assert refused(tmp_path, "flows_dirs = 3").endswith('flows_dirs takes a folder or a list of folders such as ["flows"].')
 
 
-def test_defaults_of_all_flows_are_keys_of_a_schedule(tmp_path: Path) -> None:
+def test_defaults_of_all_flows_are_keys_of_a_schedule_and_options_of_tasks(tmp_path: Path) -> None:
     text = '[defaults]\ntimezone = "Europe/Zurich"\nstart_date = 2026-01-01\nmax_active_runs = 2'
     assert load(tmp_path, text).flow_defaults == {"timezone": "Europe/Zurich", "start_date": "2026-01-01", "max_active_runs": 2}
     told = refused(tmp_path, '[defaults]\ntimezon = "UTC"')
-    assert told.endswith('line 1: [defaults]: There is no key "timezon" of a schedule. Did you mean "timezone"?')
+    assert told.endswith('line 1: [defaults]: "timezon" is neither a key of a schedule nor an option of a task. Did you mean "timezone"?')
+    both = load(tmp_path, text + '\nretries = 2\nretry_delay = "10s"')
+    assert (both.flow_defaults["max_active_runs"], both.task_defaults) == (2, {"retries": 2, "retry_delay": "10s"})
+    assert "[defaults]: retries cannot be" in refused(tmp_path, '[defaults]\nretries = "many"')
+    assert '"after" belongs to one task, so it cannot stand in [defaults]' in refused(tmp_path, '[defaults]\nafter = "x"')
     assert '[defaults]: catchup must be "latest", "all" or "none"' in refused(tmp_path, '[defaults]\ncatchup = "some"')

@@ -160,8 +160,6 @@ def test_a_notebook_with_problems_is_not_deployed(workspace: Workspace, tmp_path
         deploy(workspace, sales(tmp_path, body="x = ("))
     with pytest.raises(UserError, match="There is no file"):
         deploy(workspace, tmp_path / "none.ipynb")
-    with pytest.raises(UserError, match=r"flows\.py is a Python file: only notebooks can be deployed"):
-        deploy(workspace, tmp_path / "flows.py")
     assert workspace.store.deployments.find() == ()
 
 
