@@ -34,9 +34,12 @@ def http_sensor(url: str, **options: Unpack[TaskKeywords]) -> Any:
     return _sensor("http", url, "wait_for_answer", options)
 
 
-def sql_sensor(url: str, query: str, **options: Unpack[TaskKeywords]) -> Any:
-    """Waits until the first value of the query's first row is neither empty, zero nor false. `url` is SQLAlchemy's. Its result is that value."""
-    return _sensor("sql", f"{url}\n{query}", "wait_for_rows", options)
+def sql_sensor(url: str = "", query: str = "", **options: Unpack[TaskKeywords]) -> Any:
+    """Waits until the first value of the query's first row is neither empty, zero nor false. Its result is that value.
+
+    `url` is SQLAlchemy's; with `conn="warehouse"` the connection says it: `sql_sensor(query="select ...", conn="warehouse")`.
+    """
+    return _sensor("sql", f"{url}\n{query}" if url or "conn" not in options else query, "wait_for_rows", options)
 
 
 def time_sensor(at: str | datetime | clock_time, **options: Unpack[TaskKeywords]) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nbflow.app import limits
+from nbflow.app.lending import secret_problems
 from nbflow.app.rooms import Opened
 from nbflow.core.errors import Problem, UserError, nearest
 from nbflow.core.ids import slug, task_key
@@ -48,10 +49,11 @@ class History(Opened):
         return (*found, *self.limit_problems(self.load_flow(path)))
 
     def limit_problems(self, flow: Flow, offers: Callable[[], Offers | None] | None = None) -> tuple[Problem, ...]:
-        """What this installation would never let run. Pools, and what workers have, are looked up only where a task asks for them."""
+        """What this installation would never let run. Pools, connections and what workers have are looked up only where a task asks for them."""
         pools = limits.pool_problems(self.store, flow) if limits.asks_for_pools(flow) else ()
         unknown = bool(flow.options.cluster)  # a cluster of its own starts with its run
-        return (*pools, *limits.resource_problems(flow, offers or ((lambda: None) if unknown else self.offers)))
+        resources = limits.resource_problems(flow, offers or ((lambda: None) if unknown else self.offers))
+        return (*pools, *resources, *secret_problems(lambda: self.secrets.stored, flow))
 
     # --- what happened ----------------------------------------------------------------------------------------------
 

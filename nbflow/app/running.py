@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from nbflow.app.history import History
+from nbflow.app.lending import lender, secret_problems
 from nbflow.app.limits import refuse
 from nbflow.app.reaping import reap
 from nbflow.app.rooms import RunHandle, person
@@ -68,6 +69,7 @@ class Running(History):
         refuse_unsendable(flow, captures, chosen)
         surroundings = self._surroundings(flow, executor)
         refuse(self.limit_problems(flow, surroundings.executor.offers))
+        refuse(secret_problems(lambda: self.secrets.stored, flow, captures))
         values = self._values_from_last_run(flow, chosen)
         now = self.clock.now()
         run = RunRecord(
@@ -237,6 +239,7 @@ class Running(History):
             parallelism=self.settings.parallelism,
             reap=lambda: reap(self),
             as_python=as_python,
+            lend=lender(lambda: self.secrets),
         )
 
     @staticmethod

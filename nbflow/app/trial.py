@@ -22,6 +22,7 @@ from nbflow.executors.inline import InlineExecutor
 from nbflow.store.memory import MemoryStore
 
 if TYPE_CHECKING:
+    from nbflow.app.secrets import Secrets
     from nbflow.core.job import ExecutorEvent, Job, Report
 
 
@@ -47,6 +48,11 @@ class Trial(Workspace):
             tell(event)
 
         return run_job(job, self.artifacts, told, worker="here")
+
+    @property
+    def secrets(self) -> Secrets:
+        """Those of the real workspace."""
+        return self._real.secrets
 
     def start_run(self, flow: Flow, captures: CaptureSet, **how: Any) -> RunHandle:
         """Run the task, and those above it whose values nobody has. It asks neither its past nor the cache."""

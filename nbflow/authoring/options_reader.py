@@ -23,7 +23,6 @@ def _later(name: str, takes: Takes, *choices: str) -> OptionSpec:
 LATER_OPTIONS: Final = {
     spec.name: spec
     for spec in (
-        _later("conn", Takes.TEXT),
         _later("outlets", Takes.NAMES),
         _later("inlets", Takes.NAMES),
         _later("env", Takes.TEXT),

@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 #: What a template knows by itself.
-_OWN: Final = frozenset({"ctx", "ds", "ts", "params", "loop", "range", "dict", "namespace", "true", "false", "none"})
+_OWN: Final = frozenset({"ctx", "ds", "ts", "params", "var", "conn", "loop", "range", "dict", "namespace", "true", "false", "none"})
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _RAW = re.compile(r"\{%-?\s*raw\s*-?%\}.*?\{%-?\s*endraw\s*-?%\}", re.DOTALL)
 _MARK = re.compile(r"\{\{-?(?P<shown>.*?)-?\}\}|\{%-?(?P<statement>.*?)-?%\}", re.DOTALL)

@@ -31,7 +31,7 @@ _SURROUNDING: Final = ("NBFLOW_", "JUPYTER_", "JPY_", "PYDEVD_", "PYTEST_")
 #: Kinds of tasks whose result says all they do.
 _CACHED_KINDS: Final = frozenset({"task", "branch", "short-circuit"})
 #: What `ctx` answers with the same words in every run of a task.
-_SAME: Final = frozenset({"log", "progress", "flow", "task", "during"})
+_SAME: Final = frozenset({"log", "progress", "flow", "task", "during", "conn", "connection", "var"})
 
 
 def is_cached(options: TaskOptions) -> bool:
@@ -92,6 +92,7 @@ def cache_key(task: Task, job: Job, reading: Reading, versions: Mapping[str, str
         "run": _asked_of_run(job, reading),
         "process": _process(job.process),
         "versions": dict(versions),
+        **({"lent": job.lent.told} if job.lent.told else {}),
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()
 

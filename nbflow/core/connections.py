@@ -7,6 +7,7 @@ What of it is secret is said here once: what people are shown (`shown_url`), and
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -225,6 +226,8 @@ def secret_texts(connection: Connection) -> tuple[str, ...]:
     scheme = _scheme(parts)
     found = [connection.url] if shown_url(connection.url) != connection.url else []
     found += [parts.password or "", connection.password]
+    if connection.password:  # as the web's basic authentication spells it
+        found.append(base64.b64encode(f"{connection.login}:{connection.password}".encode("utf-8", "replace")).decode())
     if not _PLAIN.fullmatch(scheme):
         found += [*re.split("[:@]", parts.netloc), *parts.path.split("/")]
     elif scheme in _WEB:

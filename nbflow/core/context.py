@@ -14,8 +14,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
+from nbflow.core.connections import Connection
+from nbflow.core.errors import UserError
 from nbflow.core.ids import FlowName, RunId, TaskId, manual_run_id
 from nbflow.core.job import JobContext
+from nbflow.core.lending import NOTHING_LENT, Lent
 
 
 class SkipTask(Exception):
@@ -58,6 +61,7 @@ class Context:
     def __init__(self) -> None:
         self._job: JobContext | None = None
         self._report: ReportProgress | None = None
+        self._lent = NOTHING_LENT
 
     def __reduce__(self) -> str:
         """There is one in each process: it travels by name."""
@@ -120,6 +124,35 @@ class Context:
         return dict(self._job.params) if self._job else {}
 
     @property
+    def conn(self) -> Connection:
+        """The connection of the task's `--conn`: .url .host .port .login .password .schema .extra. Raises UserError when it has none."""
+        if not self._lent.conn:
+            raise UserError(f"{self._who} has no connection: write --conn NAME on its %%task line, or @task(conn=...).")
+        return self.connection(self._lent.conn)
+
+    def connection(self, name: str) -> Connection:
+        """A connection by its name, which must stand here as a text: what a task uses is known before it runs. Raises UserError."""
+        if name not in self._lent.connections:
+            raise UserError(self._not_lent("connection", name))
+        return self._lent.connections[name]
+
+    def var(self, name: str, *default: str) -> str:
+        """A variable by its name, which must stand here as a text; a missing one is the default. Raises UserError where there is none."""
+        if name in self._lent.variables:
+            return self._lent.variables[name]
+        if default:
+            return default[0]
+        raise UserError(self._not_lent("variable", name))
+
+    def _not_lent(self, what: str, name: str) -> str:
+        call = f'ctx.{"var" if what == "variable" else what}("{name}")'
+        return f'{self._who} was not given the {what} "{name}": write {call} with the name as a text in the task itself.'
+
+    @property
+    def _who(self) -> str:
+        return f"Task {self.task}" if self._job else "A cell that runs outside a run"
+
+    @property
     def ds(self) -> str:
         """The logical date as YYYY-MM-DD."""
         return self.logical_date.date().isoformat()
@@ -147,14 +180,14 @@ class Context:
             self._report(None if fraction is None else min(1.0, max(0.0, float(fraction))), text)
 
     @contextmanager
-    def during(self, job: JobContext, report: ReportProgress | None = None) -> Iterator[None]:
+    def during(self, job: JobContext, report: ReportProgress | None = None, lent: Lent = NOTHING_LENT) -> Iterator[None]:
         """Answer for this attempt inside the block."""
-        before = self._job, self._report
-        self._job, self._report = job, report
+        before = self._job, self._report, self._lent
+        self._job, self._report, self._lent = job, report, lent
         try:
             yield
         finally:
-            self._job, self._report = before
+            self._job, self._report, self._lent = before
 
 
 ctx: Final = Context()

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from nbflow.core.ids import FlowName, RunId, TaskId, TaskKey, Token
+from nbflow.core.lending import NOTHING_LENT, Lent
 from nbflow.core.model import CellRef
 from nbflow.core.options import TaskKind
 
@@ -153,6 +154,8 @@ class Job:
     #: Where values, outputs and the manifest go (an fsspec URL).
     artifacts_url: str = ""
     keep_limit: int = KEEP_LIMIT
+    #: Connections and variables, with their secrets: they stand here only, while the attempt is in force.
+    lent: Lent = field(default=NOTHING_LENT, repr=False)
 
 
 class Outcome(StrEnum):

@@ -173,6 +173,7 @@ class TaskOptions:
     operator: str = _option(
         "", Takes.TEXT, "what runs the body: python (default), bash; as sensors: file, http, sql, time, flow", metavar="OP", short="o"
     )
+    conn: str = _option("", Takes.TEXT, "the connection that its operator, or ctx.conn, uses (nbflow connections)", metavar="NAME")
     out: str = _option("", Takes.TEXT, "the variable an operator's result is bound to", metavar="NAME")
     depends_on_past: PastCheck = _option(
         PastCheck.NO,

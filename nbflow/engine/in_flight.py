@@ -40,7 +40,12 @@ class InFlight:
     ) -> None:
         at = surroundings
         self.jobs = JobMaker(
-            flow=flow, artifacts_url=at.artifacts_url, keep_limit=at.keep_limit, offers=at.executor.offers, weights=machine.weights
+            flow=flow,
+            artifacts_url=at.artifacts_url,
+            keep_limit=at.keep_limit,
+            offers=at.executor.offers,
+            weights=machine.weights,
+            lend=at.lend,
         )
         self._at = surroundings
         self._machine, self._captures, self._values = machine, captures, values

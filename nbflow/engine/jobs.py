@@ -14,6 +14,7 @@ from nbflow.core.errors import UserError
 from nbflow.core.events import MapExpanded
 from nbflow.core.ids import TaskId, TaskKey, Token
 from nbflow.core.job import Capture, CaptureSet, Job, JobContext, ValueRef
+from nbflow.core.lending import NOTHING_LENT, Lent
 from nbflow.core.mapping import MAP_LIMIT, is_mapped, map_sources, places, shape_of, size_of, summary
 from nbflow.core.model import Flow, Read, Task
 from nbflow.core.options import DECIDING, TaskKind
@@ -39,6 +40,8 @@ class JobMaker:
     offers: Callable[[], Offers | None] = lambda: None
     #: How urgent each task is.
     weights: Mapping[TaskId, int] = field(default_factory=dict)
+    #: The connections and variables that an attempt may use.
+    lend: Callable[[Task, Job], Lent] = lambda _task, _job: NOTHING_LENT
 
     def make(
         self,
@@ -77,7 +80,7 @@ class JobMaker:
         early = captures.early.get(task.id, {})
         needed = [CALL, *plain, *(name for value in inputs.values() for name in value.needs)]
         request = self._request(task, records.get(key))
-        return Job(
+        job = Job(
             token=token,
             context=JobContext(
                 flow=self.flow.name,
@@ -112,6 +115,8 @@ class JobMaker:
             artifacts_url=self.artifacts_url,
             keep_limit=self.keep_limit,
         )
+        lent = self.lend(task, job)
+        return job if lent is NOTHING_LENT else replace(job, lent=lent)
 
     def _request(self, task: Task, record: TaskRecord | None) -> dict[str, float]:
         """What the attempt asks of its worker, more of it after each failure, but never more than any worker has."""

@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nbflow.core.job import Job
+from nbflow.core.lending import NOTHING_LENT, Lent
+from nbflow.core.model import Task
 from nbflow.core.protocols import ArtifactStore, Clock, Executor, Store
 from nbflow.core.sources import AsPython
 from nbflow.engine.inbox import Switchboard
@@ -30,3 +33,5 @@ class Surroundings:
     reap: Callable[[], object] = tuple
     #: Turns a cell with magics into plain Python; None: such cells count letter by letter.
     as_python: AsPython | None = None
+    #: The connections and variables that an attempt may use.
+    lend: Callable[[Task, Job], Lent] = lambda _task, _job: NOTHING_LENT

@@ -38,6 +38,8 @@ START_LIMIT: Final = 60.0
 END_LIMIT: Final = 3.0
 #: Set by a nanny or by our own cluster for the worker; a cluster that user code makes itself must not inherit it.
 _OF_DASK: Final = frozenset({"DASK_INTERNAL_INHERIT_CONFIG", "DASK_LOGGING__DISTRIBUTED"})
+#: Opens every secret, while an attempt is given those that it names.
+_KEY: Final = "NBFLOW_SECRET_KEY"
 #: Bytes of faulthandler's traceback that are read.
 _LAST_WORDS: Final = 1 << 16
 #: Jobs after which a child is not used again.
@@ -337,8 +339,8 @@ class ChildProcess:
 
 
 def _environment(child_id: str) -> dict[str, str]:
-    """What user code finds: as here, without what tells a Dask worker how to be one."""
-    return {**{name: value for name, value in os.environ.items() if name not in _OF_DASK}, processes.MARK: child_id}
+    """What user code finds: as here, without what tells a Dask worker how to be one, and without the key."""
+    return {**{name: value for name, value in os.environ.items() if name not in _OF_DASK | {_KEY}}, processes.MARK: child_id}
 
 
 def _place(job: Job) -> tuple[str, tuple[str, ...]]:

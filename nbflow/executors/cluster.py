@@ -42,7 +42,7 @@ START_LIMIT: Final = 60.0
 #: Seconds it may take to stop before it is killed.
 STOP_LIMIT: Final = 10.0
 #: Of the environment of whoever starts it, what would be wrong for everybody else.
-_NOT_INHERITED: Final = ("JPY_", "MPLBACKEND", "DASK_PARENT")
+_NOT_INHERITED: Final = ("JPY_", "MPLBACKEND", "DASK_PARENT", "NBFLOW_SECRET_KEY")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The `bash` operator: the body is a script, rendered as a sandboxed Jinja template, and the last line it prints is its result."""
+"""The `bash` operator: the body is a script, rendered as a sandboxed Jinja template, and the last line it prints is its result.
+
+The URL of the task's connection stands in `$NBFLOW_CONN`: command lines of programs can be read by everybody on the machine.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import codecs
 import os
 import subprocess
 import threading
+from collections.abc import Callable
 from typing import IO, Any, Final
 
 from nbflow.core.context import ctx
+from nbflow.core.errors import UserError
 from nbflow.core.job import ErrorInfo, Outcome
 from nbflow.core.options import TaskKind
 from nbflow.operators.attempt import Attempt, Ending
@@ -27,6 +32,8 @@ def run_bash(attempt: Attempt) -> Ending:
     except Exception as error:  # noqa: BLE001  templates run expressions over the user's values
         return _failed("TemplateError", f"the template cannot be rendered: {error}", line=_template_line(attempt, error))
     ctx_variables = {"NBFLOW_FLOW": ctx.flow, "NBFLOW_RUN_ID": ctx.run_id, "NBFLOW_TASK": ctx.task, "NBFLOW_ATTEMPT": str(ctx.attempt)}
+    if attempt.job.lent.conn:
+        ctx_variables["NBFLOW_CONN"] = ctx.conn.url
     with subprocess.Popen(  # noqa: S603  running the user's script is the purpose
         ["bash", "-c", script],  # noqa: S607  whichever bash the worker has
         stdin=subprocess.DEVNULL,
@@ -59,7 +66,27 @@ def render(text: str, names: dict[str, Any]) -> str:
 
     environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     known = {name: value for name, value in names.items() if not name.startswith("__")}
-    return environment.from_string(text).render({**dict(ctx.params), **known, "ctx": ctx, "ds": ctx.ds, "ts": ctx.ts, "params": ctx.params})
+    own = {"ctx": ctx, "ds": ctx.ds, "ts": ctx.ts, "params": ctx.params, "var": _ByName(ctx.var), "conn": _ByName(ctx.connection)}
+    return environment.from_string(text).render({**dict(ctx.params), **known, **own})
+
+
+class _ByName:
+    """`{{ var.region }}`, `{{ conn["a-b"].host }}`; one that is missing is undefined, so that `| default("eu")` may say what else."""
+
+    def __init__(self, find: Callable[[str], Any]) -> None:
+        self._find = find
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._find(name)
+        except UserError as error:
+            raise AttributeError(str(error)) from None
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._find(name)
+        except UserError as error:
+            raise KeyError(str(error)) from None
 
 
 class _Follower(threading.Thread):

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from nbflow.core.context import ctx
-from nbflow.core.errors import NbflowError
+from nbflow.core.errors import NbflowError, SetupError
 from nbflow.core.job import AttemptBegan, ErrorInfo, ExecutorEvent, Job, Outcome, OutputMade, OutputsRef, ProgressMade, Report
+from nbflow.core.masking import Mask
 from nbflow.core.options import TaskKind
 from nbflow.core.protocols import ArtifactStore
 from nbflow.operators.already import found_already
@@ -22,6 +23,7 @@ from nbflow.operators.attempt import Attempt, Ending
 from nbflow.operators.deciding import answered
 from nbflow.operators.errors import ending_of, error_info
 from nbflow.operators.giving import Given, Inputs, give
+from nbflow.operators.hiding import without_secrets
 from nbflow.operators.libraries import draw_inline
 from nbflow.operators.outputs import Output, Outputs, keep_outputs
 from nbflow.operators.postmortem import with_frames
@@ -68,6 +70,7 @@ def run_job(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = "")
         peak_bytes=usage.peak_bytes,
         cpu_seconds=usage.cpu_seconds,
     )
+    report = without_secrets(report, Mask(job.lent.hidden))
     artifacts.keep_manifest(job.token, pickle.dumps(report, protocol=5))
     return report
 
@@ -107,7 +110,7 @@ def _guarded(tell: Tell) -> Tell:
 
 
 def _attempt(job: Job, artifacts: ArtifactStore, tell: Tell) -> tuple[Ending, Given, OutputsRef]:
-    outputs = Outputs(lambda output: tell(OutputMade(token=job.token, output=output)))
+    outputs = Outputs(lambda output: tell(OutputMade(token=job.token, output=output)), hidden=job.lent.hidden)
     given = Given()
     try:
         with captured(outputs):
@@ -120,7 +123,7 @@ def _attempt(job: Job, artifacts: ArtifactStore, tell: Tell) -> tuple[Ending, Gi
     try:
         shown = outputs.close()
         _show_error(shown, ending)
-        return ending, given, keep_outputs(shown, artifacts)
+        return ending, given, keep_outputs(outputs.mask.json(shown), artifacts)
     except Exception as error:  # noqa: BLE001  outputs that cannot be stored must not turn a success into a lost attempt
         given.warnings.append(f"the outputs could not be stored ({error})")
         return ending, given, OutputsRef()
@@ -135,8 +138,10 @@ def _show_error(shown: list[Output], ending: Ending) -> None:
 
 def _run(job: Job, artifacts: ArtifactStore, tell: Tell, outputs: Outputs, given: Given) -> Ending:
     main = fresh_main()
-    with isolated(job.process, main) as problems, ctx.during(job.context, _progress(job, tell)):
+    with isolated(job.process, main) as problems, ctx.during(job.context, _progress(job, tell, outputs.mask), job.lent):
         try:
+            if job.lent.problem:
+                raise SetupError(job.lent.problem)  # noqa: TRY301  said as everything else that is in the way
             operator = answered if "answer" in job.resumed else find_operator(job.operator)
             inputs = Inputs(job, artifacts)
             install_captures(job.captures, main.__dict__, artifacts, inputs.decode)
@@ -172,7 +177,7 @@ def _refused(error: NbflowError) -> Ending:
     return Ending(outcome=Outcome.FAILED, reason=str(error), error=info)
 
 
-def _progress(job: Job, tell: Tell) -> Callable[[float | None, str], None]:
+def _progress(job: Job, tell: Tell, mask: Mask) -> Callable[[float | None, str], None]:
     told_at = 0.0
 
     def report(fraction: float | None, text: str) -> None:
@@ -180,6 +185,6 @@ def _progress(job: Job, tell: Tell) -> Callable[[float | None, str], None]:
         now = time.monotonic()
         if now - told_at >= _PROGRESS or fraction == 1.0:
             told_at = now
-            tell(ProgressMade(token=job.token, fraction=fraction, text=text))
+            tell(ProgressMade(token=job.token, fraction=fraction, text=mask.text(text)))
 
     return report

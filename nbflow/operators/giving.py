@@ -13,6 +13,7 @@ from typing import Any, Final
 from nbflow.core.calls import CALL
 from nbflow.core.errors import UserError
 from nbflow.core.job import CaptureKind, Job, ValueRef
+from nbflow.core.masking import Mask
 from nbflow.core.protocols import ArtifactStore
 from nbflow.operators.definitions import DefinitionTable
 from nbflow.operators.elements import ELEMENT_INLINE, store_elements
@@ -169,6 +170,8 @@ class _Storing:
         self._definitions = definitions
         self._inputs = inputs
         self._artifacts = artifacts
+        mask = Mask(job.lent.hidden)
+        self._refuse = (lambda data: _refuse_secrets(data, mask)) if mask else None
         self._stored: dict[int, ValueRef] = {}
 
     def keep(self, name: str, value: Any, limit: int | None = None) -> ValueRef:
@@ -178,13 +181,22 @@ class _Storing:
             return stored
         is_one_object = is_mutable(value) and not isinstance(value, (types.ModuleType, type, types.FunctionType))
         alias = (self._inputs.alias_of(value) or f"{self._job.token}/{name}") if is_one_object else ""
-        ref = store(value, self._artifacts, definitions=self._definitions, alias=alias, limit=limit)
+        ref = store(value, self._artifacts, definitions=self._definitions, alias=alias, limit=limit, refuse=self._refuse)
         self._stored[id(value)] = ref
         return ref
 
     def element(self, value: Any) -> ValueRef:
         """Part of a value: every copy that gets it has it for itself. Raises UnstorableValue."""
-        return store(value, self._artifacts, definitions=self._definitions, inline_limit=ELEMENT_INLINE)
+        return store(value, self._artifacts, definitions=self._definitions, inline_limit=ELEMENT_INLINE, refuse=self._refuse)
+
+
+def _refuse_secrets(data: bytes, mask: Mask) -> None:
+    """What a connection holds stays with the attempts that were lent it."""
+    if mask.is_in(data):
+        raise UnstorableValue(
+            "a value that holds a secret of a connection or variable",
+            "take it from ctx in each task that needs it, and bind what comes of it",
+        )
 
 
 def _refuse_large(value: Any, limit: int) -> None:

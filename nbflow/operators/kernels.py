@@ -45,6 +45,8 @@ _AT_START: Final = ("PYTHON", "LD_", "DYLD_", "JUPYTER", "IPYTHON", "VIRTUAL_ENV
 _PATIENCE: Final = 5.0
 #: A socket's path may not be longer on some systems (macOS: 104 bytes).
 _LONGEST_FOLDER: Final = 80
+#: Opens every secret: plain cells must not find it.
+_KEY: Final = "NBFLOW_SECRET_KEY"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -78,13 +80,14 @@ class Kernel:
 
     def fits(self, name: str) -> bool:
         """Whether it is as one started now under this name would be."""
-        changed = set(dict(self.environment).items()) ^ set(os.environ.items())
+        changed = set(self.environment.items()) ^ set(_environment().items())
         return self.name == name and self.exit_status() is None and not any(key.startswith(_AT_START) for key, _ in changed)
 
     def environment_now(self) -> tuple[dict[str, str], list[str]]:
         """What has changed in this process's environment since the kernel started: variables to set, and to delete."""
-        changed = {key: value for key, value in os.environ.items() if self.environment.get(key) != value}
-        return changed, [key for key in self.environment if key not in os.environ]
+        now = _environment()
+        changed = {key: value for key, value in now.items() if self.environment.get(key) != value}
+        return changed, [key for key in self.environment if key not in now]
 
 
 class KernelPool:
@@ -230,13 +233,18 @@ async def _start_warm(name: str) -> Kernel:
     return kernel
 
 
+def _environment() -> dict[str, str]:
+    """What a kernel finds: as here, without the key of all secrets."""
+    return {name: value for name, value in os.environ.items() if name != _KEY}
+
+
 async def _start(name: str, spec: KernelSpec, cwd: str, start_timeout: float, *, preload: bool = False) -> Kernel:
     """Start a kernel and wait until it answers. Raises SetupError."""
     folder = Path(tempfile.mkdtemp(prefix="nbflow-kernel-"))  # mode 0700: its sockets are this person's alone
     manager = AsyncKernelManager(kernel_name=name, connection_file=str(folder / "k.json"))
     if sys.platform != "win32" and len(os.fsencode(str(folder))) <= _LONGEST_FOLDER and spec.language.lower() == "python":
         manager.transport, manager.ip = "ipc", str(folder / "k")
-    environment = dict(os.environ)
+    environment = _environment()
     arguments = _ARGUMENTS if manager.ipykernel else []
     try:
         with (folder / "stderr").open("wb") as stderr:

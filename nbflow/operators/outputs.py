@@ -7,10 +7,11 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from nbflow.core.job import OutputsRef
+from nbflow.core.masking import Mask, MaskedStream
 from nbflow.core.protocols import ArtifactStore
 from nbflow.operators.streamtext import StreamText
 
@@ -47,8 +48,11 @@ def _size(output: Mapping[str, Any]) -> int:
 class Outputs:
     """Collects the outputs of one attempt, from any thread. `tell` hears each of them soon, as an nbformat output."""
 
-    def __init__(self, tell: Callable[[Output], None] = lambda _output: None, *, half: int = _HALF) -> None:
+    def __init__(self, tell: Callable[[Output], None] = lambda _output: None, *, half: int = _HALF, hidden: Iterable[str] = ()) -> None:
+        """`hidden` are texts that neither `tell` nor anybody else may see."""
         self._tell = tell
+        self.mask = Mask(hidden)
+        self._masked = {name: MaskedStream(self.mask) for name in ("stdout", "stderr")} if self.mask else {}
         self._half = half
         self._lock = threading.RLock()
         self._head: list[_Entry] = []
@@ -71,17 +75,8 @@ class Outputs:
         if not text:
             return
         with self._lock:
-            if self._closed:
-                return
-            self._clear_if_asked()
-            self._add_text(name, text)
-            if self._pending and self._pending[-1][0] == name:
-                text = self._pending.pop()[1] + text
-            self._pending.append((name, text))
-            if "\n" in text and time.monotonic() - self._told_at >= _BATCH:
-                self._flush()
-            else:
-                self._flush_later()
+            if not self._closed:
+                self._print(name, self._masked[name].feed(text) if self._masked else text)
 
     def display(self, data: Mapping[str, Any], metadata: Mapping[str, Any], *, display_id: str = "") -> None:
         self._show({"output_type": "display_data", "data": dict(data), "metadata": dict(metadata)}, display_id)
@@ -95,6 +90,7 @@ class Outputs:
 
     def update(self, data: Mapping[str, Any], metadata: Mapping[str, Any], display_id: str) -> None:
         """Replace what stands under this display id."""
+        data = self.mask.json(dict(data))
         with self._lock:
             if self._closed:
                 return
@@ -117,6 +113,7 @@ class Outputs:
         with self._lock:
             if self._closed:
                 return
+            self._print_held()
             self._flush()
             self._tell({"output_type": "clear_output", "wait": wait})
             self._clear_next = wait
@@ -133,6 +130,7 @@ class Outputs:
     def close(self) -> list[Output]:
         """The complete outputs; whatever threads still print later is ignored."""
         with self._lock:
+            self._print_held()
             self._flush()
             self._closed = True
         self._over.set()
@@ -145,12 +143,32 @@ class Outputs:
                 note = f"\n… {self._left_out / 1e6:.1f} MB of output are left out here: an attempt keeps the first and the last 5 MB …\n"
                 entries.append({"output_type": "stream", "name": "stderr", "text": note})
             entries += [entry.finished() for entry in self._tail]
-            return _merged(entries)
+            return [self.mask.json(output) for output in _merged(entries)]
+
+    def _print(self, name: str, text: str) -> None:
+        if not text:
+            return
+        self._clear_if_asked()
+        self._add_text(name, text)
+        if self._pending and self._pending[-1][0] == name:
+            text = self._pending.pop()[1] + text
+        self._pending.append((name, text))
+        if "\n" in text and time.monotonic() - self._told_at >= _BATCH:
+            self._flush()
+        else:
+            self._flush_later()
+
+    def _print_held(self) -> None:
+        """What was printed, and could have become a secret, did not."""
+        for name, stream in self._masked.items():
+            self._print(name, stream.end())
 
     def _show(self, output: Output, display_id: str = "") -> None:
+        output = self.mask.json(output)
         with self._lock:
             if self._closed:
                 return
+            self._print_held()
             self._clear_if_asked()
             entry = _Entry(output, display_id)
             if entry.size > 2 * self._half:

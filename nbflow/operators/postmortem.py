@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from nbflow.core.errors import NbflowError
 from nbflow.core.job import Job, ValueRef
+from nbflow.core.masking import Mask
 from nbflow.core.protocols import ArtifactStore
 from nbflow.operators.attempt import Ending
 from nbflow.operators.definitions import DefinitionTable
@@ -61,7 +62,7 @@ def with_frames(ending: Ending, job: Job, artifacts: ArtifactStore) -> Ending:
     if ending.exception is None or ending.error is None:
         return ending
     try:
-        frames = _Keeping(DefinitionTable.from_captures(job.captures)).frames(ending.exception)
+        frames = _Keeping(DefinitionTable.from_captures(job.captures), Mask(job.lent.hidden)).frames(ending.exception)
         kept = artifacts.put(pickle.dumps(frames)) if frames else ""
     except Exception:  # noqa: BLE001  locals are the user's own objects, and looking at them must not change how the attempt ended
         return ending
@@ -79,7 +80,8 @@ def load_frames(hash: str, artifacts: ArtifactStore) -> tuple[KeptFrame, ...]:
 class _Keeping:
     """Keeps the frames of one error within the bounds."""
 
-    def __init__(self, definitions: DefinitionTable) -> None:
+    def __init__(self, definitions: DefinitionTable, mask: Mask) -> None:
+        self._mask = mask
         self._definitions = definitions
         self._left = _ALL
         #: Values that stand in several frames are stored once.
@@ -102,7 +104,7 @@ class _Keeping:
             if isinstance(kept, ValueRef):
                 values[name] = kept
             else:
-                told[name] = kept
+                told[name] = self._mask.text(kept)
         lines = linecache.getlines(code.co_filename, frame.f_globals)
         return KeptFrame(
             function=code.co_qualname,
@@ -131,6 +133,8 @@ class _Keeping:
             return f"{shown} ({error})"
         except BaseException as error:  # noqa: BLE001  a class's own pickling may raise anything, an exit too
             return f"{shown} ({type(error).__name__}: {error})"
+        if self._mask.is_in(data):
+            return "hidden: it holds a secret of a connection or variable"
         self._left -= len(data)
         return replace(ref, inline=data)
 

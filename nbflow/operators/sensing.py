@@ -2,8 +2,11 @@
 """Operators that look whether something is there: files, HTTP, SQL, a time of day, another flow's run. Their text is a Jinja template.
 
 file   a path, a glob or an fsspec URL of either          out: the paths found
+       with --conn: below the connection's folder or bucket
 http   a URL; any answer below 400 will do, 404 means no  out: the text of the answer
+       with --conn: a path below the connection's address
 sql    the database's SQLAlchemy URL, then a query        out: the first value of its first row
+       with --conn: a query
 time   07:30, 07:30 Europe/Zurich, or an instant          out: that instant
 flow   a flow's name, [task=T] [run=latest|same|RUN_ID] [state=success,failed]   out: the run's id
 """
@@ -20,10 +23,12 @@ from datetime import UTC, datetime, time
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from nbflow.core.connections import Connection
 from nbflow.core.context import ctx
 from nbflow.core.errors import UserError
 from nbflow.core.job import Outcome
 from nbflow.core.states import RunState, TaskState
+from nbflow.operators import reaching
 from nbflow.operators.attempt import Attempt, Ending
 from nbflow.operators.bash import render
 from nbflow.operators.errors import ending_of
@@ -86,9 +91,9 @@ def _text(attempt: Attempt) -> str:
     return text
 
 
-def _looked(attempt: Attempt, look: Callable[[str], Found]) -> Ending:
+def _looked(attempt: Attempt, look: Callable[[str, Connection | None], Found]) -> Ending:
     try:
-        is_there, value = look(_text(attempt))
+        is_there, value = look(_text(attempt), ctx.conn if attempt.job.lent.conn else None)
     except Exception as error:  # noqa: BLE001 - file systems, networks and databases raise what they like
         return ending_of(error)
     if is_there:
@@ -102,21 +107,22 @@ def _there(attempt: Attempt, value: Any) -> Ending:
     return Ending(decision=True)
 
 
-def look_for_file(text: str) -> Found:
+def look_for_file(text: str, connection: Connection | None = None) -> Found:
     """The paths that are there. Raises what the file system raises, and ImportError for a URL whose file system is not installed."""
     from fsspec.core import url_to_fs  # noqa: PLC0415 - only what looks at files needs it
 
-    system, path = url_to_fs(text)
+    system, path = url_to_fs(reaching.below(connection, text) if connection else text, **(connection.more if connection else {}))
     system.invalidate_cache()
     found = sorted(map(str, system.glob(path))) if glob.has_magic(path) else [path] * system.exists(path)
     return bool(found), found
 
 
-def look_at_url(text: str) -> Found:
+def look_at_url(text: str, connection: Connection | None = None) -> Found:
     """The answer's text. Raises UserError for what is no URL and for an error of the server, OSError when nobody answers."""
+    text = reaching.below(connection, text) if connection else text
     if not text.startswith(("http://", "https://")):
         raise UserError(f'"{text.splitlines()[0]}" is not an address: -o http takes one that begins with http:// or https://.')
-    request = urllib.request.Request(text, headers={"User-Agent": "nbflow"})  # noqa: S310 - checked above
+    request = urllib.request.Request(text, headers={"User-Agent": "nbflow", **reaching.headers(connection)})  # noqa: S310 - checked above
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - as above
             return True, answer.read().decode(answer.headers.get_content_charset() or "utf-8", "replace")
@@ -127,17 +133,22 @@ def look_at_url(text: str) -> Found:
         raise UserError(f"{text} answers {error.code} {error.reason}.") from None
 
 
-def look_at_rows(text: str) -> Found:
+def look_at_rows(text: str, connection: Connection | None = None) -> Found:
     """The first value of the first row. Raises UserError for a text that is no URL and a query, and what the database raises."""
     import sqlalchemy  # noqa: PLC0415 - only what looks at a database needs it
 
-    url, _, query = text.partition("\n")
-    if not _URL.fullmatch(url.strip()) or not query.strip():
-        raise UserError("-o sql takes the database's URL on the first line, such as sqlite:///sales.db, and the query below it.")
-    engine = sqlalchemy.create_engine(url.strip(), poolclass=sqlalchemy.pool.NullPool)
+    if connection is None:
+        url, _, text = text.partition("\n")
+        if not _URL.fullmatch(url.strip()) or not text.strip():
+            raise UserError(
+                "-o sql takes the database's URL on the first line, such as sqlite:///sales.db, and the query below it; "
+                "with --conn NAME it takes the query alone."
+            )
+        connection = Connection(name="", url=url.strip())
+    engine = reaching.engine(connection)
     try:
-        with engine.connect() as connection:
-            row = connection.execute(sqlalchemy.text(query)).first()
+        with engine.connect() as session:
+            row = session.execute(sqlalchemy.text(text)).first()
     finally:
         engine.dispose()
     value = row[0] if row is not None and len(row) else None

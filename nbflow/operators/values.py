@@ -102,9 +102,15 @@ def store(
     alias: str = "",
     limit: int | None = None,
     inline_limit: int = INLINE_LIMIT,
+    refuse: Callable[[bytes], None] | None = None,
 ) -> ValueRef:
-    """Encode and keep the value: inline when small, else as an artifact. Raises UnstorableValue and TooLarge."""
+    """Encode and keep the value: inline when small, else as an artifact. Raises UnstorableValue and TooLarge.
+
+    `refuse` looks at the bytes before they are kept, and raises UnstorableValue for those that must not be.
+    """
     encoded, data = _encoded(value, definitions, limit)
+    if refuse is not None:
+        refuse(data)
     if len(data) <= inline_limit:
         return replace(_ref(value, encoded, data, hashlib.sha256(data).hexdigest()), inline=data, alias=alias)
     return replace(_ref(value, encoded, data, artifacts.put(data)), alias=alias)

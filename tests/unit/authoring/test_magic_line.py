@@ -89,7 +89,7 @@ MISTAKES = {
     "a --no-retrys": 'There is no option "--no-retrys". Did you mean "--no-retries"?',
     "a --qqq": 'There is no option "--qqq". Type %%task -h to see all options.',
     "a -x 1": 'There is no option "-x". Type %%task -h to see all options.',
-    "a --conn db": "--conn is not in this version of nbflow yet: leave it out.",
+    "a --env py312": "--env is not in this version of nbflow yet: leave it out.",
     "a --retries": "--retries needs a value: --retries N.",
     "a --retries two": '--retries cannot be "two": it takes a whole number, 0 or more.',
     "a --retries -1": '--retries cannot be "-1": it takes a whole number, 0 or more.',
