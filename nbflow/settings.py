@@ -53,6 +53,12 @@ class Settings:
     scan_interval: float = 30.0
     #: The table [defaults]: keys of a schedule, and options of tasks, that hold for every flow that does not say otherwise; JSON.
     defaults: str = ""
+    #: The table [notify], or addresses: who is told of every flow; JSON. Addresses may hold secrets.
+    notify: str = field(default="", repr=False)
+    #: The table [owners]: how the owners of flows and tasks are reached; JSON.
+    owners: str = field(default="", repr=False)
+    #: Where messages link to; {run_id}, {flow} and {path} are filled in.
+    base_url: str = ""
     #: The key of connections where several machines share a database; a file in `home` by default. Two with a comma between them: the first seals.
     secret_key: str = field(default="", repr=False)
 
@@ -86,6 +92,8 @@ class Settings:
         return self.artifacts_url or str(self.home / "artifacts")
 
 
+#: Tables and lists of the file, which are JSON elsewhere.
+_TABLES: Final = frozenset({"defaults", "notify", "owners"})
 _NAMES: Final = tuple(each.name for each in fields(Settings))
 _KINDS: Final[Mapping[str, str]] = {each.name: str(each.type) for each in fields(Settings)}
 
@@ -148,7 +156,7 @@ def _read_file(path: Path) -> dict[str, tuple[Any, str]]:
             found[name] = (_cluster_text(value, path, text), where)
         elif name == "flows_dirs":
             found[name] = (_folders_text(value, path.parent, where), where)
-        elif name == "defaults" and isinstance(value, dict):
+        elif name in _TABLES and not isinstance(value, str):
             found[name] = (json.dumps(value, default=str), where)
     return found
 
@@ -184,6 +192,16 @@ def _checked_defaults(value: str, where: str) -> str:
         raise SetupError(f"{where}: [defaults]: {error}") from None
 
 
+def _checked_addresses(name: str, value: str, where: str) -> str:
+    """JSON of who is told. Raises SetupError, without an address in it."""
+    from nbflow.authoring import notify_settings  # noqa: PLC0415 - only where somebody is told
+
+    try:
+        return json.dumps(notify_settings.read_notify(value) if name == "notify" else notify_settings.read_owners(value))
+    except NbflowError as error:
+        raise SetupError(f"{where}: {error}") from None
+
+
 def _line_of(text: str, name: str, table: str = "") -> int:
     """The line on which `name` is set, below the head of `table` if one is given; of the table itself when it stands in one line."""
     head = re.search(rf'^\s*\[*"?{re.escape(table or name)}\b', text, re.MULTILINE)
@@ -213,13 +231,17 @@ def _convert(name: str, value: Any, where: str) -> Any:
         raise SetupError(f'{where}: {name} is "{value}", but takes {takes}.') from None
     if not isinstance(value, str):
         raise SetupError(f'{where}: {name} is {value!r}, but takes a text such as "local".')
-    if name == "defaults":
-        return _checked_defaults(value, where)
+    if name in _TABLES:
+        return _checked_defaults(value, where) if name == "defaults" else _checked_addresses(name, value, where)
     if name == "artifacts_url" and "://" not in value:
         return str(Path(value).expanduser().resolve())  # workers have other working directories
     if name == "dask" and value.startswith(PREFIX):
-        try:
-            parse_cluster(value)
-        except BadCluster as error:
-            raise SetupError(f'{where}: dask is "{value}", but {error}.') from None
+        _check_cluster(value, where)
     return value
+
+
+def _check_cluster(value: str, where: str) -> None:
+    try:
+        parse_cluster(value)
+    except BadCluster as error:
+        raise SetupError(f'{where}: dask is "{value}", but {error}.') from None

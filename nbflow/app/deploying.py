@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nbflow.app.limits import refuse
+from nbflow.app.notifying import refuse_notices
 from nbflow.app.reading import Read, read_flow, read_flows, refuse_missing, with_parameters
 from nbflow.app.rooms import own_cluster, person
 from nbflow.authoring.moving_dates import refuse_other_dates
@@ -122,6 +123,7 @@ def prepared(workspace: Workspace, found: Read, wish: Wish) -> Prepared:
     found = replace(found, flow=replace(found.flow, name=chosen))
     own_cluster(found.flow)
     refuse(workspace.limit_problems(found.flow))
+    refuse_notices(workspace, found.flow)
     said = {**(kept.said if kept else {}), **wish.said}
     said = {key: value for key, value in said.items() if value is not None}
     keys = {**workspace.settings.flow_defaults, **found.flow.options.schedule, **said}

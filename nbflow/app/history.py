@@ -46,7 +46,10 @@ class History(Opened):
         found = find_problems(read_notebook(path).cells, name=slug(Path(path).stem), path=str(Path(path).resolve()))
         if any(problem.severity == "error" for problem in found):
             return found
-        return (*found, *self.limit_problems(self.load_flow(path)))
+        from nbflow.app.notifying import notice_problems  # noqa: PLC0415 - as above
+
+        flow = self.load_flow(path)
+        return (*found, *self.limit_problems(flow), *notice_problems(self, flow))
 
     def limit_problems(self, flow: Flow, offers: Callable[[], Offers | None] | None = None) -> tuple[Problem, ...]:
         """What this installation would never let run. Pools, connections and what workers have are looked up only where a task asks for them."""

@@ -15,6 +15,7 @@ from nbflow.authoring.toml_lines import lines_of
 from nbflow.core.errors import Problem, UserError, nearest
 from nbflow.core.ids import FlowName, flow_name
 from nbflow.core.model import FlowOptions
+from nbflow.core.notices import KEYS
 
 _FIRST = re.compile(r"\A\s*%%flow\b[ \t]*(?P<name>[^\n]*)(?:\n|\Z)")
 _AT_LINE = re.compile(r"\s*\(at line (\d+), column \d+\)|\s*\(at end of document\)")
@@ -43,12 +44,17 @@ _SCHEDULE_KEYS: Final[Mapping[str, values.Reader]] = {
     "catchup": values.catchup,
     "max_active_runs": values.count,
     "on_overlap": values.one_of("queue", "skip", "cancel_previous"),
-    "deadline": values.duration_text,
+    "deadline": values.deadline,
+    "late_start": values.duration_text,
     "on": values.names,
     "assets": values.text,
     "max_consecutive_failed_runs": values.count,
 }
-_NOTIFY_KEYS: Final = dict.fromkeys(("on_failure", "on_retry", "on_success", "on_skip", "on_deadline"), values.names)
+_NOTIFY_KEYS: Final[Mapping[str, values.Reader]] = {
+    **dict.fromkeys(KEYS, values.addresses),
+    "skips_over": values.skips,
+    "escalate": values.escalation,
+}
 _PARAM_KEYS: Final[Mapping[str, values.Reader]] = {
     "type": values.text,
     "help": values.text,
@@ -151,6 +157,14 @@ def split_defaults(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
             raise UserError(f'"{key}" is neither a key of a schedule nor an option of a task.{hint}')
         raise UserError(sentence)
     return read_schedule_table(schedule), tasks
+
+
+def read_notify_table(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A table [notify], checked and as JSON gives it back. Raises UserError for the first that is wrong."""
+    header = read_table({"notify": dict(document)})
+    for problem in header.problems:
+        raise UserError(problem.message)
+    return dict(header.options.schedule.get("notify", {}))
 
 
 def _toml_sentence(error: tomllib.TOMLDecodeError) -> str:
@@ -266,8 +280,7 @@ class _Reader:
         read: dict[str, Any] = {}
         self._known("notify", ("notify",), table, _NOTIFY_KEYS, read)
         if read:
-            schedule["notify"] = {key: list(value) for key, value in read.items()}
-            self.wrong("[notify] has no effect in this version of nbflow.", line=self._line("notify"), warning=True)
+            schedule["notify"] = {key: list(value) if isinstance(value, tuple) else value for key, value in read.items()}
 
     def _known(
         self, table: str, path: tuple[str, ...], given: Mapping[str, Any], known: Mapping[str, values.Reader], into: dict[str, Any]

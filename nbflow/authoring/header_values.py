@@ -7,8 +7,11 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from nbflow.core.addresses import is_name, is_url
+from nbflow.core.deadlines import read_deadline
 from nbflow.core.durations import parse_duration
 from nbflow.core.errors import UserError, nearest
+from nbflow.core.notices import read_skips
 
 Reader = Callable[[Any], Any]
 
@@ -52,6 +55,43 @@ def duration_text(value: Any) -> str:
     """As `duration`, kept as written."""
     duration(value)
     return str(value)
+
+
+def deadline(value: Any) -> str:
+    """So long after a run was due, or a time of day; kept as written."""
+    try:
+        read_deadline(str(value))
+    except UserError:
+        raise UserError(f'must be a duration such as "45m", or a time of day such as "07:30", not {_shown(value)}.') from None
+    return str(value)
+
+
+def addresses(value: Any) -> tuple[str, ...]:
+    """A list of URLs and names of connections, or one. What is wrong is not repeated: it may be a secret."""
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise UserError('must be a list of addresses such as ["ops-mail", "mailto://..."].')
+    for place, word in enumerate(words, 1):
+        if not is_url(word) and not is_name(word):
+            which = f"address {place}" if len(words) > 1 else "the address"
+            raise UserError(f'must hold URLs such as "mailto://..." and names of connections: {which} is neither.')
+    return tuple(words)
+
+
+def skips(value: Any) -> str:
+    read_skips(text(value))
+    return str(value)
+
+
+def escalation(value: Any) -> dict[str, Any]:
+    """`{after = "30m", to = [...]}`"""
+    if not isinstance(value, dict) or set(value) != {"after", "to"}:
+        raise UserError('must be a table such as {after = "30m", to = ["mailto://..."]}.')
+    try:
+        after, to = duration_text(value["after"]), addresses(value["to"])
+    except UserError as error:
+        raise UserError(f'must be a table such as {{after = "30m", to = ["mailto://..."]}}: in this one, something {error}') from None
+    return {"after": after, "to": list(to)}
 
 
 def names(value: Any) -> tuple[str, ...]:

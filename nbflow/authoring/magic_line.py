@@ -19,7 +19,7 @@ MAGIC: Final = "%%task"
 _USAGE: Final = "write %%task NAME [options]"
 _WIDTH: Final = 100
 #: Options whose words go on until the next option; said twice, both count.
-_SEVERAL: Final = frozenset({Takes.NAMES, Takes.RESOURCES, Takes.PAIRS})
+_SEVERAL: Final = frozenset({Takes.NAMES, Takes.RESOURCES, Takes.PAIRS, Takes.ADDRESSES, Takes.SOME})
 
 
 @dataclass

@@ -10,6 +10,8 @@ from enum import Enum
 from functools import cache
 from typing import Any, Final, get_args, get_type_hints
 
+from nbflow.core.addresses import is_name, is_url
+from nbflow.core.deadlines import read_deadline
 from nbflow.core.durations import parse_duration
 from nbflow.core.errors import UserError, nearest
 from nbflow.core.options import NOT_DEFAULTS, OptionSpec, Takes, TaskKind, TaskOptions, TriggerRule, option_specs
@@ -26,9 +28,6 @@ LATER_OPTIONS: Final = {
         _later("outlets", Takes.NAMES),
         _later("inlets", Takes.NAMES),
         _later("env", Takes.TEXT),
-        _later("deadline", Takes.DURATION),
-        _later("notify", Takes.NAMES),
-        _later("notify_on", Takes.NAMES),
         _later("local", Takes.FLAG),
     )
 }
@@ -44,6 +43,8 @@ _TAKES: Final[Mapping[Takes, str]] = {
     Takes.NAMES: "it takes one or more names",
     Takes.PAIRS: "it takes pairs of names such as x=xs",
     Takes.RESOURCES: "it takes pairs such as GPU=1 MEM=4GB",
+    Takes.ADDRESSES: "it takes URLs such as mailto://... or json://..., or names of connections",
+    Takes.DEADLINE: "it takes a duration such as 45m, or a time of day such as 07:30",
 }
 #: Operators that look whether something is there, and those of them that do nothing else.
 LOOKING: Final = frozenset({"file", "http", "sql", "time", "flow"})
@@ -107,7 +108,7 @@ def read_value(spec: OptionSpec, value: Any, *, called: str) -> Any:
     try:
         return _read(spec, value)
     except (ValueError, TypeError, UserError):
-        shown = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        shown = "..." if spec.takes is Takes.ADDRESSES else " ".join(map(str, value)) if isinstance(value, list | tuple) else value
         raise UserError(f'{called} cannot be "{shown}": {takes(spec)}.{_hint(spec, value)}') from None
 
 
@@ -117,11 +118,13 @@ def takes(spec: OptionSpec) -> str:
         return f"it takes one of {', '.join(spec.choices)}"
     if spec.takes is Takes.CHECK:
         return f"it takes {', '.join(spec.choices)}, true or false"
+    if spec.takes is Takes.SOME:
+        return f"it takes one or more of {', '.join(spec.choices)}"
     return _TAKES[spec.takes]
 
 
 def _hint(spec: OptionSpec, value: Any) -> str:
-    return nearest(str(value), spec.choices) if spec.takes is Takes.CHOICE else ""
+    return nearest(str(value), spec.choices) if spec.takes in {Takes.CHOICE, Takes.SOME} else ""
 
 
 def _read(spec: OptionSpec, value: Any) -> Any:
@@ -131,6 +134,8 @@ def _read(spec: OptionSpec, value: Any) -> Any:
         return _choice(spec, value)
     if spec.takes is Takes.CHECK:
         return _check(spec, value)
+    if spec.takes is Takes.SOME:
+        return tuple(dict.fromkeys(_choice(spec, name) for name in _names(value)))
     if spec.takes in _WHOLE:
         return _whole(value, least=_WHOLE[spec.takes])
     return _number(value)
@@ -150,6 +155,18 @@ def _names(value: Any) -> tuple[str, ...]:
     if not names:
         raise ValueError
     return tuple(dict.fromkeys(names))
+
+
+def _addresses(value: Any) -> tuple[str, ...]:
+    words = value.split() if isinstance(value, str) else [word.strip() for word in value]
+    if not words or not all(is_url(word) or is_name(word) for word in words):
+        raise ValueError
+    return tuple(dict.fromkeys(words))
+
+
+def _deadline(value: Any) -> str:
+    read_deadline(value)
+    return str(value)
 
 
 def _resources(value: Any) -> dict[str, str]:
@@ -233,6 +250,7 @@ def make_options(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> TaskOp
 def kind_mistakes(options: TaskOptions, own: Mapping[str, Any], *, fail_fast: bool) -> Iterator[str]:
     """Options of one task that do not go together, a sentence each; `own` are those it says itself."""
     kind, rule = options.as_, options.trigger_rule
+    yield from _notify_mistakes(options, own)
     if fail_fast and rule is not TriggerRule.ALL_SUCCESS and kind is not TaskKind.TEARDOWN:
         yield f"This flow has fail_fast, under which every task but a teardown needs the trigger rule all_success, not {rule}."
     if options.operator in LOOKING - SENSING and kind is not TaskKind.SENSOR:
@@ -254,6 +272,11 @@ def kind_mistakes(options: TaskOptions, own: Mapping[str, Any], *, fail_fast: bo
         yield "--on-failure-fail-run is for teardowns: any other task fails its run anyway."
 
 
+def _notify_mistakes(options: TaskOptions, own: Mapping[str, Any]) -> Iterator[str]:
+    if own.get("notify_on") and not options.notify:
+        yield "--notify-on says what the addresses of --notify are told of: add --notify URL."
+
+
 #: What needs no more than the value.
 _READERS: Final[Mapping[Takes, Callable[[Any], Any]]] = {
     Takes.NAMES: _names,
@@ -262,6 +285,8 @@ _READERS: Final[Mapping[Takes, Callable[[Any], Any]]] = {
     Takes.DURATION: parse_duration,
     Takes.FLAG: _flag,
     Takes.TEXT: _text,
+    Takes.ADDRESSES: _addresses,
+    Takes.DEADLINE: _deadline,
 }
 
 

@@ -78,6 +78,9 @@ class TaskKeywords(TypedDict, total=False):
     escalate: Mapping[str, Any] | str
     operator: str
     owner: str
+    deadline: Duration
+    notify: Names
+    notify_on: Names
     doc: str
 
 

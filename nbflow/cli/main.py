@@ -16,6 +16,7 @@ from nbflow.cli.changing import clear, mark
 from nbflow.cli.connections import connections
 from nbflow.cli.deploying import deploy, flows, undeploy
 from nbflow.cli.looking import check, doctor, graph
+from nbflow.cli.notifications import notifications
 from nbflow.cli.pools import pools, tasks
 from nbflow.cli.running import demo, run
 from nbflow.cli.runs import runs
@@ -58,7 +59,7 @@ def cli() -> None:
 for _command in (run, demo, graph, check, runs, tasks, pools, schedule, doctor, deploy, undeploy, flows, scheduler, up):
     cli.add_command(_command)
 
-for _command in (connections, variables):
+for _command in (connections, variables, notifications):
     cli.add_command(_command)
 
 for _command in (clear, mark):

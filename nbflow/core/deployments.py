@@ -32,6 +32,9 @@ class Deployment:
     paused: bool = False
     #: Who paused it, or why it paused itself.
     pause_reason: str = ""
+    #: The run whose failure paused it, and when.
+    paused_by: str = ""
+    paused_at: datetime | None = None
     deployed_at: datetime
     by: str = ""
     #: `command`, or the flows folder it was found in.

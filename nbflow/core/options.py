@@ -84,6 +84,15 @@ class PastCheck(StrEnum):
     ASK = "ask"
 
 
+class NotifyOn(StrEnum):
+    """What the addresses of a task are told of."""
+
+    FAILURE = "failure"
+    RETRY = "retry"
+    SUCCESS = "success"
+    SKIP = "skip"
+
+
 class Takes(StrEnum):
     """Which values an option takes, and so how it is written on a line, in TOML and in Python."""
 
@@ -99,6 +108,9 @@ class Takes(StrEnum):
     CHECK = "check"  # --depends-on-past, or with one of its words; true, false or a word
     RESOURCES = "resources"  # GPU=1 MEM=4GB; a table in TOML, a dict in Python
     PAIRS = "pairs"  # x=xs y=ys, in this order
+    ADDRESSES = "addresses"  # as names; a URL holds commas
+    DEADLINE = "deadline"  # a duration, or a time of day: kept as written
+    SOME = "some"  # one or more of its words
 
 
 def _option(
@@ -198,7 +210,12 @@ class TaskOptions:
     unless_exists: str = _option(
         "", Takes.TEXT, "success, without running, when this file or URL exists ({{ ds }}, {{ name }})", metavar="URL"
     )
-    owner: str = _option("", Takes.TEXT, "who is responsible", metavar="NAME")
+    owner: str = _option("", Takes.TEXT, "who is responsible, and told when it fails: a name of [owners] in nbflow.toml", metavar="NAME")
+    deadline: str = _option("", Takes.DEADLINE, "tell when it is not done so long after its run was due (45m), or by 07:30", metavar="WHEN")
+    notify: tuple[str, ...] = _option((), Takes.ADDRESSES, "tell these addresses (URLs or connections) when it fails", metavar="URL")
+    notify_on: tuple[str, ...] = _option(
+        (), Takes.SOME, "tell them of these instead: failure, retry, success, skip", metavar="WHAT", choices=tuple(NotifyOn)
+    )
     doc: str = _option("", Takes.TEXT, "what the task is for", metavar="TEXT")
     run: bool = _option(default=False, takes=Takes.FLAG, help="run the task as soon as its cell is executed (not headlessly)")
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # a kernel that loads the extension needs neither pools nor s
     from nbflow.core.connections import SecretStore
     from nbflow.core.deployments import DeploymentStore
     from nbflow.core.limits import Answer, Asks, Board, Pool
+    from nbflow.core.notifications import NotificationStore
     from nbflow.core.resources import Offers
 
 
@@ -116,6 +117,11 @@ class Store(Protocol):
     @property
     def deployments(self) -> DeploymentStore:
         """What is deployed, and how runs come from it."""
+        ...
+
+    @property
+    def notifications(self) -> NotificationStore:
+        """Messages that are to be sent, and the runs watched for them."""
         ...
 
     @property

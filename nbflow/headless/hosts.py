@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,8 +35,9 @@ _IDLE: Final = 60.0
 
 
 def settings_as_json(settings: Settings) -> dict[str, Any]:
-    """For another process of this or another machine."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
+    """For another process of this or another machine, which hosts runs and tells nobody of them."""
+    quiet = replace(settings, notify="", owners="")
+    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(quiet).items()}
 
 
 def settings_from_json(document: dict[str, Any]) -> Settings:

@@ -14,6 +14,7 @@ from nbflow import __version__
 from nbflow.app import Workspace
 from nbflow.app.deploying import read_keys
 from nbflow.app.flows_folders import FlowsFolders
+from nbflow.app.notifying import Notifier, check_settings
 from nbflow.core.deployments import SchedulerRecord
 from nbflow.core.errors import NbflowError
 from nbflow.core.ids import RunId
@@ -26,6 +27,8 @@ from nbflow.scheduler.loop import Scheduler
 _log = logging.getLogger("nbflow.scheduler")
 #: Seconds between two turns when nothing is due before: runs that people asked for wait no longer.
 _PERIOD: Final = 0.5
+#: Seconds between two looks at what there is to tell.
+_TELLING: Final = 1.0
 #: Seconds after a turn that failed, and at most after several.
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
@@ -110,6 +113,8 @@ class SchedulerProcess:
             owner=me(),
             seconds=workspace.settings.lease,
         )
+        check_settings(workspace)
+        self._notifier = Notifier(workspace)
         self._folders = FlowsFolders(workspace)
         self._scanned: float | None = None
 
@@ -118,6 +123,8 @@ class SchedulerProcess:
         self._say_others()
         keeper = threading.Thread(target=self._keep, name="nbflow-scheduler-lease", daemon=True)
         keeper.start()
+        teller = threading.Thread(target=self._tell_people, name="nbflow-notify", daemon=True)
+        teller.start()
         pause = 0.0
         while not self._stopping.wait(pause):
             began = monotonic()
@@ -131,6 +138,8 @@ class SchedulerProcess:
             pause = self._patience()
         self._drain()
         keeper.join()
+        teller.join()
+        self._tell_now()  # what ended meanwhile
 
     def stop(self) -> None:
         """Take no more runs. Those that are hosted go on."""
@@ -173,6 +182,17 @@ class SchedulerProcess:
                 _log.warning("%s", error)
             if self._stopping.wait(seconds / 3):
                 return
+
+    def _tell_people(self) -> None:
+        """On a thread of its own: a mail server that hangs delays no run."""
+        while not self._stopping.wait(_TELLING):
+            self._tell_now()
+
+    def _tell_now(self) -> None:
+        try:
+            self._notifier.turn()
+        except NbflowError as error:
+            _log.warning("%s", error)
 
     def _drain(self) -> None:
         until = monotonic() + self._workspace.settings.lease

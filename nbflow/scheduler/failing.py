@@ -26,7 +26,9 @@ def pause_if_failing(deployments: DeploymentStore, name: str, limit: int, now: d
     def change(stored: Deployment) -> Deployment:
         nonlocal paused
         paused = not stored.paused
-        return replace(stored, paused=True, pause_reason=why, next_run=None) if paused else stored
+        if not paused:
+            return stored
+        return replace(stored, paused=True, pause_reason=why, paused_by=ended[0].run_id, paused_at=now, next_run=None)
 
     deployments.change(name, change)
     if paused:

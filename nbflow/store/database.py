@@ -163,7 +163,7 @@ class Database:
     ) -> Statement:
         """An insert that, where the key exists, sets the columns `changing`, and those in `setting` to these expressions (none: leaves the row)."""
         insert = self._insert(table)
-        if not changing:
+        if not changing and not setting:
             return self.statement(insert.on_conflict_do_nothing(index_elements=key), names or table.columns.keys())
         values = {**{name: insert.excluded[name] for name in changing}, **(setting or {})}
         return self.statement(insert.on_conflict_do_update(index_elements=key, set_=values), names or table.columns.keys())
@@ -172,9 +172,9 @@ class Database:
         """In `setting` of an upsert: the value that would have been inserted."""
         return self._insert(table).excluded[name]
 
-    def insert_new(self, table: Table) -> Statement:
-        """An insert that does nothing where any unique key of the row exists."""
-        return self.statement(self._insert(table).on_conflict_do_nothing(), table.columns.keys())
+    def insert_new(self, table: Table, *, names: Sequence[str] = ()) -> Statement:
+        """An insert of the named columns, all when none is named, that does nothing where any unique key of the row exists."""
+        return self.statement(self._insert(table).on_conflict_do_nothing(), names or table.columns.keys())
 
     def close(self) -> None:
         """Close the connections of all threads. May be called twice."""

@@ -21,6 +21,7 @@ from nbflow.core.states import RunState
 from nbflow.store.codec import decode, encode, instant, micros
 from nbflow.store.database import Database, now_micros
 from nbflow.store.leases import Leases
+from nbflow.store.notifications import Notifications
 from nbflow.store.rows import run_row
 from nbflow.store.runs import Runs
 from nbflow.store.schema import audit as audit_table
@@ -42,8 +43,8 @@ _TAKEN = or_(_RUN.state == RunState.RUNNING.value, _LEASE.owner != "")
 class Deployments:
     """Queries on `deployment`, `deployment_version`, `scheduler`, `audit`, and on `run` as far as deployments go."""
 
-    def __init__(self, database: Database, runs: Runs, leases: Leases) -> None:
-        self._database, self._runs, self._leases = database, runs, leases
+    def __init__(self, database: Database, runs: Runs, leases: Leases, notifications: Notifications) -> None:
+        self._database, self._runs, self._leases, self._notifications = database, runs, leases, notifications
         this = _DEPLOYMENT.name == bindparam("this")
         self._insert = database.insert_new(deployment_table)
         self._select = database.statement(select(_DEPLOYMENT.record).where(this))
@@ -96,6 +97,8 @@ class Deployments:
             stored = self._decoded(connection, name, self._lock.run(connection, this=name).scalar_one_or_none())
             changed = replace(change(stored), revision=stored.revision)
             self._put(connection, changed)
+            if changed.paused_by and changed.paused_by != stored.paused_by:
+                self._notifications.look_again(connection, changed.paused_by, changed.paused_at or changed.deployed_at)
         return replace(changed, revision=changed.revision + 1)
 
     def delete(self, name: str) -> None:
@@ -146,6 +149,7 @@ class Deployments:
             return False
         self._leases.create(connection, run.run_id)
         self._runs.put_tasks(connection, self._runs.rows_of(run.run_id, tasks))
+        self._notifications.begin(connection, run.run_id, 0, run.created_at)
         return True
 
     def next_due(self) -> datetime | None:

@@ -14,12 +14,14 @@ from nbflow.core.callbacks import CallbackRecord
 from nbflow.core.ids import RunId, TaskKey, Token
 from nbflow.core.limits import Answer, Asks, Board, Pool
 from nbflow.core.model import Flow
+from nbflow.core.notifications import begins_again
 from nbflow.core.protocols import Clock, RunPage
 from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
 from nbflow.core.states import TaskState
 from nbflow.store.codec import decode, encode, micros
 from nbflow.store.flow_hash import content_hash
 from nbflow.store.memory_deployments import MemoryDeployments
+from nbflow.store.memory_notifications import MemoryNotifications
 from nbflow.store.memory_pools import MemoryPools
 from nbflow.store.memory_secrets import MemorySecrets
 from nbflow.store.paging import as_page, earlier, read_page_cursor
@@ -71,6 +73,8 @@ class MemoryStore:
             lives=lambda run_id: run_id in self._runs and bool(self._runs[run_id].owner) and not self._has_lapsed(self._runs[run_id]),
             holders=lambda: ((each.record, task) for each in self._by_age() for _, task in each.tasks.values()),
         )
+        #: Messages that are to be sent, and the runs watched for them.
+        self.notifications = MemoryNotifications(self)
         #: What is deployed, and how runs come from it.
         self.deployments = MemoryDeployments(self)
         #: Connections and variables.
@@ -157,6 +161,7 @@ class MemoryStore:
             del self._runs[run_id]
             self._entries = {key: entry for key, entry in self._entries.items() if entry[0] != run_id}
             self._pools.forget(run_id)
+            self.notifications.delete(run_id)
             self._by_deployment.get(each.record.deployment, {}).pop(run_id, None)
             for unique in _uniques(each.record):
                 self._unique.pop(unique, None)
@@ -260,6 +265,8 @@ class MemoryStore:
 
     def _append(self, each: _Run, changes: Sequence[Change], run: RunRecord | None) -> None:
         for change in changes:
+            if begins_again(change):
+                self.notifications.begin(each.record.run_id, len(each.changes), change.at)
             each.changes.append(replace(change, cursor=len(each.changes) + 1))
         self._keep(each, changes, run)
 
@@ -350,6 +357,7 @@ class MemoryStore:
         if run.deployment:
             self._by_deployment.setdefault(run.deployment, {})[run.run_id] = each
             self._unique |= dict.fromkeys(_uniques(run), run.run_id)
+            self.notifications.begin(run.run_id, 0, run.created_at)
         return each
 
     def record_of(self, run_id: str) -> RunRecord | None:
@@ -359,6 +367,10 @@ class MemoryStore:
     def owner_of(self, run_id: str) -> str:
         """Who has its lease, lapsed or not; "" when nobody has."""
         return self._runs[run_id].owner if run_id in self._runs else ""
+
+    def cursor_of(self, run_id: str) -> int | None:
+        """How long its change log is; None when there is no such run."""
+        return len(self._runs[run_id].changes) if run_id in self._runs else None
 
     def other_of(self, run: RunRecord) -> RunRecord | None:
         """The run that has this one's key, id or logical date."""

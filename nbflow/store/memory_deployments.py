@@ -48,8 +48,10 @@ class MemoryDeployments:
     def change(self, name: str, change: Callable[[Deployment], Deployment]) -> Deployment:
         with self._store.lock:
             stored = self._get(name)
-            self._found[name] = self._store.kept(replace(change(stored), revision=stored.revision + 1))
-            return self._found[name]
+            changed = self._found[name] = self._store.kept(replace(change(stored), revision=stored.revision + 1))
+            if changed.paused_by and changed.paused_by != stored.paused_by:
+                self._store.notifications.look_again(changed.paused_by, changed.paused_at or changed.deployed_at)
+            return changed
 
     def delete(self, name: str) -> None:
         with self._store.lock:

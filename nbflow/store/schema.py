@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 #: The newest migration, so that opening an up-to-date database needs no Alembic.
-HEAD: Final = "0009"
+HEAD: Final = "0005"
 #: Where the database says which migration it is at. A name of our own, since a PostgreSQL database may be shared with another Alembic.
 VERSION_TABLE: Final = "nbflow_version"
 
@@ -194,6 +194,42 @@ callback: Final = Table(
     Column("place", Integer, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("record", Text, nullable=False),
+)
+
+#: Runs whose change logs may hold something to tell. A row goes when its run has ended and everything is told.
+watch: Final = Table(
+    "watch",
+    metadata,
+    Column("run_id", Name, primary_key=True),
+    #: How far the log has been told.
+    Column("cursor", BigInteger, nullable=False),
+    #: When to look again even if the log does not grow; NULL: not before it does.
+    Column("look_at", BigInteger),
+    Column("since", BigInteger, nullable=False),
+    Column("acknowledged", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+
+notification: Final = Table(
+    "notification",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("key", Path, nullable=False),
+    Column("address_hash", Hash, nullable=False),
+    Column("state", String(16), nullable=False),
+    #: When it is to be sent; NULL: it was, or is not tried any more.
+    Column("next_at", BigInteger),
+    #: Whose claim it is, and until when by the database's clock.
+    Column("owner", String(250), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("flow", Name, nullable=False),
+    Column("run_id", Name, nullable=False),
+    Column("record", Text, nullable=False),
+    Index(None, "key", "address_hash", unique=True),
+    Index(None, "next_at"),
+    Index(None, "flow", "id"),
+    Index(None, "run_id"),
 )
 
 artifact_reference: Final = Table(

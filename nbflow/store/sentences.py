@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from nbflow.core.errors import Superseded, UserError, nearest
 from nbflow.core.limits import DEFAULT_POOL, Board, Holder, Waiter
+from nbflow.core.notifications import Notification, Sending
 from nbflow.core.records import Lease, RunRecord
 
 
@@ -49,6 +50,15 @@ def deployment_taken(name: str) -> UserError:
 def unknown_deployment(name: str, known: Sequence[str]) -> UserError:
     more = nearest(name, known) or (" `nbflow flows list` shows them." if known else " None is deployed yet: type nbflow deploy NOTEBOOK.")
     return UserError(f'There is no deployed flow "{name}".{more}')
+
+
+def unknown_notification(id: int) -> UserError:
+    return UserError(f"There is no notification {id}. `nbflow notifications list` shows them.")
+
+
+def not_to_send_again(notification: Notification) -> UserError:
+    how = "was sent" if notification.state is Sending.SENT else "is still tried"
+    return UserError(f"Notification {notification.id} {how}: only one that failed can be sent again.")
 
 
 def date_taken(run: RunRecord, other: str) -> UserError:

@@ -13,6 +13,7 @@ from nbflow.core.callbacks import CallbackRecord
 from nbflow.core.ids import RunId, TaskKey, Token
 from nbflow.core.limits import Answer, Asks, Board, Pool
 from nbflow.core.model import Flow
+from nbflow.core.notifications import begins_again
 from nbflow.core.protocols import RunPage
 from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
 from nbflow.core.states import TaskState
@@ -25,6 +26,7 @@ from nbflow.store.database import Database
 from nbflow.store.deployments import Deployments
 from nbflow.store.flows import Flows
 from nbflow.store.leases import Leases
+from nbflow.store.notifications import Notifications
 from nbflow.store.pools import Pools
 from nbflow.store.requests import Requests
 from nbflow.store.rows import change_row, task_row
@@ -51,7 +53,9 @@ class SqlStore:
         self._pools = Pools(database)
         self._callbacks = Callbacks(database)
         #: What is deployed, and how runs come from it.
-        self.deployments = Deployments(database, self._runs, self._leases)
+        #: Messages that are to be sent, and the runs watched for them.
+        self.notifications = Notifications(database)
+        self.deployments = Deployments(database, self._runs, self._leases, self.notifications)
         #: Connections and variables.
         self.secrets = Secrets(database)
 
@@ -115,6 +119,7 @@ class SqlStore:
             self._requests.delete(connection, run_id)
             self._pools.withdraw_all(connection, run_id)
             self._callbacks.delete(connection, run_id)
+            self.notifications.delete(connection, run_id)
             self._runs.delete(connection, run_id)
         return hashes
 
@@ -163,6 +168,7 @@ class SqlStore:
             self._log.append(connection, batch.changes(cursor))
             self._runs.put_tasks(connection, list(batch.tasks.values()))
             self._put_rest(connection, lease, batch, attempts, done_requests, entries=entries)
+            self._watch_again(connection, batch, cursor - len(changes))
         return cursor
 
     def commit_asking(
@@ -196,6 +202,7 @@ class SqlStore:
             tasks += [{**wishes[key].tasks[key], "pool": demand.pool, "slots": demand.slots} for key, demand in granted.items()]
             self._runs.put_tasks(connection, tasks)
             self._put_rest(connection, lease, batch, attempts, done_requests, entries=entries)
+            self._watch_again(connection, batch, cursor - len(rows))
         if settled is None:
             return Answer(cursor=cursor, granted=tuple(chosen))
         return Answer(cursor=cursor, granted=settled.granted, refused=settled.refused, board=settled.board)
@@ -218,6 +225,12 @@ class SqlStore:
             self._cache.record(connection, lease.run_id, entries)
         if done_requests:
             self._requests.done(connection, lease.run_id, done_requests)
+
+    def _watch_again(self, connection: Connection, batch: _Batch, before: int) -> None:
+        """A run of a deployment that had ended and goes on has something to tell again."""
+        if batch.begins_again and batch.run is not None:
+            run, _ = batch.run
+            self.notifications.begin(connection, run.run_id, before, batch.begins_again)
 
     def note_callback(self, run_id: str, record: CallbackRecord) -> None:
         self._callbacks.note(run_id, record)
@@ -273,6 +286,8 @@ class _Batch:
         self.rows: list[dict[str, Any]] = []
         self.tasks: dict[TaskKey, dict[str, Any]] = {}
         self.run: tuple[RunRecord, str] | None = None
+        #: When a run of a deployment that had ended was put back; None when none was.
+        self.begins_again = next((change.at for change in changes if begins_again(change)), None)
         for change in changes:
             task_text = run_text = None
             if change.task is not None:

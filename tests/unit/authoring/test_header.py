@@ -160,7 +160,7 @@ def test_options_of_later_versions_are_validated_and_warned_about() -> None:
     problems = read_header('%%flow\n[defaults]\nenv = "db"\ndeadline = "x"').problems
     assert [(problem.line, problem.severity, problem.message) for problem in problems] == [
         (3, "warning", '"env" has no effect in this version of nbflow.'),
-        (4, "error", 'deadline cannot be "x": it takes a duration such as 30s, 5m, 1h30m or a number of seconds.'),
+        (4, "error", 'deadline cannot be "x": it takes a duration such as 45m, or a time of day such as 07:30.'),
     ]
 
 

@@ -62,6 +62,8 @@ def test_every_option_makes_task_options() -> None:
             "flag": "",
             "check": "",
             "choice": spec.choices[-1] if spec.choices else "",
+            "some": ",".join(spec.choices),
+            "deadline": "07:30",
             "resources": "A=1",
             "pairs": "x=xs",
             "duration": "1s",
