@@ -36,14 +36,17 @@ class History(Opened):
         from nbflow.authoring.notebook_file import read_notebook  # noqa: PLC0415
 
         notebook = read_notebook(path)
-        return build_flow(notebook.cells, name=slug(Path(path).stem), path=str(Path(path).resolve()))
+        return build_flow(
+            notebook.cells, name=slug(Path(path).stem), path=str(Path(path).resolve()), installation=self.settings.task_defaults
+        )
 
     def problems(self, path: str | Path) -> tuple[Problem, ...]:
         """Everything that would go wrong with a notebook, warnings too. Raises UserError when it cannot be read at all."""
         from nbflow.authoring.flow_builder import find_problems  # noqa: PLC0415 - as above
         from nbflow.authoring.notebook_file import read_notebook  # noqa: PLC0415
 
-        found = find_problems(read_notebook(path).cells, name=slug(Path(path).stem), path=str(Path(path).resolve()))
+        cells, installation = read_notebook(path).cells, self.settings.task_defaults
+        found = find_problems(cells, name=slug(Path(path).stem), path=str(Path(path).resolve()), installation=installation)
         if any(problem.severity == "error" for problem in found):
             return found
         from nbflow.app.notifying import notice_problems  # noqa: PLC0415 - as above

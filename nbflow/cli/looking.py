@@ -28,13 +28,13 @@ def graph(path: Path, mermaid: bool, svg: Path | None, as_json: bool) -> None:  
     from nbflow.views import svg as svg_view  # noqa: PLC0415
     from nbflow.views import text  # noqa: PLC0415
 
-    target = python_target(path)
+    target, settings = python_target(path), load_settings()
     if target is not None:
         from nbflow.app.tracing import trace_flow  # noqa: PLC0415
 
-        flow = trace_flow(target)
+        flow = trace_flow(target, settings.task_defaults)
     else:
-        flow = Workspace(load_settings()).load_flow(path)
+        flow = Workspace(settings).load_flow(path)
     if svg is not None:
         _write(svg, svg_view.graph_svg(flow, {}, None, SystemClock().now()))
         click.echo(f"Wrote {svg}.")
@@ -83,9 +83,10 @@ def _problems_of(workspace: Workspace, path: Path) -> tuple[Any, ...]:
         return workspace.problems(path)
     from nbflow.app.tracing import find_problems, trace_flow  # noqa: PLC0415
 
-    found = find_problems(target)
+    installation = workspace.settings.task_defaults
+    found = find_problems(target, installation)
     if target.name and not any(problem.severity == "error" for problem in found):
-        return (*found, *workspace.limit_problems(trace_flow(target)))
+        return (*found, *workspace.limit_problems(trace_flow(target, installation)))
     return found
 
 

@@ -148,6 +148,7 @@ class DeployedRun(HostedRun):
             observers=(),
         )
         self._view.flow = flow
+        self.installation = flow.options.installation  # as it was deployed
         is_plain = any(task.operator == "notebook" and not task.cell.number for task in flow.tasks)
         if is_plain:
             self._cells = CellsExecutor(stop)

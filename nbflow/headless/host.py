@@ -94,6 +94,7 @@ class HostedRun:
         observers: Sequence[Any],
     ) -> None:
         self.artifacts_url = workspace.settings.artifacts
+        self.installation: Mapping[str, Any] = workspace.settings.task_defaults
         self._workspace, self._info, self._stop = workspace, info, stop
         self._trigger, self._run_id, self._resumes, self._again, self._observers = trigger, run_id, resumes, again, observers
         self._fresh, self._latest, self._ignore_past = fresh, latest, ignore_past

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,7 @@ def load(shell: Any, channel: Channel | None = None) -> Extension:
     channel = channel or channel_of(shell)
     kernel = Kernel(shell, session)
     launcher = Launcher(kernel, LiveHost(), make_display(session, channel, set(), lambda: Panels(magics).over_run()), channel.write)
+    session.installation = lambda: _installation(launcher)
     NbflowMagics.task.__doc__ = help_text()
     magics = NbflowMagics(shell, session, launcher, channel)
     extension = Extension(shell, session, magics)
@@ -69,6 +71,14 @@ def load(shell: Any, channel: Channel | None = None) -> Extension:
     use_kernel(NotebookOfFlows(shell, launcher))
     setattr(shell, _ATTRIBUTE, extension)
     return extension
+
+
+def _installation(launcher: Launcher) -> Mapping[str, Any]:
+    """A bad setting is told to whoever runs the flow."""
+    try:
+        return launcher.host.task_defaults if isinstance(launcher.host, LiveHost) else {}
+    except NbflowError:
+        return {}
 
 
 def _pools(launcher: Launcher) -> list[str]:

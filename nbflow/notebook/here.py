@@ -123,7 +123,9 @@ class Here:
         """Everything that would go wrong."""
         from nbflow.authoring.flow_builder import find_problems  # noqa: PLC0415 - loading the extension stays quick
 
-        problems = list(find_problems(self._session.cells(), name=self._session.name, path=self._session.path))
+        session = self._session
+        found = find_problems(session.cells(), name=session.name, path=session.path, installation=session.installation())
+        problems = list(found)
         # Whether a cell runs the flow is a question about a whole file; here the person is about to type it.
         lines = [f"{problem.severity}: {problem}" for problem in problems if problem.code != "no-run"]
         if not any(problem.severity == "error" for problem in problems):

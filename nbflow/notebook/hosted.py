@@ -16,14 +16,14 @@ from nbflow.notebook.runs import HostedRuns
 def attach(config_json: str) -> None:
     """Load the extension here and let the host drive.
 
-    `config_json` is a JSON object: `address` and `authkey` of the host, `path` of the notebook, `artifacts_url`.
+    `config_json` is a JSON object: `address` and `authkey` of the host, `path` of the notebook, `artifacts_url`, `installation`: options of tasks.
     """
     from IPython import get_ipython  # noqa: PLC0415 - only inside a kernel
 
     attach_to(get_ipython(), json.loads(config_json))
 
 
-def attach_to(shell: Any, config: dict[str, str]) -> None:
+def attach_to(shell: Any, config: dict[str, Any]) -> None:
     """`attach` for a given shell."""
     from nbflow.operators.hosting import HostClient  # noqa: PLC0415 - headless kernels only
     from nbflow.store.artifacts import open_artifacts  # noqa: PLC0415 - as above
@@ -31,6 +31,7 @@ def attach_to(shell: Any, config: dict[str, str]) -> None:
     loaded = extension.load(shell)
     if config.get("modules"):  # after the extension is loaded: what is added now travels to the tasks
         sys.path[:0] = [config["modules"], config["working_dir"]]
+    loaded.session.installation = lambda: config.get("installation", {})
     if config["path"]:
         loaded.session.follow_file(config["path"])
     loaded.magics.launcher.host = HostedRuns(HostClient(config["address"], config["authkey"]), open_artifacts(config["artifacts_url"]))

@@ -96,7 +96,9 @@ class NbflowMagics(Magics):  # type: ignore[misc] # IPython is untyped
         from nbflow.authoring.flow_builder import find_problems  # noqa: PLC0415 - loading the extension stays quick
 
         def problems(without: str = "") -> set[tuple[str, str]]:
-            found = find_problems(self.session.cells(without), name=self.session.name, path=self.session.path)
+            found = find_problems(
+                self.session.cells(without), name=self.session.name, path=self.session.path, installation=self.session.installation()
+            )
             self._found = {(problem.code, problem.message): problem for problem in found if problem.severity == "error"}
             return set(self._found)
 

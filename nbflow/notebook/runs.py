@@ -79,6 +79,7 @@ class LiveHost:
         """`open_workspace` is for tests; by default the workspace of the settings in force."""
         self._open = open_workspace or _open_workspace
         self._workspace: Any = None
+        self._settings: Any = None
         self._lock = threading.Lock()
 
     @property
@@ -90,6 +91,16 @@ class LiveHost:
                 # A kernel that ends in order says so to its runs.
                 atexit.register(self.close)
             return self._workspace
+
+    @property
+    def task_defaults(self) -> Mapping[str, Any]:
+        """Options of tasks that the installation says; the workspace is not opened for that. Raises SetupError for a bad setting."""
+        if self._settings is None:
+            from nbflow.settings import load_settings  # noqa: PLC0415 - loading the extension stays quick
+
+            self._settings = self._workspace.settings if self._workspace is not None else load_settings()
+        found: Mapping[str, Any] = self._settings.task_defaults
+        return found
 
     @property
     def artifacts(self) -> ArtifactStore:

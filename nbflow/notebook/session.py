@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -72,6 +72,8 @@ class Session:
         self._cells: dict[str, Executed] = {}
         #: The file holds the whole flow, whatever was executed yet: a headless run.
         self.is_hosted = False
+        #: Options of tasks for where nothing else is said, which the installation has.
+        self.installation: Callable[[], Mapping[str, Any]] = dict
         self._counter = 0
         self._file: _NotebookFile = _NotebookFile()
         #: The cell being executed; None between cells.
@@ -207,7 +209,7 @@ class Session:
         from nbflow.authoring.flow_builder import build_flow  # noqa: PLC0415 - loading the extension stays quick
 
         cells = self._file.cells if self.is_hosted else self.cells()
-        return build_flow(cells, name=self.name, path=self.path)
+        return build_flow(cells, name=self.name, path=self.path, installation=self.installation())
 
     def tasks_above(self, flow: Flow) -> tuple[TaskId, ...]:
         """The tasks whose cells stand above the cell being executed; all of them when that is not in the file."""

@@ -178,6 +178,7 @@ class Execution:
             "authkey": server.authkey_hex,
             "path": self._info.path,
             "artifacts_url": self._run.artifacts_url,
+            "installation": dict(self._run.installation),
             "working_dir": self._info.working_dir,
             "modules": self._info.modules,
         }

@@ -152,6 +152,8 @@ class HostedRun(Protocol):
 
     #: Where the kernel stores values it hands over (an fsspec URL).
     artifacts_url: str
+    #: Options of tasks for where the notebook says nothing else, as JSON has them.
+    installation: Mapping[str, Any]
 
     def advance(self, request: Advance, show: Show) -> Advanced:
         """Run these tasks; blocks until they have ended. The first one creates the run.

@@ -18,6 +18,7 @@ from nbflow.core.model import CellRef
 if TYPE_CHECKING:
     from nbflow.app import Workspace
     from nbflow.core.protocols import ArtifactStore
+    from nbflow.settings import Settings
 
 
 class _Workspaces:
@@ -27,6 +28,14 @@ class _Workspaces:
         self.chosen: list[Callable[[], Workspace]] = []
         self._own: Workspace | None = None
         self._lock = threading.Lock()
+
+    def settings(self) -> Settings:
+        """Those of the workspace, which is not opened for that."""
+        if self.chosen or self._own is not None:
+            return self.current().settings
+        from nbflow.settings import load_settings  # noqa: PLC0415 - see the module's docstring
+
+        return load_settings()
 
     def current(self) -> Workspace:
         if self.chosen:
@@ -46,6 +55,11 @@ _WORKSPACES: Final = _Workspaces()
 def current_workspace() -> Workspace:
     """Where flows of this process run. Raises SetupError when the database is in the way."""
     return _WORKSPACES.current()
+
+
+def installation() -> Mapping[str, Any]:
+    """The options of tasks that hold where flows of this process run, unless they say otherwise. Raises SetupError for a bad setting."""
+    return _WORKSPACES.settings().task_defaults
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from nbflow.authoring.python_file import Target, flows_of, import_file, pick, re
 from nbflow.authoring.python_options import Duration, Names
 from nbflow.core.calls import IMPORTING
 from nbflow.core.errors import UserError
-from nbflow.python.ambient import current_workspace
+from nbflow.python.ambient import current_workspace, installation
 from nbflow.python.asking import ask_past
 from nbflow.python.run import Run
 from nbflow.python.travel import captures_of, placed, plain_params
@@ -68,8 +68,8 @@ class PythonFlow(FlowFunction[P, R], Generic[P, R]):
         """Start it and return at once; the run ends with this process. Raises as `run` does."""
         values = self.parameters.values(self.parameters.named(args, kwargs))
         _refuse_while_importing(self.name)
-        traced = self.traced(values)
         workspace = current_workspace()
+        traced = self.traced(values, installation=workspace.settings.task_defaults)
         handle = start(workspace, traced, values, trigger="python")
         return Run(workspace, handle.run_id, handle)
 
@@ -78,14 +78,14 @@ class PythonFlow(FlowFunction[P, R], Generic[P, R]):
     @property
     def graph(self) -> DiGraph[str]:
         """Its tasks and edges, with the parameters' defaults: nodes have `options`, `doc` and `group`, edges have `names`."""
-        return graph_of(self.traced().flow)
+        return graph_of(self.traced(installation=installation()).flow)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """In a notebook: its graph."""
         from nbflow.app import SystemClock  # noqa: PLC0415 - `import nbflow` stays quick
         from nbflow.views import bundles  # noqa: PLC0415 - as above
 
-        return dict(bundles.graph_bundle(self.traced().flow, {}, None, SystemClock().now()))
+        return dict(bundles.graph_bundle(self.traced(installation=installation()).flow, {}, None, SystemClock().now()))
 
 
 @overload

@@ -171,6 +171,17 @@ def test_defaults_of_the_installation_hold_where_the_header_says_nothing(tmp_pat
     assert deployment.next_run == datetime(2026, 1, 1, 23, tzinfo=UTC)
 
 
+def test_options_of_tasks_hold_as_they_were_when_it_was_deployed(tmp_path: Path, clock: FakeClock) -> None:
+    with memory_workspace(tmp_path / "home", clock) as workspace:
+        workspace.settings = Settings(home=tmp_path, defaults='{"retries": 2, "catchup": "none"}')
+        first = deploy(workspace, sales(tmp_path)).deployment
+        workspace.settings = Settings(home=tmp_path, defaults='{"retries": 3}')
+        assert workspace.store.flow(workspace.store.deployments.get("sales").version).tasks[0].options.retries == 2
+        again = deploy(workspace, sales(tmp_path))
+        assert (again.is_changed, workspace.store.flow(again.deployment.version).tasks[0].options.retries) == (True, 3)
+        assert again.deployment.version != first.version
+
+
 def test_a_schedule_can_be_changed_and_taken_away(workspace: Workspace, tmp_path: Path) -> None:
     path = sales(tmp_path)
     deploy(workspace, path)

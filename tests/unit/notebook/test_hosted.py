@@ -54,6 +54,7 @@ def kernel(shell, host, notebook, tmp_path):
         "authkey": server.authkey_hex,
         "path": str(notebook.path),
         "artifacts_url": str(tmp_path / "artifacts"),
+        "installation": {"retries": 2},
     }
     hosted.attach_to(shell, config)
     try:
@@ -73,6 +74,7 @@ def test_the_host_learns_the_whole_flow_and_what_is_released(kernel, host):
     assert up_to_the_run(kernel).success
     (request,) = host.requests
     assert [task.id for task in request.flow.tasks] == ["one", "two"]
+    assert [task.options.retries for task in request.flow.tasks] == [2, 2]  # of the host's installation
     assert request.tasks == ("one",)
     assert not request.final
     assert request.captures.names["limit"].value.inline == b"3"

@@ -57,6 +57,7 @@ class MemoryRun:
     def __init__(self, host: MemoryHost, info: NotebookInfo, stop: Callable[[str], None]) -> None:
         self.host, self.notebook, self.stop = host, info, stop
         self.artifacts_url = ""
+        self.installation: dict = {}
         self.ending: Ending | None = None
         self.is_plain = False
         self.cancelled = threading.Event()
