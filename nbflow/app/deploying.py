@@ -240,15 +240,24 @@ def read_keys(workspace: Workspace, keys: Mapping[str, Any]) -> Schedule:
 
 
 def undeploy(workspace: Workspace, name: str, by: str = "") -> None:
-    """It runs no more; its history stays. Raises UserError."""
+    """It runs no more, and a backfill of it is cancelled; its history stays. Raises UserError."""
+    from nbflow.app.backfilling import cancel_of  # noqa: PLC0415 - which needs this module
+
     workspace.store.deployments.delete(name)
     note(workspace, "undeploy", name, by=by)
+    cancel_of(workspace, name, by)
 
 
 def delete_flow(workspace: Workspace, name: str, by: str = "") -> int:
-    """Undeploy it and delete its runs; returns how many. Raises UserError when one of them has not ended."""
+    """Undeploy it and delete its runs and backfills; returns how many runs. Raises UserError when one of them has not ended."""
+    from nbflow.app.backfilling import find  # noqa: PLC0415 - which needs this module
+
     deployments = workspace.store.deployments
     deployments.get(name)
+    for stands in find(workspace, name, limit=1):
+        if stands.backfill.ended_at is None:
+            id = stands.backfill.id
+            raise UserError(f"Flow {name} has a backfill that has not ended: cancel it first (nbflow backfill cancel {id}).")
     active = deployments.active(name)
     if active:
         raise UserError(f"Flow {name} has runs that have not ended, such as {active[0].run_id}: cancel them first (nbflow runs cancel).")
@@ -259,6 +268,7 @@ def delete_flow(workspace: Workspace, name: str, by: str = "") -> int:
             for hash in workspace.store.delete_run(run.run_id):
                 workspace.artifacts.delete(hash)
         count += len(ended)
+    workspace.store.backfills.delete_of(name)
     return count
 
 

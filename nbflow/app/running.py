@@ -19,6 +19,7 @@ from nbflow.core.job import CaptureSet
 from nbflow.core.model import Flow
 from nbflow.core.protocols import Executor, RunObserver
 from nbflow.core.records import RunRecord, TaskRecord
+from nbflow.core.renewing import Renewed, renewed
 from nbflow.core.sendable import refuse_unsendable
 from nbflow.core.states import RunState, TaskState
 from nbflow.engine.attempts import values_of
@@ -26,7 +27,6 @@ from nbflow.engine.captures import HandedOver
 from nbflow.engine.driver import Driver
 from nbflow.engine.inbox import Switchboard
 from nbflow.engine.owner import is_dead, me, say_owner
-from nbflow.engine.renewing import Renewed, renewed
 from nbflow.engine.resume import GoingOn, to_run_again
 from nbflow.engine.surroundings import Surroundings
 from nbflow.engine.values import Values

@@ -12,6 +12,7 @@ import traceback
 import click
 
 from nbflow import __version__
+from nbflow.cli.backfill import backfill
 from nbflow.cli.changing import clear, mark
 from nbflow.cli.connections import connections
 from nbflow.cli.deploying import deploy, flows, undeploy
@@ -56,7 +57,7 @@ def cli() -> None:
 
 
 # In the order of what a person does first; click sorts the help.
-for _command in (run, demo, graph, check, runs, tasks, pools, schedule, doctor, deploy, undeploy, flows, scheduler, up):
+for _command in (run, demo, graph, check, runs, tasks, pools, schedule, doctor, deploy, undeploy, flows, backfill, scheduler, up):
     cli.add_command(_command)
 
 for _command in (connections, variables, notifications):

@@ -159,10 +159,10 @@ class DeploymentStore(Protocol):
         """When the next run of any of them is due."""
         ...
 
-    def queued(self, limit: int = 100, *, without: Sequence[str] = ()) -> tuple[RunRecord, ...]:
+    def queued(self, limit: int = 100, *, without: Sequence[str] = (), without_backfills: Sequence[int] = ()) -> tuple[RunRecord, ...]:
         """Deployed runs that nobody has taken, new ones and cleared ones: backfills after the others, else the longest due first.
 
-        None of a paused flow, none of those in `without`.
+        None of a paused flow or backfill. Left out are runs of the flows `without` that are of no backfill, and those of `without_backfills`.
         """
         ...
 
@@ -170,14 +170,15 @@ class DeploymentStore(Protocol):
         """Its unfinished runs, oldest first: queued ones too."""
         ...
 
-    def ended(self, name: str, limit: int) -> tuple[RunRecord, ...]:
-        """Its newest finished runs, the newest first."""
+    def ended(self, name: str, limit: int, *, backfills: bool = True) -> tuple[RunRecord, ...]:
+        """Its newest finished runs, the newest first; those of backfills too?"""
         ...
 
     def promote(self, run_id: str, limit: int, owner: str, seconds: float) -> Lease | None:
-        """Take a queued run: None when it was taken by somebody, its flow is paused, or `limit` runs of the flow are taken already.
+        """Take a queued run: None when it was taken by somebody, its flow or backfill is paused, or `limit` runs of the flow are taken already.
 
-        Under any number of callers never more than `limit` runs are taken and unfinished (a backfill's own runs do not count for others).
+        Under any number of callers never more than `limit` runs are taken and unfinished. Those of a backfill count only among themselves, and
+        its own `max_active` is their limit.
         """
         ...
 

@@ -81,6 +81,8 @@ class Waiter:
     demand: Demand
     #: Of its run; when the run was created, where it has none.
     logical_date: datetime
+    #: Its run is one of a backfill.
+    comes_last: bool = False
     #: When it was refused first; None: it asks for the first time.
     since: datetime | None = None
     #: How many that came later were preferred to it.
@@ -172,12 +174,12 @@ class Answer:
 
 
 def rank(waiter: Waiter) -> tuple[int | float | str, ...]:
-    """Place in the queue: the overdue first, the longest waiting of them ahead; else weight, logical date, map index, and who waits longest."""
+    """Place in the queue: the overdue first, the longest waiting of them ahead; else backfills last, weight, logical date, map index, who waits longest."""
     since = waiter.since.timestamp() if waiter.since else float("inf")
     date = waiter.logical_date.timestamp()
     if waiter.is_overdue:
         return (0, since, -waiter.demand.weight, date, waiter.key.map_index, waiter.run_id)
-    return (1, -waiter.demand.weight, date, waiter.key.map_index, since, waiter.run_id)
+    return (1 + waiter.comes_last, -waiter.demand.weight, date, waiter.key.map_index, since, waiter.run_id)
 
 
 class Room:

@@ -16,6 +16,7 @@ from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord
 from nbflow.core.states import TaskState
 
 if TYPE_CHECKING:  # a kernel that loads the extension needs neither pools nor schedules
+    from nbflow.core.backfills import BackfillStore
     from nbflow.core.callbacks import CallbackRecord
     from nbflow.core.connections import SecretStore
     from nbflow.core.deployments import DeploymentStore
@@ -127,6 +128,11 @@ class Store(Protocol):
     @property
     def secrets(self) -> SecretStore:
         """Connections and variables."""
+        ...
+
+    @property
+    def backfills(self) -> BackfillStore:
+        """Runs for ranges of past dates."""
         ...
 
     # flows

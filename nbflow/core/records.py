@@ -75,6 +75,9 @@ class RunRecord:
     deployment: str = ""
     #: When it is due, for a run that a scheduler starts.
     run_after: datetime | None = None
+    #: The backfill it belongs to, and its place there; 0: none.
+    backfill: int = 0
+    place: int = 0
     #: Of a run that was asked for: asking again with the same key gives the same run.
     idempotency_key: str = ""
     #: The notebook that was run, absolute; "" when there was no file.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from nbflow.core.backfills import BACKFILL
 from nbflow.core.events import SlotGranted
 from nbflow.core.ids import TaskId, TaskKey, Token
 from nbflow.core.limits import Answer, Ask, Asks, Demand, Waiter
@@ -77,6 +78,7 @@ class Dispatch:
             key=key,
             demand=self._demands[key.task_id],
             logical_date=run.logical_date or run.created_at,
+            comes_last=run.run_type == BACKFILL,
         )
         return Ask(waiter=waiter, change=self._machine.proposal(key, Token(uuid.uuid4().hex), now))
 

@@ -118,6 +118,16 @@ def _deploy_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replace", action="store_true")
 
 
+def _backfill_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dates", metavar="DATE", nargs="*")
+    parser.add_argument("--flow", default="", metavar="NAME")
+    parser.add_argument("--reprocess", default="none", metavar="none|failed|completed")
+    parser.add_argument("--max-active", type=int, default=10, metavar="N")
+    parser.add_argument("-p", "--param", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    for flag in ("--reverse", "--ignore-depends-on-past", "--dry-run"):
+        parser.add_argument(flag, action="store_true")
+
+
 def _schedule_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("schedule", metavar="SCHEDULE", nargs="+")
     parser.add_argument("--timezone", default=None, metavar="TZ")
@@ -194,6 +204,11 @@ VERBS: Final[Mapping[str, Verb]] = {
         options=_schedule_options,
     ),
     "unschedule": Verb(meaning="it runs no more by itself; it stays deployed", answered_by="scheduling:Scheduling"),
+    "backfill": Verb(
+        meaning="runs for past dates, or without dates how they stand: backfill [FROM TO] [--reprocess failed|completed] [--max-active N] [--dry-run]",
+        answered_by="backfilling:Backfilling",
+        options=_backfill_options,
+    ),
     "check": Verb(meaning="everything that would go wrong, without running anything", answered_by="here:Here"),
     "cancel": Verb(
         meaning="cancel the run that is going on, or tasks of it: cancel [TASK ...]",

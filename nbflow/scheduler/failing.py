@@ -11,10 +11,10 @@ from nbflow.core.states import RunState
 
 
 def pause_if_failing(deployments: DeploymentStore, name: str, limit: int, now: datetime) -> bool:
-    """Pause the flow when its newest `limit` runs (since somebody unpaused it) all failed; whether it did. 0: never."""
+    """Pause the flow when its newest `limit` runs (since somebody unpaused it) all failed; whether it did. 0: never. Backfills do not count."""
     if not limit:
         return False
-    ended = deployments.ended(name, limit)
+    ended = deployments.ended(name, limit, backfills=False)
     if len(ended) < limit or any(run.state is not RunState.FAILED for run in ended):
         return False
     since = deployments.get(name).counted_from

@@ -2,6 +2,7 @@
 """One turn of a scheduler: `tick(now)`. Any number of processes take turns on one database, and nothing but the database tells them apart.
 
     due deployments  ->  the timetable plans  ->  the run and the deployment's next date in one transaction, or neither
+    backfills        ->  the next runs of each are made, up to its own limit (`backfilling.py`)
     queued runs      ->  taken, in turn, while fewer than max_active_runs of their flow are  ->  handed to the launcher
     orphans          ->  runs whose host or scheduler died: taken again, and handed over to go on
 
@@ -12,11 +13,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
+from nbflow.core.backfills import BACKFILL
 from nbflow.core.deployments import Deployment
 from nbflow.core.errors import NbflowError, Superseded, UserError
 from nbflow.core.ids import RunId, TaskId, TaskKey
@@ -25,6 +27,7 @@ from nbflow.core.protocols import Store
 from nbflow.core.records import Lease, Request, RunRecord, TaskRecord
 from nbflow.core.schedule import Overlap, Schedule
 from nbflow.core.timetable import ContinuousTimetable, PlannedRun
+from nbflow.scheduler.backfilling import Backfilling
 from nbflow.scheduler.failing import pause_if_failing
 
 _log = logging.getLogger("nbflow.scheduler")
@@ -76,9 +79,13 @@ class Scheduler:
     _tasks: dict[str, tuple[TaskId, ...]] = field(default_factory=dict)
     _looked_after: datetime | None = None
 
+    def __post_init__(self) -> None:
+        self.backfilling = Backfilling(self.store, self.owner, self.seconds, self.schedule_of)
+
     def tick(self, now: datetime) -> None:
         """One turn. What fails for one flow is logged and keeps no other from starting."""
         self.plan(now)
+        self.backfilling.advance(now)
         self.take(now)
         if self._looked_after is None or not timedelta() <= now - self._looked_after < _LOOK_AFTER:
             self._looked_after = now
@@ -109,7 +116,7 @@ class Scheduler:
         if planned is None or planned.run_after > now:
             deployments.make_run(replace(deployment, next_run=planned.run_after if planned else None), None)
             return True
-        active = deployments.active(deployment.name) if self._asks_for_active(schedule) else ()
+        active = self._active(deployment.name) if self._asks_for_active(schedule) else ()
         if isinstance(schedule.timetable, ContinuousTimetable) and (active or planned.interval.start >= planned.interval.end):
             return False
         if schedule.catchup == "all" and len(active) >= _BACKLOG:
@@ -122,14 +129,18 @@ class Scheduler:
             return True
         run = planned_run(deployment, schedule, planned, now)
         if deployments.make_run(following, run, self._records(deployment.version)) and schedule.on_overlap is Overlap.CANCEL_PREVIOUS:
-            self._cancel([each for each in active if each.run_type != "backfill"], run, schedule, now)
+            self._cancel(active, run, schedule, now)
         return True
+
+    def _active(self, name: str) -> tuple[RunRecord, ...]:
+        """Backfills neither hold up what is due nor are cancelled for it."""
+        return tuple(run for run in self.store.deployments.active(name) if run.run_type != BACKFILL)
 
     @staticmethod
     def _asks_for_active(schedule: Schedule) -> bool:
         return schedule.on_overlap is not Overlap.QUEUE or schedule.catchup == "all" or isinstance(schedule.timetable, ContinuousTimetable)
 
-    def _cancel(self, active: list[RunRecord], run: RunRecord, schedule: Schedule, now: datetime) -> None:
+    def _cancel(self, active: Sequence[RunRecord], run: RunRecord, schedule: Schedule, now: datetime) -> None:
         """The oldest runs make room for this one."""
         for other in active[: max(0, len(active) + 1 - schedule.max_active_runs)]:
             why = Request(kind="cancel", by=f"{run.run_id}, which is due", at=now)
@@ -151,21 +162,26 @@ class Scheduler:
     def take(self, now: datetime) -> None:
         """Take queued runs in turn, as long as there is room and their flows allow it."""
         full: set[str] = set()
+        full_backfills: set[int] = set()
         while (room := self.launcher.room()) > 0:
-            queued = self.store.deployments.queued(_PAGE, without=tuple(full))
+            queued = self.store.deployments.queued(_PAGE, without=tuple(full), without_backfills=tuple(full_backfills))
             taken = 0
             for run in queued:
                 if taken >= room:
                     return
-                if run.deployment not in full and self._take(run, now):
+                is_backfill = run.run_type == BACKFILL
+                is_full = run.backfill in full_backfills if is_backfill else run.deployment in full
+                if not is_full and self._take(run, now):
                     taken += 1
+                elif is_backfill:
+                    full_backfills.add(run.backfill)
                 else:
                     full.add(run.deployment)
             if len(queued) < _PAGE:
                 return
 
     def _take(self, run: RunRecord, now: datetime) -> bool:
-        """False when no run of this flow can be taken now."""
+        """False when no run of this flow, or of its backfill, can be taken now."""
         deployments = self.store.deployments
         try:
             deployment = deployments.get(run.deployment)

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, case, func, or_, select
 
+from nbflow.core.backfills import BACKFILL
 from nbflow.core.deployments import AuditEntry, DeployedVersion, Deployment, SchedulerRecord
 from nbflow.core.ids import RunId
 from nbflow.core.records import Lease, RunRecord, TaskRecord
@@ -25,6 +26,7 @@ from nbflow.store.notifications import Notifications
 from nbflow.store.rows import run_row
 from nbflow.store.runs import Runs
 from nbflow.store.schema import audit as audit_table
+from nbflow.store.schema import backfill as backfill_table
 from nbflow.store.schema import deployment as deployment_table
 from nbflow.store.schema import deployment_version
 from nbflow.store.schema import lease as lease_table
@@ -35,8 +37,10 @@ from nbflow.store.sentences import date_taken, deployment_taken, taken, unknown_
 _UNFINISHED = tuple(state.value for state in RunState if not state.is_finished)
 _FINISHED = tuple(state.value for state in RunState if state.is_finished)
 _RUN, _LEASE, _DEPLOYMENT = run_table.c, lease_table.c, deployment_table.c
-#: Whose turn it is: backfills after the others, then the longest due.
-_TURN = (case((_RUN.run_type == "backfill", 1), else_=0), _RUN.run_after, _RUN.created_at, _RUN.run_id)
+#: Whose turn it is: backfills after the others, each in its own order; then the longest due.
+_TURN = (case((_RUN.run_type == BACKFILL, 1), else_=0), _RUN.run_after, _RUN.place, _RUN.created_at, _RUN.run_id)
+#: It makes no runs now. One that was cancelled and is over holds nothing up: a run of it that somebody retries is taken as any other.
+_PAUSED_BACKFILLS = select(backfill_table.c.id).where(backfill_table.c.paused == 1, backfill_table.c.ended == 0)
 _TAKEN = or_(_RUN.state == RunState.RUNNING.value, _LEASE.owner != "")
 
 
@@ -61,10 +65,18 @@ class Deployments:
         of = _RUN.deployment == bindparam("of")
         self._with_key = database.statement(select(_RUN.record).where(of, _RUN.idempotency_key == bindparam("key")))
         self._with_date = database.statement(select(_RUN.run_id).where(of, _RUN.logical_date == bindparam("date")))
-        self._count_taken = database.statement(
+        taken_runs = (
             select(func.count())
             .select_from(run_table.join(lease_table, _LEASE.run_id == _RUN.run_id))
-            .where(of, or_(*(_RUN.state == state for state in _UNFINISHED)), _TAKEN, _RUN.run_type != "backfill")
+            .where(or_(*(_RUN.state == state for state in _UNFINISHED)), _TAKEN)
+        )
+        self._count_taken = database.statement(taken_runs.where(of, _RUN.run_type != BACKFILL))
+        self._count_taken_of = database.statement(taken_runs.where(_RUN.backfill == bindparam("backfill")))
+        this_one = backfill_table.c.id == bindparam("backfill")
+        self._limit_of = database.statement(
+            select(case(((backfill_table.c.paused == 1) & (backfill_table.c.ended == 0), 0), else_=backfill_table.c.max_active)).where(
+                this_one
+            )
         )
         self._announce = database.upsert(scheduler_table, key=["owner"], changing=["expires_at", "record"])
         self._announce_for = database.statement(
@@ -128,12 +140,12 @@ class Deployments:
             if not self._put(connection, planned):
                 return False
             if run is not None:
-                self._create(connection, run, tasks)
+                self.add(connection, run, tasks)
         return True
 
     def add_run(self, run: RunRecord, tasks: Sequence[TaskRecord]) -> RunRecord:
         with self._database.writing() as connection:
-            if self._create(connection, run, tasks):
+            if self.add(connection, run, tasks):
                 return run
             if run.idempotency_key:
                 stored = self._with_key.run(connection, of=run.deployment, key=run.idempotency_key).scalar_one_or_none()
@@ -143,7 +155,7 @@ class Deployments:
             other = self._with_date.run(connection, of=run.deployment, date=date).scalar_one_or_none()
             raise date_taken(run, other) if other else taken(run.run_id)
 
-    def _create(self, connection: Connection, run: RunRecord, tasks: Sequence[TaskRecord]) -> bool:
+    def add(self, connection: Connection, run: RunRecord, tasks: Sequence[TaskRecord]) -> bool:
         """False where the run's id, its logical date or its key is there already."""
         if not self._insert_run.run(connection, **run_row(run, encode(run))).rowcount:
             return False
@@ -152,28 +164,43 @@ class Deployments:
         self._notifications.begin(connection, run.run_id, 0, run.created_at)
         return True
 
+    def lock(self, connection: Connection, name: str) -> None:
+        """Nobody else makes or takes runs of this deployment before the transaction ends. Raises UserError when there is none."""
+        self._decoded(connection, name, self._lock.run(connection, this=name).scalar_one_or_none())
+
+    def other_of(self, connection: Connection, run: RunRecord) -> str:
+        """The run that has this one's logical date, or its id."""
+        date = micros(run.logical_date) if run.logical_date else 0
+        other: str | None = self._with_date.run(connection, of=run.deployment, date=date).scalar_one_or_none()
+        return other or run.run_id
+
     def next_due(self) -> datetime | None:
         with self._database.reading() as connection:
             found: int | None = connection.execute(select(func.min(_DEPLOYMENT.next_run_at))).scalar_one_or_none()
         return None if found is None else instant(found)
 
-    def queued(self, limit: int = 100, *, without: Sequence[str] = ()) -> tuple[RunRecord, ...]:
+    def queued(self, limit: int = 100, *, without: Sequence[str] = (), without_backfills: Sequence[int] = ()) -> tuple[RunRecord, ...]:
         query = (
             select(_RUN.record)
             .join(lease_table, _LEASE.run_id == _RUN.run_id)
             .join(deployment_table, _DEPLOYMENT.name == _RUN.deployment)
             .where(_RUN.state == RunState.QUEUED.value, _LEASE.owner == "", _DEPLOYMENT.paused == 0)
+            .where(or_(_RUN.backfill.is_(None), _RUN.backfill.not_in(_PAUSED_BACKFILLS)))
         )
         if without:
-            query = query.where(_RUN.deployment.not_in(without))
+            query = query.where(or_(_RUN.run_type == BACKFILL, _RUN.deployment.not_in(without)))
+        if without_backfills:
+            query = query.where(or_(_RUN.backfill.is_(None), _RUN.backfill.not_in(without_backfills)))
         return self._run_records(query.order_by(*_TURN).limit(limit))
 
     def active(self, name: str) -> tuple[RunRecord, ...]:
         query = select(_RUN.record).where(_RUN.deployment == name, _RUN.state.in_(_UNFINISHED))
         return self._run_records(query.order_by(_RUN.created_at, _RUN.run_id))
 
-    def ended(self, name: str, limit: int) -> tuple[RunRecord, ...]:
+    def ended(self, name: str, limit: int, *, backfills: bool = True) -> tuple[RunRecord, ...]:
         query = select(_RUN.record).where(_RUN.deployment == name, _RUN.state.in_(_FINISHED))
+        if not backfills:
+            query = query.where(_RUN.run_type != BACKFILL)
         return self._run_records(query.order_by(_RUN.created_at.desc(), _RUN.run_id.desc()).limit(limit))
 
     def promote(self, run_id: str, limit: int, owner: str, seconds: float) -> Lease | None:
@@ -182,9 +209,15 @@ class Deployments:
             stored = self._lock.run(connection, this=run.deployment).scalar_one_or_none()
             if stored is None or decode(Deployment, stored).paused:
                 return None
-            if run.run_type != "backfill" and self._count_taken.run(connection, of=run.deployment).scalar_one() >= limit:
+            if self._is_full(connection, run, limit):
                 return None
             return self._leases.take_free(connection, run_id, owner, seconds)
+
+    def _is_full(self, connection: Connection, run: RunRecord, limit: int) -> bool:
+        if run.run_type != BACKFILL:
+            return bool(self._count_taken.run(connection, of=run.deployment).scalar_one() >= limit)
+        own = self._limit_of.run(connection, backfill=run.backfill).scalar_one_or_none()
+        return own is not None and bool(self._count_taken_of.run(connection, backfill=run.backfill).scalar_one() >= own)
 
     def orphans(self) -> tuple[RunId, ...]:
         query = (

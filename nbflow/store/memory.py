@@ -20,6 +20,7 @@ from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord
 from nbflow.core.states import TaskState
 from nbflow.store.codec import decode, encode, micros
 from nbflow.store.flow_hash import content_hash
+from nbflow.store.memory_backfills import MemoryBackfills
 from nbflow.store.memory_deployments import MemoryDeployments
 from nbflow.store.memory_notifications import MemoryNotifications
 from nbflow.store.memory_pools import MemoryPools
@@ -79,6 +80,8 @@ class MemoryStore:
         self.deployments = MemoryDeployments(self)
         #: Connections and variables.
         self.secrets = MemorySecrets()
+        #: Runs for ranges of past dates.
+        self.backfills = MemoryBackfills(self)
 
     # flows
 

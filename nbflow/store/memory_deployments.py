@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from nbflow.core.backfills import BACKFILL
 from nbflow.core.deployments import AuditEntry, DeployedVersion, Deployment, SchedulerRecord
 from nbflow.core.ids import RunId
 from nbflow.core.records import Lease, RunRecord, TaskRecord
@@ -97,13 +98,14 @@ class MemoryDeployments:
         with self._store.lock:
             return min((each.next_run for each in self._found.values() if each.next_run and not each.paused), default=None)
 
-    def queued(self, limit: int = 100, *, without: Sequence[str] = ()) -> tuple[RunRecord, ...]:
+    def queued(self, limit: int = 100, *, without: Sequence[str] = (), without_backfills: Sequence[int] = ()) -> tuple[RunRecord, ...]:
         with self._store.lock:
             waiting = [
                 run
                 for run in self._store.records()
                 if run.state is RunState.QUEUED and run.deployment in self._found and not self._found[run.deployment].paused
-                if not self._store.owner_of(run.run_id) and run.deployment not in without
+                if not self._store.owner_of(run.run_id) and self._store.backfills.limit_of(run) != 0
+                if (run.backfill not in without_backfills if run.run_type == BACKFILL else run.deployment not in without)
             ]
         return tuple(sorted(waiting, key=_turn)[:limit])
 
@@ -111,9 +113,10 @@ class MemoryDeployments:
         with self._store.lock:
             return tuple(sorted((run for run in self._of(name) if not run.state.is_finished), key=_age))
 
-    def ended(self, name: str, limit: int) -> tuple[RunRecord, ...]:
+    def ended(self, name: str, limit: int, *, backfills: bool = True) -> tuple[RunRecord, ...]:
         with self._store.lock:
-            return tuple(sorted((run for run in self._of(name) if run.state.is_finished), key=_age, reverse=True)[:limit])
+            found = [run for run in self._of(name) if run.state.is_finished and (backfills or run.run_type != BACKFILL)]
+        return tuple(sorted(found, key=_age, reverse=True)[:limit])
 
     def promote(self, run_id: str, limit: int, owner: str, seconds: float) -> Lease | None:
         with self._store.lock:
@@ -121,9 +124,10 @@ class MemoryDeployments:
             deployment = self._found.get(run.deployment) if run else None
             if run is None or deployment is None or deployment.paused or self._store.owner_of(run_id):
                 return None
-            others = [one for one in self._of(run.deployment) if not one.state.is_finished and one.run_type != "backfill"]
+            own = limit if run.run_type != BACKFILL else self._store.backfills.limit_of(run)
+            others = [one for one in self._of(run.deployment) if not one.state.is_finished and _line(one) == _line(run)]
             held = [one for one in others if one.state is RunState.RUNNING or self._store.owner_of(one.run_id)]
-            if run.run_type != "backfill" and len(held) >= limit:
+            if own is not None and len(held) >= own:
                 return None
             return self._store.claim(run_id, owner, seconds)
 
@@ -167,8 +171,13 @@ class MemoryDeployments:
         return self._store.records_of(name)
 
 
-def _turn(run: RunRecord) -> tuple[bool, datetime, datetime, str]:
-    return run.run_type == "backfill", run.run_after or run.created_at, run.created_at, run.run_id
+def _turn(run: RunRecord) -> tuple[bool, datetime, int, datetime, str]:
+    return run.run_type == BACKFILL, run.run_after or run.created_at, run.place, run.created_at, run.run_id
+
+
+def _line(run: RunRecord) -> int | None:
+    """Among which runs of the flow it counts."""
+    return run.backfill if run.run_type == BACKFILL else None
 
 
 def _age(run: RunRecord) -> tuple[int, str]:

@@ -208,6 +208,7 @@ def _waiter(row: Mapping[Any, Any]) -> Waiter:
         key=TaskKey(TaskId(row["task_id"]), row["map_index"]),
         demand=Demand(pool=row["pool"], slots=row["slots"], weight=row["weight"], **{name: row[name] for name in _LIMITS}),
         logical_date=instant(row["logical_date"]),
+        comes_last=bool(row["comes_last"]),
         since=instant(row["since"]),
         overtaken=row["overtaken"],
     )
@@ -225,6 +226,7 @@ def _waiter_row(waiter: Waiter, now: int) -> dict[str, Any]:
         "slots": demand.slots,
         "weight": demand.weight,
         "logical_date": micros(waiter.logical_date),
+        "comes_last": int(waiter.comes_last),
         "since": now,
         "overtaken": 0,
         **{name: getattr(demand, name) for name in _LIMITS},

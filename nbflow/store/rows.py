@@ -37,6 +37,8 @@ def run_row(run: RunRecord, record: str) -> dict[str, Any]:
         "idempotency_key": column_text(run.idempotency_key) or None,
         "run_type": column_text(run.run_type)[:16],
         "run_after": micros(run.run_after or run.created_at),
+        "backfill": run.backfill or None,
+        "place": run.place,
     }
 
 

@@ -20,6 +20,8 @@ from nbflow.store.schema import run_capture, task_instance
 from nbflow.store.sentences import taken, unknown
 
 _UNFINISHED: Final = tuple(state.value for state in RunState if not state.is_finished)
+#: What may be another during the life of a run: one that a backfill runs again is the backfill's from then on.
+_CHANGING: Final = ("state", "path", "record", "run_type", "run_after", "backfill", "place")
 #: How many of the newest run ids a mistyped one is compared with.
 _RECENT = 1_000
 
@@ -34,9 +36,7 @@ class Runs:
         of_run = task_instance.c.run_id == bindparam("this")
         captured = run_capture.c.run_id == bindparam("this")
         self._create = database.insert_new(run_table)
-        self._update = database.statement(
-            run_table.update().where(this).values(state=bindparam("new_state"), path=bindparam("new_path"), record=bindparam("new_record"))
-        )
+        self._update = database.statement(run_table.update().where(this).values({name: bindparam(f"new_{name}") for name in _CHANGING}))
         self._select = database.statement(select(columns.record).where(this))
         lock = select(columns.record).where(this).with_for_update()
         self._lock = database.statement(lock)
@@ -67,7 +67,7 @@ class Runs:
     def put(self, connection: Connection, run: RunRecord, record: str) -> None:
         """The run's record, which is there already."""
         row = run_row(run, record)
-        self._update.run(connection, this=run.run_id, new_state=row["state"], new_path=row["path"], new_record=record)
+        self._update.run(connection, this=run.run_id, **{f"new_{name}": row[name] for name in _CHANGING})
 
     def put_tasks(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
         self._upsert_task.run_many(connection, rows)

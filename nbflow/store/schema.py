@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 #: The newest migration, so that opening an up-to-date database needs no Alembic.
-HEAD: Final = "0005"
+HEAD: Final = "0007"
 #: Where the database says which migration it is at. A name of our own, since a PostgreSQL database may be shared with another Alembic.
 VERSION_TABLE: Final = "nbflow_version"
 
@@ -66,6 +66,10 @@ run: Final = Table(
     Column("idempotency_key", Name),
     Column("run_type", String(16), nullable=False),
     Column("run_after", BigInteger, nullable=False),
+    #: NULL for a run of no backfill.
+    Column("backfill", BigInteger),
+    Column("place", Integer, nullable=False),
+    Index(None, "backfill", "state", sqlite_where=text("backfill IS NOT NULL"), postgresql_where=text("backfill IS NOT NULL")),
     Index(None, "deployment", "logical_date", unique=True),
     Index(None, "deployment", "idempotency_key", unique=True),
     Index(None, "deployment", "state", "created_at"),
@@ -122,6 +126,8 @@ waiter: Final = Table(
     Column("slots", Integer, nullable=False),
     Column("weight", Integer, nullable=False),
     Column("logical_date", BigInteger, nullable=False),
+    #: 1 for a run of a backfill, which comes after the others.
+    Column("comes_last", Integer, nullable=False),
     #: When it was refused first.
     Column("since", BigInteger, nullable=False),
     #: How many that came later were preferred to it.
@@ -268,6 +274,33 @@ deployment_version: Final = Table(
     Column("name", Name, primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("record", Text, nullable=False),
+)
+
+#: Runs for a range of past dates.
+backfill: Final = Table(
+    "backfill",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("flow", Name, nullable=False),
+    #: 1 while it makes no runs.
+    Column("paused", Integer, nullable=False),
+    Column("ended", Integer, nullable=False),
+    Column("max_active", Integer, nullable=False),
+    Column("record", Text, nullable=False),
+    #: A flow has one that has not ended.
+    Index("uq_backfill_flow", "flow", unique=True, sqlite_where=text("ended = 0"), postgresql_where=text("ended = 0")),
+    Index(None, "flow", "id"),
+)
+
+backfill_date: Final = Table(
+    "backfill_date",
+    metadata,
+    Column("backfill", BigInteger, primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    Column("run_id", Name, nullable=False),
+    Column("record", Text, nullable=False),
+    Index(None, "backfill", "state", "place"),
 )
 
 #: Scheduler processes, as long as they say that they live.

@@ -69,3 +69,11 @@ def date_taken(run: RunRecord, other: str) -> UserError:
 def unknown_named(what: str, name: str, known: Sequence[str]) -> UserError:
     """`what`: connection or variable."""
     return UserError(f'There is no {what} "{name}".{nearest(name, known)} `nbflow {what}s list` shows them.')
+
+
+def unknown_backfill(id: int) -> UserError:
+    return UserError(f"There is no backfill {id}. `nbflow backfill list` shows them.")
+
+
+def backfill_taken(flow: str, other: int) -> UserError:
+    return UserError(f"Flow {flow} has a backfill that has not ended, {other}: wait for its end, or type nbflow backfill cancel {other}.")

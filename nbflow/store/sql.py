@@ -18,6 +18,7 @@ from nbflow.core.protocols import RunPage
 from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
 from nbflow.core.states import TaskState
 from nbflow.store.attempts import Attempts
+from nbflow.store.backfills import Backfills
 from nbflow.store.cache import Cache
 from nbflow.store.callbacks import Callbacks
 from nbflow.store.change_log import ChangeLog
@@ -58,6 +59,8 @@ class SqlStore:
         self.deployments = Deployments(database, self._runs, self._leases, self.notifications)
         #: Connections and variables.
         self.secrets = Secrets(database)
+        #: Runs for ranges of past dates.
+        self.backfills = Backfills(database, self.deployments)
 
     # flows
 

@@ -16,9 +16,9 @@ from nbflow.core.errors import UserError
 from nbflow.core.ids import TaskId, TaskKey, task_key
 from nbflow.core.job import CaptureSet, Job
 from nbflow.core.model import Flow, Read, Task
+from nbflow.core.renewing import renewed
 from nbflow.core.selection import Selection
 from nbflow.core.states import RunState
-from nbflow.engine.renewing import renewed
 from tests.unit.engine.test_driver import ended, fails, flow, gives, next_of, states, task, value, workspace_of
 
 A, B, C = (TaskId(id) for id in "abc")
