@@ -14,12 +14,12 @@ from nbflow.core.job import CaptureSet
 from nbflow.core.model import Flow
 from nbflow.core.protocols import Executor, RunObserver
 from nbflow.core.records import Change, Lease, RunRecord
+from nbflow.core.renewing import Renewed, renewed
 from nbflow.engine.attempts import values_of
 from nbflow.engine.captures import HandedOver
 from nbflow.engine.driver import Driver
 from nbflow.engine.owner import me
 from nbflow.engine.reaping import abandon
-from nbflow.engine.renewing import Renewed, renewed
 from nbflow.engine.resume import GoingOn
 from nbflow.engine.values import Values
 
