@@ -16,9 +16,12 @@ from nbflow.core.connections import (
     check_name,
     check_url,
     is_sensitive,
+    secret_texts,
     shown_url,
 )
 from nbflow.core.deployments import AuditEntry
+from nbflow.core.errors import UserError
+from nbflow.core.masking import Mask
 from nbflow.core.protocols import Clock, Store
 
 
@@ -70,6 +73,19 @@ class Secrets:
     def delete_connection(self, name: str) -> None:
         self.stored.delete_connection(name)
         self._note("delete", f"connection {name}")
+
+    def try_connection(self, name: str) -> str:
+        """Reach what it names, now; returns what is to be said of it. Raises UserError, SetupError when it is not reached."""
+        from nbflow.operators.reaching import can_be_tried, tried  # noqa: PLC0415 - SQLAlchemy, fsspec: for those who try
+
+        connection = self.connection(name)
+        if can_be_tried(connection):
+            mask = Mask(secret_texts(connection))
+            try:
+                return f"Connection {name} works: {tried(connection)}."
+            except UserError as error:
+                raise UserError(mask.text(str(error))) from None
+        return ""
 
     # --- variables ----------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Final
 
 from nbflow.authoring.options_reader import LATER_OPTIONS, default_of, field_of, read_value, spread
@@ -210,8 +211,17 @@ def _meaning(spec: OptionSpec) -> str:
     return f"{spec.help} ({', '.join(spec.choices)})" if spec.choices else spec.help
 
 
-def complete(line: str, tasks: Iterable[str] = (), *, pools: Callable[[], Iterable[str]] = tuple, cursor: int | None = None) -> list[str]:
-    """Words that may stand at the cursor (default: the end of the line): options, their choices, `tasks` after `--after`, `pools` after `--pool`."""
+def complete(
+    line: str,
+    tasks: Iterable[str] = (),
+    *,
+    named: Mapping[str, Callable[[], Iterable[str]]] = MappingProxyType({}),
+    cursor: int | None = None,
+) -> list[str]:
+    """Words that may stand at the cursor (default: the end of the line): options, their choices, `tasks` after `--after`.
+
+    `named` gives the names there are of what an option names: `pool`, `conn`.
+    """
     text = line[: len(line) if cursor is None else cursor]
     words = text.removeprefix(MAGIC).split()
     typed = words.pop() if words and not text[-1:].isspace() else ""
@@ -219,7 +229,8 @@ def complete(line: str, tasks: Iterable[str] = (), *, pools: Callable[[], Iterab
     flag = _flags().get(last)
     pending = flag is not None and not flag.is_bare and (words[-1] == last or flag.spec.takes is Takes.NAMES)
     if flag is not None and pending and not typed.startswith("-"):
-        candidates = list(tasks) if flag.spec.name == "after" else list(pools()) if flag.spec.name == "pool" else list(flag.spec.choices)
+        names = {"after": lambda: tasks, **named}.get(flag.spec.name, lambda: flag.spec.choices)
+        candidates = list(names())
     elif not words and not typed.startswith("-"):
         candidates = []  # the name is the person's own
     else:

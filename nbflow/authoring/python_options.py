@@ -52,6 +52,7 @@ class TaskKeywords(TypedDict, total=False):
     on_skipped: Callback
     trigger_rule: str
     as_: str
+    conn: str
     pool: str
     slots: int
     ignore_downstream_trigger_rules: bool

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def connections() -> None:
-    """Named connections of tasks and messages: list, get, set, delete."""
+    """Named connections of tasks and messages: list, get, set, test, delete."""
 
 
 @connections.command("list")
@@ -84,6 +84,19 @@ def connections_delete(name: str) -> None:
     with closing(open_workspace()) as workspace:
         workspace.secrets.delete_connection(name)
     click.echo(f"Connection {name} is deleted.")
+
+
+@connections.command("test")
+@click.argument("name")
+def connections_test(name: str) -> None:
+    """Reach what a connection names: log in, ask the database, look at the folder; a messenger is sent a message."""
+    with closing(open_workspace()) as workspace:
+        said = workspace.secrets.try_connection(name)
+        if not said:
+            from nbflow.app.notifying import send_test  # noqa: PLC0415 - Apprise, for messengers only
+
+            said = f"A message was sent to {', '.join(send_test(workspace, name))}."
+    click.echo(said)
 
 
 def _asked(what: str) -> str:

@@ -102,6 +102,7 @@ def _home(settings: Settings) -> str:
 def _rooms(settings: Settings) -> Iterator[Finding]:
     workspace = Workspace(settings)
     yield _attempt("database", lambda: _database(workspace))
+    yield _attempt("secrets", lambda: _secrets(workspace))
     yield _attempt("artifacts", lambda: _artifacts(workspace))
     yield _attempt("cluster", lambda: _cluster(workspace))
     with contextlib.suppress(NbflowError):  # the database has said it
@@ -135,6 +136,10 @@ def _scheduler(workspace: Workspace) -> Finding:
         return Finding(name="scheduler", state="note", text=NO_SCHEDULER)
     told = [f"{say_owner(one.owner)} (nbflow {one.nbflow}, last turn {one.loop_seconds * 1000:.0f} ms)" for one in living]
     return Finding(name="scheduler", state="ok", text=", ".join(told))
+
+
+def _secrets(workspace: Workspace) -> str:
+    return workspace.secrets.check_key()
 
 
 def _artifacts(workspace: Workspace) -> str:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from nbflow.notebook import verbs
@@ -13,15 +14,15 @@ from nbflow.notebook.session import Session
 class Completer:
     """Answers IPython's `complete_command` hook."""
 
-    def __init__(self, session: Session, pools: Callable[[], Iterable[str]] = tuple) -> None:
-        """`pools` gives the names of the pools there are."""
-        self._session, self._pools = session, pools
+    def __init__(self, session: Session, named: Mapping[str, Callable[[], Iterable[str]]] = MappingProxyType({})) -> None:
+        """`named` gives the names there are of what an option names: `pool`, `conn`."""
+        self._session, self._named = session, named
 
     def task_line(self, shell: Any, event: Any) -> list[str]:  # noqa: ARG002 - the hook's signature
         """Words that may follow on a `%%task` line."""
         from nbflow.authoring.magic_line import complete  # noqa: PLC0415 - loading the extension stays quick
 
-        return list(complete(_before_cursor(event), self._tasks(), pools=self._pools))
+        return list(complete(_before_cursor(event), self._tasks(), named=self._named))
 
     def nbflow_line(self, shell: Any, event: Any) -> list[str]:  # noqa: ARG002 - as above
         """Words that may follow on a `%nbflow` line."""

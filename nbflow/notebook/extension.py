@@ -66,7 +66,7 @@ def load(shell: Any, channel: Channel | None = None) -> Extension:
     shell.events.register("pre_run_cell", extension.pre_run_cell)
     shell.events.register("post_run_cell", extension.post_run_cell)
     transform.install(shell)
-    completer.install(shell, completer.Completer(session, lambda: _pools(launcher)))
+    completer.install(shell, completer.Completer(session, {"pool": lambda: _pools(launcher), "conn": lambda: _connections(launcher)}))
     outputs.install(shell, lambda run_id, task: _recorded(launcher, run_id, task))
     use_kernel(NotebookOfFlows(shell, launcher))
     setattr(shell, _ATTRIBUTE, extension)
@@ -84,6 +84,11 @@ def _installation(launcher: Launcher) -> Mapping[str, Any]:
 def _pools(launcher: Launcher) -> list[str]:
     host = launcher.host
     return [pool.name for pool in host.workspace.store.pools()] if isinstance(host, LiveHost) else []
+
+
+def _connections(launcher: Launcher) -> list[str]:
+    host = launcher.host
+    return [one.name for one in host.workspace.secrets.stored.connections()] if isinstance(host, LiveHost) else []
 
 
 def unload(shell: Any) -> None:

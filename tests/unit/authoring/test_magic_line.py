@@ -149,4 +149,5 @@ def test_completion_looks_left_of_the_cursor() -> None:
 
 
 def test_completion_knows_the_pools_there_are() -> None:
-    assert complete("%%task a --pool s", pools=lambda: ["sftp", "db"]) == ["sftp"]
+    assert complete("%%task a --pool s", named={"pool": lambda: ["sftp", "db"]}) == ["sftp"]
+    assert complete("%%task a --conn ", named={"conn": lambda: ["warehouse", "lake"]}) == ["lake", "warehouse"]

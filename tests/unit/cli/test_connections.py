@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from nbflow.app import Workspace
 from nbflow.cli.main import cli
 from nbflow.core.errors import NbflowError, SetupError
+from tests.mail import mail_server
 
 URL = "postgresql://me:TopSecret1@db:5432/sales"
 
@@ -155,3 +156,25 @@ def test_a_mistake_is_a_sentence(nbflow, words: tuple[str, ...], sentence: str):
 def test_a_short_password_is_said_to_stay_visible(nbflow):
     said = nbflow("connections", "set", "a", "postgresql://me:abc@db/x")
     assert "Its password is shorter than 4 letters: it cannot be masked where a task prints it." in said
+
+
+def test_a_connection_is_tried(nbflow, tmp_path):
+    (tmp_path / "folder").mkdir()
+    nbflow("connections", "set", "db", f"sqlite:///{tmp_path / 'x.db'}")
+    nbflow("connections", "set", "folder", f"file://{tmp_path / 'folder'}")
+    nbflow("connections", "set", "gone", f"file://{tmp_path / 'gone'}")
+    nbflow("connections", "set", "web", "http://me:TopSecret4@127.0.0.1:1/TopSecret5")
+    nbflow("connections", "set", "odd", "redis://host")
+    assert nbflow("connections", "test", "db") == "Connection db works: the database answers.\n"
+    assert nbflow("connections", "test", "folder") == "Connection folder works: it is there.\n"
+    assert nbflow("connections", "test", "gone") == f"connection gone (file://{tmp_path / 'gone'}) is not reached: there is nothing there."
+    assert nbflow("connections", "test", "web").startswith("connection web (http://me:***@127.0.0.1:1/***) is not reached: ")
+    assert nbflow("connections", "test", "odd") == "connection odd (redis://host) has no port: only TYPE://HOST:PORT can be tried."
+
+
+def test_a_mail_server_is_tried_with_login_and_password(nbflow):
+    with mail_server("TopSecret6") as mail:
+        nbflow("connections", "set", "mail", f"smtp://me:TopSecret6@127.0.0.1:{mail.port}")
+        nbflow("connections", "set", "other", f"smtp://me:wrong-one@127.0.0.1:{mail.port}")
+        assert nbflow("connections", "test", "mail") == "Connection mail works: the mail server answers and lets you in.\n"
+        assert "is not reached: (535" in nbflow("connections", "test", "other")

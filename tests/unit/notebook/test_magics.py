@@ -166,3 +166,17 @@ def test_the_extension_can_be_unloaded_and_loaded_again(shell, loaded):
     again = extension.load(shell, RecordingChannel())
     assert again is not loaded
     assert shell.find_cell_magic("task") is not None
+
+
+def test_connections_and_variables_are_listed_and_completed(execute, channel, loaded, shell):
+    execute("%nbflow connections")
+    execute("%nbflow variables")
+    assert "There are no connections: type nbflow connections set NAME in a terminal." in "".join(channel.texts("none"))
+    workspace = loaded.magics.launcher.host.workspace
+    workspace.secrets.set_connection("warehouse", "postgresql://me:TopSecret1@db/sales")
+    workspace.secrets.set_variable("region", "eu")
+    execute("%nbflow connections")
+    execute("%nbflow variables")
+    assert "postgresql://me:***@db/sales" in "".join(channel.texts("none"))
+    assert "region" in "".join(channel.texts("none"))
+    assert "TopSecret1" not in "".join(channel.texts("none"))

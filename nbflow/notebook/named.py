@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`%nbflow connections` and `variables`: what there is. They are set in a terminal: what is typed in a cell stands in the saved notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nbflow.notebook.history import History, table
+
+if TYPE_CHECKING:
+    from nbflow.notebook.magics import NbflowMagics
+    from nbflow.notebook.verbs import Asked
+
+
+class Named:
+    """Lists, without secrets."""
+
+    def __init__(self, magics: NbflowMagics) -> None:
+        self._history, self._channel = History(magics), magics.channel
+
+    def connections(self, asked: Asked) -> None:  # noqa: ARG002 - all verbs are called alike
+        found = self._history.workspace.secrets.stored.connections()
+        if not found:
+            self._channel.write("There are no connections: type nbflow connections set NAME in a terminal.\n")
+            return
+        rows = [(one.name, one.fields["type"], one.shown, one.description) for one in found]
+        self._channel.show(table(("connection", "type", "url", "description"), rows), "")
+
+    def variables(self, asked: Asked) -> None:  # noqa: ARG002 - as above
+        found = self._history.workspace.secrets.stored.variables()
+        if not found:
+            self._channel.write("There are no variables: type nbflow variables set NAME VALUE in a terminal.\n")
+            return
+        self._channel.show(table(("variable", "value", "description"), [(one.name, one.shown, one.description) for one in found]), "")
