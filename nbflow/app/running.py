@@ -184,7 +184,8 @@ class Running(History):
             return Renewed(run=run, records=records, changes=())
         if flow.name != run.flow:
             raise UserError(f"Run {run.run_id} is one of {run.flow}, and this flow is called {flow.name}: start a new run.")
-        return renewed(run, records, flow, self.store.save_flow(flow), self.clock.now())
+        kept = (self.store.source(run.version), self.store.files(run.version)) if run.deployment else (b"", {})
+        return renewed(run, records, flow, self.store.save_flow(flow, source=kept[0], files=kept[1]), self.clock.now())
 
     def refuse_to_resume(self, run: RunRecord, tasks: Sequence[str] = ()) -> None:
         """Raises UserError, with the reason, when there is nothing to go on with, or a living process drives the run."""

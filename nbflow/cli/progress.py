@@ -48,7 +48,8 @@ def run_with_progress(
     watcher = _Silent() if quiet else _Table(workspace, out) if out.is_terminal else _Lines(workspace, out)
     with watcher:
         if resume or path is None:
-            now = trace_again(workspace, workspace.run(resume)) if latest else None
+            run = workspace.run(resume)
+            now = trace_again(workspace, run) if latest and not run.deployment else None
             outcome = resume_notebook(workspace, resume, tasks=again, latest=latest, now=now, kernel=kernel, cwd=cwd, observers=[watcher])
         else:
             outcome = run_notebook(

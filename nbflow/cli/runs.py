@@ -171,20 +171,24 @@ def runs_cancel(run_id: str, tasks: tuple[str, ...]) -> None:
 @click.argument("run_id")
 @click.option("--task", "tasks", multiple=True, metavar="TASK", help="Run this task again, and what depends on it (default: what failed).")
 @click.option("--upstream", is_flag=True, help="Also everything these tasks depend on.")
-@click.option("--latest", is_flag=True, help="With the code as the file is now, instead of the run's own version.")
+@click.option(
+    "--latest", is_flag=True, help="With the code as the file is now (of a deployed flow: its newest version), instead of the run's own."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would run again, and run nothing.")
 @as_json
 def runs_retry(run_id: str, tasks: tuple[str, ...], *, upstream: bool, latest: bool, dry_run: bool, as_json: bool) -> None:
     """Run tasks of a run again, with what depends on them; all else is kept. A run that goes on is asked, one that has ended goes on here."""
     from nbflow.cli.progress import run_with_progress  # noqa: PLC0415 - it brings all the rooms
     from nbflow.cli.render import failure_sentence  # noqa: PLC0415 - as above
+    from nbflow.headless.latest import clear_for_latest  # noqa: PLC0415 - as above
 
     with closing(open_workspace()) as workspace:
         run = workspace.run(run_id)
+        moves = latest and bool(run.deployment)
         if upstream:
             tasks = workspace.with_upstream(run, tasks)
         if dry_run:
-            keys = workspace.tasks_to_run_again(run, tasks)
+            keys = clear_for_latest(workspace, run, tasks, dry_run=True).keys if moves else workspace.tasks_to_run_again(run, tasks)
             if as_json:
                 print_json(
                     {"dry_run": True, "run_id": run.run_id, "tasks": [{"id": key.task_id, "map_index": key.map_index} for key in keys]}
@@ -192,7 +196,7 @@ def runs_retry(run_id: str, tasks: tuple[str, ...], *, upstream: bool, latest: b
             else:
                 click.echo(f"Would run {', '.join(map(str, keys))} of run {run.run_id} again.")
             return
-        if workspace.ask_to_clear(run.run_id, tasks):
+        if not moves and workspace.ask_to_clear(run.run_id, tasks):
             if as_json:
                 print_json(run_json(workspace, run.run_id))
             else:

@@ -22,6 +22,7 @@ from nbflow.core.records import Lease, RunRecord
 from nbflow.engine.owner import is_dead
 from nbflow.headless.cells import CellsExecutor
 from nbflow.headless.host import HostedRun
+from nbflow.headless.latest import clear_for_latest
 from nbflow.headless.python_flow import drive_python
 from nbflow.headless.stored_version import lay_out
 from nbflow.operators.notebook_host import NotebookInfo, Show
@@ -64,14 +65,11 @@ def host_run(workspace: Workspace, run_id: str, scheduler: str, pool: KernelPool
 def resume_deployed(workspace: Workspace, run: RunRecord, tasks: Sequence[str] = (), *, latest: bool = False) -> None:
     """Go on with a run of a deployment in this process, because a person asks: what failed runs again, or `tasks`, with what depends on them.
 
-    Raises UserError.
+    With `latest` it does so in the newest deployed version, to which the run belongs from then on. Raises UserError.
     """
     if latest:
-        raise UserError(
-            f"Run {run.run_id} is pinned to its version of {run.deployment}: deploy the notebook, "
-            f"and type nbflow flows trigger {run.deployment} for a run of the newest one."
-        )
-    if run.state.is_finished:
+        clear_for_latest(workspace, run, tasks)
+    elif run.state.is_finished:
         again = workspace.tasks_to_run_again(run, tasks)
         workspace.apply(run.run_id, ClearRequested(keys=again, by=person(), waits=True))
     holder = workspace.store.holder(run.run_id)

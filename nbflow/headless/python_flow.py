@@ -33,11 +33,26 @@ def drive_python(workspace: Workspace, run: RunRecord, lease: Lease) -> None:
     except NotWanted:  # it was cancelled while its file was read: there is nothing to run
         workspace.take_up(lease, held=[task.id for task in flow.tasks]).wait()
         return
-    assert traced.flow is not None
-    as_traced = replace(traced.flow, name=flow.name, path=flow.path, entry=flow.entry)
+    as_traced = _as_deployed(traced, flow)
     begun = replace(run, params=traced.params, past=traced.past, environment=environment_of(as_traced, traced.captures))
     handle = workspace.take_up_as(lease, begun, as_traced, traced.captures)
     handle.wait()
+
+
+def traced_version(workspace: Workspace, run: RunRecord, lease: Lease) -> tuple[Flow, str]:
+    """The flow with the run's parameters, as the version of the run has it, and that as a version. Raises UserError."""
+    flow = workspace.flow_of(run)
+    known = {parameter.name for parameter in flow.parameters}
+    given = replace(run, params={name: value for name, value in run.params.items() if name in known})
+    found = _as_deployed(_traced(workspace, given, flow, lease), flow)
+    source, files = workspace.store.source(run.version), workspace.store.files(run.version)
+    return found, workspace.store.save_flow(found, source=source, files=files)
+
+
+def _as_deployed(traced: FileTrace, flow: Flow) -> Flow:
+    """The traced flow, by the name and at the place that it is deployed as."""
+    assert traced.flow is not None
+    return replace(traced.flow, name=flow.name, path=flow.path, entry=flow.entry)
 
 
 def _traced(workspace: Workspace, run: RunRecord, flow: Flow, lease: Lease) -> FileTrace:

@@ -96,7 +96,8 @@ def resume_notebook(
     Raises UserError when there is nothing to go on with, a living process drives it, or the notebook was changed since; SetupError.
     """
     run = workspace.run(run_id)
-    workspace.refuse_to_resume(run, tasks)
+    if not (run.deployment and latest):  # which may have other tasks
+        workspace.refuse_to_resume(run, tasks)
     workspace.warm()
     if run.deployment:
         from nbflow.headless.deployed import resume_deployed  # noqa: PLC0415 - papermill, as above

@@ -74,10 +74,25 @@ class Here:
             again = ", ".join(map(str, history.workspace.tasks_to_run_again(run, tasks)))
             self._magics.channel.write(f"Would run {again} of run {run.run_id} again.\n")
             return None
+        if asked["code"] == "latest":
+            self._leave_to_a_scheduler(history.workspace, run, tasks)
+            return None
         launch = self._magics.launcher.retry(run.run_id, tasks, self._code(history, run, asked["code"], self._magics.channel.write))
         if launch is None:
             self._magics.channel.write(f"Run {run.run_id} goes on, and runs {', '.join(tasks) or 'what failed'} again, as it has them.\n")
         return launch
+
+    def _leave_to_a_scheduler(self, workspace: Any, run: RunRecord, tasks: Sequence[str]) -> None:
+        """The run of a deployment goes on in the newest deployed version. Raises UserError."""
+        from nbflow.app.saying import NO_SCHEDULER  # noqa: PLC0415 - loading the extension stays quick
+        from nbflow.headless.latest import clear_for_latest  # noqa: PLC0415 - as above
+
+        if not run.deployment:
+            raise UserError(f"Run {run.run_id} is not one of a deployed flow: --code now runs the cells as they are here.")
+        cleared = clear_for_latest(workspace, run, tasks)
+        told = f"Run {run.run_id} runs {', '.join(map(str, cleared.keys))} in version {cleared.deployment.number} of {run.deployment}"
+        after = f", as soon as a scheduler takes it.\n{'' if workspace.store.deployments.schedulers() else NO_SCHEDULER + chr(10)}"
+        self._magics.channel.write(told + after)
 
     def _code(self, history: Any, run: RunRecord, wanted: str, say: Callable[[str], None]) -> Flow | None:
         """The flow as it is now, where all tasks of the run were executed here; None: as the run has it."""

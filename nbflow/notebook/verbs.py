@@ -50,14 +50,14 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", action="append", default=[], metavar="TASK")
     parser.add_argument("--from", dest="from_task", metavar="TASK", default="")
     parser.add_argument("--fresh", action="store_true")
-    parser.add_argument("--code", choices=("now", "run"), default="")
+    parser.add_argument("--code", choices=("now", "run", "latest"), default="")
     parser.add_argument("--background", action="store_true")
 
 
 def _retry_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", nargs="*")
     parser.add_argument("--run", default="", metavar="RUN")
-    parser.add_argument("--code", choices=("now", "run"), default="")
+    parser.add_argument("--code", choices=("now", "run", "latest"), default="")
     parser.add_argument("--upstream", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
 
@@ -142,7 +142,7 @@ VERBS: Final[Mapping[str, Verb]] = {
         options=_run_options,
     ),
     "retry": Verb(
-        meaning="run tasks again, and what depends on them; without any, what failed: retry [TASK ...] [--code now|run] [--upstream] [--dry-run]",
+        meaning="run tasks again, and what depends on them; without any, what failed: retry [TASK ...] [--code now|run|latest] [--upstream] [--dry-run]",
         answered_by="here:Here",
         options=_retry_options,
         takes_tasks=True,

@@ -15,6 +15,7 @@ from nbflow.app.deploying import Wish, deploy, deploy_file, trigger
 from nbflow.app.flows_folders import FlowsFolders
 from nbflow.core.errors import UserError
 from nbflow.headless.deployed import host_run
+from nbflow.headless.running import resume_notebook
 from nbflow.settings import Settings
 
 FLOWS = """
@@ -197,3 +198,18 @@ def test_a_run_that_is_cancelled_while_its_file_is_read_runs_nothing(workspace: 
     host_run(workspace, run_id, "scheduler")
     assert workspace.store.run(run_id).state.value == "cancelled"
     assert not (file.parent / "left.txt").exists()
+
+
+def test_a_run_goes_on_with_the_newest_version_of_its_file(workspace: Workspace, file: Path) -> None:
+    deploy(workspace, f"{file}:sales")
+    (file.parent / "left.txt").mkdir()  # total cannot write there
+    run_id = trigger(workspace, "sales", params={"tables": ["b", "c"]}).run_id
+    host_run(workspace, run_id, "")
+    assert workspace.store.run(run_id).state.value == "failed"
+    file.write_text(FLOWS.replace('Path("left.txt")', 'Path("right.txt")').replace("sum(rows)", "max(rows)"))
+    deploy(workspace, f"{file}:sales")
+    before = workspace.attempts(run_id, "extract_b")
+    assert resume_notebook(workspace, run_id, latest=True).succeeded
+    assert workspace.given(run_id, "total")["total()"].shown == "6"
+    assert workspace.attempts(run_id, "extract_b") == before  # what had succeeded is kept, though the deployment itself has no such task
+    assert resume_notebook(workspace, run_id, tasks=["total"]).succeeded

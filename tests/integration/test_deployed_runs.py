@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from nbflow.app import Workspace
-from nbflow.app.deploying import deploy, trigger
+from nbflow.app.deploying import deploy, trigger, undeploy
 from nbflow.core.errors import UserError
 from nbflow.headless.deployed import host_run
 from nbflow.headless.running import resume_notebook
@@ -58,8 +58,6 @@ def test_a_run_happens_in_the_notebooks_own_folder_and_a_person_goes_on_with_it(
     assert "more = 1" in "".join(cell.source for cell in executed.cells)
     with pytest.raises(UserError, match="succeeded: there is nothing to go on with"):
         resume_notebook(workspace, run_id)
-    with pytest.raises(UserError, match="is pinned to its version of fails: deploy the notebook, and type nbflow flows trigger fails"):
-        resume_notebook(workspace, run_id, tasks=["second"], latest=True)
 
 
 def test_a_cell_that_fails_before_any_task_ends_the_run(workspace: Workspace, tmp_path: Path) -> None:
@@ -95,3 +93,42 @@ def test_a_notebook_with_nbflow_but_without_tasks_is_one_task(workspace: Workspa
     host_run(workspace, run_id, "")
     assert workspace.store.run(run_id).state.value == state, workspace.store.run(run_id).reason
     assert (tmp_path / "ran").exists() == (state == "success")
+
+
+def test_a_run_goes_on_with_the_newest_version_when_somebody_asks(workspace: Workspace, tmp_path: Path) -> None:
+    count = "import pathlib\npathlib.Path('{0}.txt').open('a').write('x')\n{0} = 1"
+    cells = (
+        "%load_ext nbflow\nfactor = 1",
+        f"%%task kept\n{count.format('kept')}",
+        "%%task broken\ny = kept / 0",
+        "%%task gone --after broken\n1",
+    )
+    path = notebook(tmp_path / "newer.ipynb", *cells)
+    deploy(workspace, path)
+    run_id = trigger(workspace, "newer").run_id
+    host_run(workspace, run_id, "")
+    assert workspace.store.run(run_id).state.value == "failed"
+    notebook(path, "%load_ext nbflow\nfactor = 10", cells[1], "%%task broken\ny = kept * factor", "%%task added\nz = y + 1")
+    newer = deploy(workspace, path).deployment
+    with pytest.raises(UserError, match="Task gone is gone from version 2 of newer: leave it out"):
+        resume_notebook(workspace, run_id, tasks=["gone"], latest=True)
+    with pytest.raises(UserError, match=f'Run {run_id} has no task "brokn"'):
+        resume_notebook(workspace, run_id, tasks=["brokn"], latest=True)
+    assert workspace.store.run(run_id).state.value == "failed"
+    assert resume_notebook(workspace, run_id, latest=True).succeeded
+    run, records = workspace.store.run(run_id), workspace.store.task_records(run_id)
+    assert {record.key.task_id: record.state.value for record in records} == {
+        "kept": "success",
+        "broken": "success",
+        "gone": "removed",
+        "added": "success",
+    }
+    assert (run.version, run.clear_number) == (newer.version, 1)
+    assert workspace.given(run_id, "added")["z"].shown == "11"  # with the plain cells of the new version
+    assert (tmp_path / "kept.txt").read_text() == "x"
+    with pytest.raises(UserError, match=r"No task of run .* has failed, and version 2 has no new one"):
+        resume_notebook(workspace, run_id, latest=True)
+    assert resume_notebook(workspace, run_id, tasks=["broken"]).succeeded  # it is of that version now
+    undeploy(workspace, "newer")
+    with pytest.raises(UserError, match="Flow newer is not deployed any more, so there is no newest version"):
+        resume_notebook(workspace, run_id, tasks=["broken"], latest=True)

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from nbflow.app import Workspace
+from nbflow.app.deploying import trigger
+from nbflow.core.ids import TaskId, TaskKey
+from nbflow.core.selection import Selection
 from nbflow.settings import Settings
 
 CELLS = (("load", "%load_ext nbflow"), ("one", "%%task one\nx = 1"), ("last", "%nbflow deploy"))
@@ -54,3 +57,28 @@ def test_mistakes_are_one_sentence(shell, notebook, home: Path, line: str, sente
     shell.execute(CELLS[0][1], "load")
     assert sentence in str(shell.execute(f"%nbflow {line}", "last").error_in_exec)
     assert deployed(home) == {}
+
+
+def test_a_run_of_a_deployment_goes_on_in_the_newest_version(shell, notebook, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notebook.save(*CELLS)
+    shell.execute(CELLS[0][1], "load")
+    assert shell.execute("%nbflow deploy", "last").success
+    workspace = Workspace(Settings(home=home, dask="inline"))
+    run_id = trigger(workspace, "sales").run_id
+    workspace.mark(run_id, "failed", Selection(keys=(TaskKey(TaskId("one")),)))
+    workspace.mark_run(run_id, "failed")
+    notebook.save(CELLS[0], ("one", "%%task one\nx = 2"), ("two", "%%task two\ny = x"), CELLS[2])
+    assert shell.execute("%nbflow deploy", "last").success
+    capsys.readouterr()
+    assert shell.execute(f"%nbflow retry --run {run_id} --code latest", "last").success
+    told = capsys.readouterr().out
+    assert told.startswith(
+        f"Run {run_id} runs one, two in version 2 of sales, as soon as a scheduler takes it.\nNothing will start by itself"
+    )
+    run = workspace.store.run(run_id)
+    assert (run.state.value, run.version) == ("queued", workspace.store.deployments.get("sales").version)
+    assert {record.key.task_id: record.state.value for record in workspace.store.task_records(run_id)} == {
+        "one": "pending",
+        "two": "pending",
+    }
+    workspace.close()
