@@ -16,10 +16,10 @@ from nbflow.core.ids import TaskKey, task_key
 from nbflow.core.machine import RunMachine
 from nbflow.core.model import Flow
 from nbflow.core.records import Lease, RunRecord
+from nbflow.core.renewing import Renewed, renewed
 from nbflow.core.states import TaskState
 from nbflow.engine.captures import HandedOver
 from nbflow.engine.owner import is_dead, me
-from nbflow.engine.renewing import Renewed, renewed
 from nbflow.engine.resume import GoingOn
 from nbflow.headless.python_flow import traced_version
 
