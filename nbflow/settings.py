@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from nbflow.core.durations import parse_duration
-from nbflow.core.errors import NbflowError, SetupError, nearest
+from nbflow.core.errors import NbflowError, SetupError, UserError, nearest
+from nbflow.core.retention import Retention, read_retention
 from nbflow.executors.cluster_class import PREFIX, BadCluster, from_table, parse_cluster
 
 FILE_NAME: Final = "nbflow.toml"
@@ -51,6 +52,8 @@ class Settings:
     flows_dirs: str = ""
     #: Seconds between two looks at those folders.
     scan_interval: float = 30.0
+    #: How long history is kept: a time for runs, or the table [retention]; JSON. For ever by default.
+    retention: str = ""
     #: The table [defaults]: keys of a schedule, and options of tasks, that hold for every flow that does not say otherwise; JSON.
     defaults: str = ""
     #: The table [notify], or addresses: who is told of every flow; JSON. Addresses may hold secrets.
@@ -65,6 +68,10 @@ class Settings:
     @property
     def flows_folders(self) -> tuple[Path, ...]:
         return tuple(Path(folder) for folder in self.flows_dirs.split(os.pathsep) if folder)
+
+    @property
+    def kept(self) -> Retention:
+        return read_retention(json.loads(self.retention)) if self.retention else Retention()
 
     @property
     def flow_defaults(self) -> dict[str, Any]:
@@ -93,7 +100,7 @@ class Settings:
 
 
 #: Tables and lists of the file, which are JSON elsewhere.
-_TABLES: Final = frozenset({"defaults", "notify", "owners"})
+_TABLES: Final = frozenset({"defaults", "notify", "owners", "retention"})
 _NAMES: Final = tuple(each.name for each in fields(Settings))
 _KINDS: Final[Mapping[str, str]] = {each.name: str(each.type) for each in fields(Settings)}
 
@@ -156,6 +163,8 @@ def _read_file(path: Path) -> dict[str, tuple[Any, str]]:
             found[name] = (_cluster_text(value, path, text), where)
         elif name == "flows_dirs":
             found[name] = (_folders_text(value, path.parent, where), where)
+        elif name == "retention":
+            found[name] = (_retention_text(value, path, text), where)
         elif name in _TABLES and not isinstance(value, str):
             found[name] = (json.dumps(value, default=str), where)
     return found
@@ -170,11 +179,41 @@ def _cluster_text(table: Mapping[str, Any], path: Path, text: str) -> str:
         raise SetupError(f"{path}, line {_line_of(text, error.key, 'dask')}: dask is a table in which {error}{end}") from None
 
 
+def _retention_text(said: Any, path: Path, text: str) -> str:
+    """The setting, or the table, as the text an environment variable would hold."""
+    try:
+        read_retention(said)
+    except UserError as error:
+        key = (
+            next((key for key in said if str(error).startswith((f"{key}:", f"{key} ", f'there is no "{key}"'))), "")
+            if isinstance(said, dict)
+            else ""
+        )
+        line = _line_of(text, key, "retention") if key else _line_of(text, "retention")
+        end = "" if str(error).endswith("?") else "."
+        raise SetupError(f"{path}, line {line}: retention: {error}{end}") from None
+    return json.dumps(said)
+
+
 def _folders_text(value: Any, base: Path, where: str) -> str:
     folders = [value] if isinstance(value, str) else value
     if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
         raise SetupError(f'{where}: flows_dirs takes a folder or a list of folders such as ["flows"].')
     return os.pathsep.join(str((base / Path(folder).expanduser()).resolve()) for folder in folders)
+
+
+def _checked_retention(value: str, where: str) -> str:
+    """A time such as 90d, or JSON. Raises SetupError."""
+    try:
+        said = json.loads(value) if value.lstrip().startswith(("{", '"')) else value
+        read_retention(said)
+    except ValueError:
+        raise SetupError(
+            f'{where}: retention is a time such as 90d, or a table: write [retention] and below it lines such as runs = "90d".'
+        ) from None
+    except UserError as error:
+        raise SetupError(f"{where}: retention: {error}{'' if str(error).endswith('?') else '.'}") from None
+    return json.dumps(said)
 
 
 def _checked_defaults(value: str, where: str) -> str:
@@ -190,6 +229,13 @@ def _checked_defaults(value: str, where: str) -> str:
         return json.dumps(schedule | tasks)
     except NbflowError as error:
         raise SetupError(f"{where}: [defaults]: {error}") from None
+
+
+def _checked_table(name: str, value: str, where: str) -> str:
+    """Raises SetupError."""
+    if name == "retention":
+        return _checked_retention(value, where)
+    return _checked_defaults(value, where) if name == "defaults" else _checked_addresses(name, value, where)
 
 
 def _checked_addresses(name: str, value: str, where: str) -> str:
@@ -232,7 +278,7 @@ def _convert(name: str, value: Any, where: str) -> Any:
     if not isinstance(value, str):
         raise SetupError(f'{where}: {name} is {value!r}, but takes a text such as "local".')
     if name in _TABLES:
-        return _checked_defaults(value, where) if name == "defaults" else _checked_addresses(name, value, where)
+        return _checked_table(name, value, where)
     if name == "artifacts_url" and "://" not in value:
         return str(Path(value).expanduser().resolve())  # workers have other working directories
     if name == "dask" and value.startswith(PREFIX):

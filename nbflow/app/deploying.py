@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from nbflow.app.housekeeping import delete_run
 from nbflow.app.limits import refuse
 from nbflow.app.notifying import refuse_notices
 from nbflow.app.reading import Read, read_flow, read_flows, refuse_missing, with_parameters
@@ -265,8 +266,7 @@ def delete_flow(workspace: Workspace, name: str, by: str = "") -> int:
     count = 0
     while ended := deployments.ended(name, 100):
         for run in ended:
-            for hash in workspace.store.delete_run(run.run_id):
-                workspace.artifacts.delete(hash)
+            delete_run(workspace, run.run_id)
         count += len(ended)
     workspace.store.backfills.delete_of(name)
     return count

@@ -8,7 +8,7 @@ import getpass
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nbflow.core.errors import NbflowError, SetupError, UserError
 from nbflow.core.ids import RunId
@@ -23,6 +23,8 @@ from nbflow.settings import Settings
 if TYPE_CHECKING:
     from nbflow.app.secrets import Secrets
 
+#: How the mark begins by which a database says that artifacts are its own: who keeps house deletes none that may be another's.
+DATABASE: Final = "database."
 #: What `Workspace.start_run` returns: the driver itself is the handle of a run in this process.
 RunHandle = Driver
 
@@ -86,6 +88,8 @@ class Opened:
                 from nbflow.store.artifacts import open_artifacts  # noqa: PLC0415 - fsspec likewise
 
                 self._artifacts = open_artifacts(self.settings.artifacts)
+                with contextlib.suppress(NbflowError):  # values can be read where nothing can be written
+                    self._artifacts.mark(f"{DATABASE}{self.store.house.identity()}")
             return self._artifacts
 
     @property

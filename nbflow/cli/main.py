@@ -16,6 +16,7 @@ from nbflow.cli.backfill import backfill
 from nbflow.cli.changing import clear, mark
 from nbflow.cli.connections import connections
 from nbflow.cli.deploying import deploy, flows, undeploy
+from nbflow.cli.house import db, delete
 from nbflow.cli.looking import check, doctor, graph
 from nbflow.cli.notifications import notifications
 from nbflow.cli.pools import pools, tasks
@@ -57,13 +58,13 @@ def cli() -> None:
 
 
 # In the order of what a person does first; click sorts the help.
-for _command in (run, demo, graph, check, runs, tasks, pools, schedule, doctor, deploy, undeploy, flows, backfill, scheduler, up):
+for _command in (run, demo, graph, check, runs, tasks, pools, schedule, doctor, deploy, undeploy, flows, backfill, scheduler, up, db):
     cli.add_command(_command)
 
 for _command in (connections, variables, notifications):
     cli.add_command(_command)
 
-for _command in (clear, mark):
+for _command in (clear, delete, mark):
     runs.add_command(_command)
 
 tasks.add_command(test)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # a kernel that loads the extension needs neither pools nor s
     from nbflow.core.callbacks import CallbackRecord
     from nbflow.core.connections import SecretStore
     from nbflow.core.deployments import DeploymentStore
+    from nbflow.core.house import HouseStore
     from nbflow.core.limits import Answer, Asks, Board, Pool
     from nbflow.core.notifications import NotificationStore
     from nbflow.core.resources import Offers
@@ -46,7 +47,27 @@ class ArtifactStore(Protocol):
 
     def has(self, hash: str) -> bool: ...
 
+    def keep(self, hash: str) -> bool:
+        """Whether it is there; then it counts as new, so that nobody discards it before a run refers to it."""
+        ...
+
     def delete(self, hash: str) -> None: ...
+
+    def discard(self, hash: str, before: datetime) -> bool:
+        """Delete it unless it was stored, or kept, since this instant; whoever stores it meanwhile keeps it. Whether it is gone."""
+        ...
+
+    def stored(self, digits: str, before: datetime) -> tuple[str, ...]:
+        """The artifacts whose hash begins with these two digits and that nobody stored or kept since this instant."""
+        ...
+
+    def sweep(self, before: datetime) -> int:
+        """Delete marks, manifests and half-written files that are older; returns how many. Marks that begin with `database.` stay."""
+        ...
+
+    def marks(self, beginning: str) -> tuple[str, ...]:
+        """The names of the marks that begin like this."""
+        ...
 
     def mark(self, name: str, data: bytes = b"") -> bool:
         """Create the mark exclusively. False when it was there already."""
@@ -133,6 +154,11 @@ class Store(Protocol):
     @property
     def backfills(self) -> BackfillStore:
         """Runs for ranges of past dates."""
+        ...
+
+    @property
+    def house(self) -> HouseStore:
+        """Old runs, figures, and what does not fit together."""
         ...
 
     # flows

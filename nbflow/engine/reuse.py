@@ -128,4 +128,4 @@ def _as_own(attempt: AttemptRecord, key: TaskKey, job: Job, run_id: str, now: da
 def _are_there(attempt: AttemptRecord, artifacts: ArtifactStore) -> bool:
     refs: list[ValueRef] = [*attempt.values.values(), *(ref for refs in attempt.elements.values() for ref in refs)]
     hashes = {ref.hash for ref in refs if ref.inline is None} | ({attempt.outputs.hash} if attempt.outputs.hash else set())
-    return all(artifacts.has(hash) for hash in hashes)
+    return all(artifacts.keep(hash) for hash in hashes)

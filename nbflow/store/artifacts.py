@@ -15,19 +15,28 @@ import hashlib
 import os
 import re
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from nbflow.core.errors import SetupError
 from nbflow.core.protocols import ArtifactStore
+from nbflow.store import sweeping
 from nbflow.store.manifests import Manifests
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _MARK: Final = re.compile(r"[A-Za-z0-9_~:+-][A-Za-z0-9_.~:+-]{0,250}")
+#: How the folders of artifacts are called.
+PREFIXES: Final = tuple(f"{number:02x}" for number in range(256))
+#: An object that is older is written again when it is stored or kept: there is no other way to make it new.
+_NEW: Final = timedelta(hours=6)
+#: Seconds for which one nameless file is linked to: its marks look as new as the newest of them.
+_ONE_FILE: Final = 3600.0
 #: Where writing one object is atomic by itself: a reader sees all of it or nothing.
 _WHOLE_OBJECTS: Final = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "hf"})
 
@@ -64,7 +73,7 @@ class FolderArtifacts:
         hash = hashlib.sha256(data).hexdigest()
         path = self._path(hash)
         with _sentences(self.url):
-            if not _has_size(path, len(data)):
+            if not (_has_size(path, len(data)) and sweeping.renew(path)):
                 self._write(path, data)
         return hash
 
@@ -79,9 +88,31 @@ class FolderArtifacts:
     def has(self, hash: str) -> bool:
         return self._path(hash).is_file()
 
+    def keep(self, hash: str) -> bool:
+        with _sentences(self.url):
+            return sweeping.is_hash(hash) and sweeping.renew(self._path(hash))
+
     def delete(self, hash: str) -> None:
         with _sentences(self.url):
             self._path(hash).unlink(missing_ok=True)
+
+    def discard(self, hash: str, before: datetime) -> bool:
+        with _sentences(self.url):
+            return sweeping.discard(self._path(hash), before)
+
+    def stored(self, digits: str, before: datetime) -> tuple[str, ...]:
+        with _sentences(self.url):
+            return tuple(sweeping.old_artifacts(self._root / digits, before))
+
+    def sweep(self, before: datetime) -> int:
+        with _sentences(self.url):
+            folders = [self._root / digits for digits in PREFIXES]
+            count = sum(sweeping.unlink(sweeping.leftovers(folder, before)) for folder in folders)
+            return count + sum(sweeping.unlink(sweeping.old_files(folder, before)) for folder in (self._marks, self._root / "manifests"))
+
+    def marks(self, beginning: str) -> tuple[str, ...]:
+        with _sentences(self.url):
+            return tuple(sorted(path.name for path in self._marks.iterdir() if path.name.startswith(beginning)))
 
     def mark(self, name: str, data: bytes = b"") -> bool:
         path = f"{self._marks}/{_checked(name)}"
@@ -151,6 +182,7 @@ class _Links:
         self._lock = threading.Lock()
         self._file = -1
         self._process, self._text, self._identity = 0, b"", os.stat_result(range(10))
+        self._began = 0.0
 
     def make(self, path: str, data: bytes) -> bool | None:
         """True: made. False: there is one already. None: it has to be made in another way."""
@@ -168,7 +200,7 @@ class _Links:
         return True
 
     def _handle(self, data: bytes) -> int:
-        if not self._is_ours() or self._text != data:
+        if not self._is_ours() or self._text != data or time.monotonic() - self._began > _ONE_FILE:
             self._let_go()
             try:
                 self._file = os.open(self._folder, os.O_TMPFILE | os.O_WRONLY, 0o666)
@@ -177,6 +209,7 @@ class _Links:
                 raise
             os.write(self._file, data)
             self._process, self._text, self._identity = os.getpid(), data, os.fstat(self._file)
+            self._began = time.monotonic()
         return self._file
 
     def _is_ours(self) -> bool:
@@ -220,7 +253,7 @@ class RemoteArtifacts:
         hash = hashlib.sha256(data).hexdigest()
         path = self._path(hash)
         with _sentences(self.url):
-            if self._size(path) != len(data):
+            if self._size(path) != len(data) or self._is_old(path, datetime.now(UTC) - _NEW):
                 self._write(path, data)
         return hash
 
@@ -236,8 +269,54 @@ class RemoteArtifacts:
         with _sentences(self.url):
             return self._size(self._path(hash)) is not None
 
+    def keep(self, hash: str) -> bool:
+        with _sentences(self.url):
+            if not sweeping.is_hash(hash) or self._size(path := self._path(hash)) is None:
+                return False
+            if self._is_old(path, datetime.now(UTC) - _NEW):
+                self._write(path, self.get(hash))
+        return True
+
     def delete(self, hash: str) -> None:
         self._remove(self._path(hash))
+
+    def discard(self, hash: str, before: datetime) -> bool:
+        path = self._path(hash)
+        with _sentences(self.url):
+            if self._size(path) is not None and not self._is_old(path, before):
+                return False
+        self._remove(path)
+        return True
+
+    def stored(self, digits: str, before: datetime) -> tuple[str, ...]:
+        with _sentences(self.url):
+            paths = [path for path in self._names(digits) if sweeping.is_hash(path.rpartition("/")[2])]
+            return tuple(path.rpartition("/")[2] for path in paths if self._is_old(path, before))
+
+    def sweep(self, before: datetime) -> int:
+        with _sentences(self.url):
+            halves = [] if self._is_whole else [path for digits in PREFIXES for path in self._names(digits) if _is_half(path)]
+            marks = [path for path in self._names("marks") if not path.rpartition("/")[2].startswith(sweeping.STAYS)]
+            gone = [path for path in (*marks, *halves) if self._is_old(path, before)]
+        for path in gone:
+            self._remove(path)
+        return len(gone)
+
+    def marks(self, beginning: str) -> tuple[str, ...]:
+        with _sentences(self.url):
+            names = (path.rpartition("/")[2] for path in self._names("marks"))
+            return tuple(sorted(name for name in names if name.startswith(beginning)))
+
+    def _names(self, folder: str) -> list[str]:
+        try:
+            return [str(info["name"]) for info in self._files.ls(f"{self._root}/{folder}", detail=True) if info["type"] == "file"]
+        except FileNotFoundError:
+            return []
+
+    def _is_old(self, path: str, before: datetime) -> bool:
+        """False where the file system does not say: then nothing is discarded either."""
+        written = sweeping.modified(self._files, path)
+        return written is not None and written < before
 
     def mark(self, name: str, data: bytes = b"") -> bool:
         path = self._mark(name)
@@ -305,9 +384,16 @@ class RemoteArtifacts:
 
 def _fanned(hash: str, url: str) -> str:
     """Where the artifact stands below the root. A word that is no hash cannot name a file elsewhere."""
+    if not hash:
+        raise SetupError("This value was let go of after some time (setting retention): run the task that gave it again.")
     if not _HASH.fullmatch(hash):
         raise _missing(hash, url)
     return f"{hash[:2]}/{hash}"
+
+
+def _is_half(path: str) -> bool:
+    """Written aside, and never moved to where it belongs."""
+    return sweeping.is_hash(path.rpartition("/")[2].partition(".")[0]) and "." in path.rpartition("/")[2]
 
 
 def _checked(name: str) -> str:

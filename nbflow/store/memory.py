@@ -18,10 +18,12 @@ from nbflow.core.notifications import begins_again
 from nbflow.core.protocols import Clock, RunPage
 from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
 from nbflow.core.states import TaskState
+from nbflow.core.tallies import is_end
 from nbflow.store.codec import decode, encode, micros
 from nbflow.store.flow_hash import content_hash
 from nbflow.store.memory_backfills import MemoryBackfills
 from nbflow.store.memory_deployments import MemoryDeployments
+from nbflow.store.memory_house import MemoryHouse
 from nbflow.store.memory_notifications import MemoryNotifications
 from nbflow.store.memory_pools import MemoryPools
 from nbflow.store.memory_secrets import MemorySecrets
@@ -38,7 +40,7 @@ class _SystemClock:
 
 
 @dataclass(kw_only=True)
-class _Run:
+class StoredRun:
     """One run and all that belongs to it."""
 
     record: RunRecord
@@ -63,9 +65,9 @@ class MemoryStore:
         #: Taken by `deployments` too, around what it asks of the methods under "for the deployments".
         self.lock = threading.RLock()
         self._flows: dict[str, Flow] = {}
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, StoredRun] = {}
         self._entries: dict[str, tuple[RunId, Token]] = {}
-        self._by_deployment: dict[str, dict[str, _Run]] = {}
+        self._by_deployment: dict[str, dict[str, StoredRun]] = {}
         #: (deployment, idempotency key) and (deployment, logical date) -> the run.
         self._unique: dict[tuple[str, str | datetime], str] = {}
         self._sources: dict[str, tuple[bytes, Mapping[str, bytes]]] = {}
@@ -82,6 +84,8 @@ class MemoryStore:
         self.secrets = MemorySecrets()
         #: Runs for ranges of past dates.
         self.backfills = MemoryBackfills(self)
+        #: Old runs, figures, and what does not fit together.
+        self.house = MemoryHouse(self)
 
     # flows
 
@@ -165,6 +169,7 @@ class MemoryStore:
             self._entries = {key: entry for key, entry in self._entries.items() if entry[0] != run_id}
             self._pools.forget(run_id)
             self.notifications.delete(run_id)
+            self.house.forget(run_id)
             self._by_deployment.get(each.record.deployment, {}).pop(run_id, None)
             for unique in _uniques(each.record):
                 self._unique.pop(unique, None)
@@ -250,7 +255,7 @@ class MemoryStore:
 
     def _write(
         self,
-        each: _Run,
+        each: StoredRun,
         changes: Sequence[Change],
         attempts: Sequence[AttemptRecord],
         done_requests: Sequence[int],
@@ -259,6 +264,8 @@ class MemoryStore:
         entries: Mapping[str, Token] | None,
     ) -> None:
         self._append(each, changes, run)
+        if any(is_end(change) for change in changes):
+            self.house.note_end(each.record.run_id)
         self._pools.changed(each.record.run_id, changes)
         each.attempts.update({attempt.token: attempt for attempt in attempts})
         each.hashes |= artifact_hashes(attempts)
@@ -266,14 +273,14 @@ class MemoryStore:
         for id in done_requests:
             each.requests.pop(id, None)
 
-    def _append(self, each: _Run, changes: Sequence[Change], run: RunRecord | None) -> None:
+    def _append(self, each: StoredRun, changes: Sequence[Change], run: RunRecord | None) -> None:
         for change in changes:
             if begins_again(change):
                 self.notifications.begin(each.record.run_id, len(each.changes), change.at)
             each.changes.append(replace(change, cursor=len(each.changes) + 1))
         self._keep(each, changes, run)
 
-    def _keep(self, each: _Run, changes: Iterable[Change], run: RunRecord | None) -> None:
+    def _keep(self, each: StoredRun, changes: Iterable[Change], run: RunRecord | None) -> None:
         for change in changes:
             if change.task is not None:
                 position, _ = each.tasks.get(change.task.key, (LATER, None))
@@ -353,9 +360,9 @@ class MemoryStore:
     def kept(self, record: T) -> T:
         return kept(record)
 
-    def add(self, run: RunRecord, tasks: Sequence[TaskRecord]) -> _Run:
+    def add(self, run: RunRecord, tasks: Sequence[TaskRecord]) -> StoredRun:
         """A new run; nobody has taken it."""
-        each = _Run(record=kept(run), tasks={task.key: (position, kept(task)) for position, task in enumerate(tasks)})
+        each = StoredRun(record=kept(run), tasks={task.key: (position, kept(task)) for position, task in enumerate(tasks)})
         self._runs[run.run_id] = each
         if run.deployment:
             self._by_deployment.setdefault(run.deployment, {})[run.run_id] = each
@@ -386,23 +393,35 @@ class MemoryStore:
     def records_of(self, deployment: str) -> list[RunRecord]:
         return [each.record for each in self._by_deployment.get(deployment, {}).values()]
 
+    # for the house, under the lock
+
+    def everything(self) -> list[StoredRun]:
+        return list(self._runs.values())
+
+    def found(self, run_id: str) -> StoredRun | None:
+        return self._runs.get(run_id)
+
+    def seconds_left(self, each: StoredRun) -> float:
+        """Until its lease lapses."""
+        return (each.expires_at - self._clock.now()).total_seconds() if each.expires_at is not None else 0.0
+
     # under the lock
 
-    def _by_age(self) -> list[_Run]:
+    def _by_age(self) -> list[StoredRun]:
         return sorted(self._runs.values(), key=lambda each: _age(each.record))
 
-    def _found(self, run_id: str) -> _Run:
+    def _found(self, run_id: str) -> StoredRun:
         if run_id not in self._runs:
             raise unknown(run_id, tuple(self._runs))
         return self._runs[run_id]
 
-    def _held(self, lease: Lease) -> _Run:
+    def _held(self, lease: Lease) -> StoredRun:
         each = self._runs.get(lease.run_id)
         if each is None or not _holds(each, lease):
             raise superseded(lease)
         return each
 
-    def _has_lapsed(self, each: _Run) -> bool:
+    def _has_lapsed(self, each: StoredRun) -> bool:
         return each.expires_at is None or each.expires_at <= self._clock.now()
 
     def after(self, seconds: float) -> datetime:
@@ -419,7 +438,7 @@ def kept(record: T) -> T:
     return decode(type(record), encode(record))
 
 
-def _holds(each: _Run, lease: Lease) -> bool:
+def _holds(each: StoredRun, lease: Lease) -> bool:
     return (each.owner, each.epoch) == (lease.owner, lease.epoch)
 
 

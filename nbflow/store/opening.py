@@ -6,6 +6,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -36,21 +38,26 @@ _migrating: Final = threading.Lock()
 def open_store(database_url: str) -> Store:
     """The store at `database_url`: `sqlite:///PATH`, `postgresql://...`, or `memory://`, which forgets everything when it is closed.
 
-    Makes the folder and the tables where there are none, and migrates older ones; processes that do so at the same instant wait for each
-    other. Raises SetupError, in one sentence, when the database cannot be used.
+    Makes the folder and the tables where there are none; processes that do so at the same instant wait for each other. Raises SetupError, in
+    one sentence, when the database cannot be used, also when it is of an older or newer nbflow.
     """
     if database_url == "memory://":
         return MemoryStore()
-    url = _parsed(database_url)
-    if url.get_backend_name() == "sqlite":
-        _prepare_folder(url)
-    database = Database(url)
+    database = open_database(database_url)
     try:
-        _bring_up_to_date(database)
+        _make_tables(database)
     except BaseException:
         database.close()
         raise
     return SqlStore(database)
+
+
+def open_database(database_url: str) -> Database:
+    """The database, whatever is in it. Raises SetupError."""
+    url = _parsed(database_url)
+    if url.get_backend_name() == "sqlite":
+        _prepare_folder(url)
+    return Database(url)
 
 
 def _parsed(database_url: str) -> URL:
@@ -123,18 +130,29 @@ def _mounts() -> str:
         return ""
 
 
-def _bring_up_to_date(database: Database) -> None:
+def _make_tables(database: Database) -> None:
     with database.reading() as connection:
-        if _revision(connection) == HEAD:
+        if revision(connection) == HEAD:
             return
+    with alone(database) as connection:
+        stored = revision(connection)
+        if stored is None:
+            _refuse_a_foreign_one(connection, database)
+            migrate(connection)
+        elif stored != HEAD:
+            raise SetupError(_other_schema(connection, database, stored))
+
+
+@contextmanager
+def alone(database: Database) -> Iterator[Connection]:
+    """A transaction in which nobody else makes or migrates tables."""
     with database.writing() as connection:
         if not database.is_sqlite:  # SQLite's writer is alone by itself
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATION_LOCK})
-        if _revision(connection) != HEAD:
-            _migrate(connection, database)
+        yield connection
 
 
-def _revision(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
     """The migration the database is at, None for an empty one."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
@@ -142,21 +160,32 @@ def _revision(connection: Connection) -> str | None:
     return found
 
 
-def _migrate(connection: Connection, database: Database) -> None:
+def migrate(connection: Connection) -> None:
+    """Bring the tables to those of this nbflow."""
     from alembic import command  # noqa: PLC0415 - only a new or an older database pays for it
+
+    with _migrating:
+        command.upgrade(migrations(connection), "head")
+
+
+def is_newer(connection: Connection, stored: str) -> bool:
+    """Whether this nbflow does not know that schema."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
 
-    stored = _revision(connection)
-    if stored is None:
-        _refuse_a_foreign_one(connection, database)
-    config = migrations(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if stored is not None and stored not in known:
-        raise SetupError(
-            f"The database {database.place} was made by a newer nbflow (schema {stored}, this one knows {HEAD}): install that version here too."
-        )
-    with _migrating:
-        command.upgrade(config, "head")
+    return stored not in {script.revision for script in ScriptDirectory.from_config(migrations(connection)).walk_revisions()}
+
+
+def _other_schema(connection: Connection, database: Database, stored: str) -> str:
+    if is_newer(connection, stored):
+        return newer_schema(database.place, stored)
+    return (
+        f"The database {database.place} is of an older nbflow (schema {stored}, this one needs {HEAD}): "
+        "stop what still runs on it, and type nbflow db upgrade."
+    )
+
+
+def newer_schema(place: str, stored: str) -> str:
+    return f"The database {place} was made by a newer nbflow (schema {stored}, this one knows {HEAD}): install that version here too."
 
 
 def migrations(connection: Connection) -> Config:

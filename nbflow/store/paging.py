@@ -42,3 +42,13 @@ def earlier(run: RunRecord, runs: Iterable[RunRecord], *, manual: bool) -> tuple
         and (manual or one.run_type != "manual")
     ]
     return tuple(one for *_, one in sorted(found, key=lambda each: each[:2], reverse=True))
+
+
+def following(run: RunRecord, runs: Iterable[RunRecord], *, manual: bool) -> RunRecord | None:
+    """The one among the runs that comes next in the flow of this one."""
+    found = [
+        (one.logical_date, one.created_at, one.run_id, one)
+        for one in runs
+        if one.logical_date is not None and (manual or one.run_type != "manual") and earlier(one, [run], manual=True)
+    ]
+    return min(found)[3] if found else None

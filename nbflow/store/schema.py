@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 #: The newest migration, so that opening an up-to-date database needs no Alembic.
-HEAD: Final = "0007"
+HEAD: Final = "0010"
 #: Where the database says which migration it is at. A name of our own, since a PostgreSQL database may be shared with another Alembic.
 VERSION_TABLE: Final = "nbflow_version"
 
@@ -254,6 +254,45 @@ cache_entry: Final = Table(
     Column("run_id", Name, nullable=False),
     Column("token", Name, nullable=False),
     Index(None, "run_id"),
+)
+
+#: Runs that have ended and are not counted yet; one that was cleared ends again.
+run_end: Final = Table(
+    "run_end",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("run_id", Name, nullable=False),
+    sqlite_autoincrement=True,  # as for requests
+)
+
+#: What was counted of runs that ended (core/tallies.py), also of those that were deleted since.
+tally: Final = Table(
+    "tally",
+    metadata,
+    Column("what", String(24), primary_key=True),
+    Column("flow", Name, primary_key=True),
+    Column("state", String(24), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    #: A list of numbers, as JSON.
+    Column("buckets", Text, nullable=False),
+)
+
+#: Runs that gave up their values, or what they printed, before they go themselves.
+thinned: Final = Table(
+    "thinned",
+    metadata,
+    Column("run_id", Name, primary_key=True),
+    Column("without_values", Boolean, nullable=False),
+    Column("without_outputs", Boolean, nullable=False),
+)
+
+#: What there is one of: `identity`, by which the marks in a folder of artifacts tell databases apart.
+fact: Final = Table(
+    "fact",
+    metadata,
+    Column("name", String(24), primary_key=True),
+    Column("value", Text, nullable=False),
 )
 
 deployment: Final = Table(

@@ -17,6 +17,7 @@ from nbflow.core.notifications import begins_again
 from nbflow.core.protocols import RunPage
 from nbflow.core.records import AttemptRecord, Change, Lease, Request, RunRecord, TaskRecord
 from nbflow.core.states import TaskState
+from nbflow.core.tallies import is_end
 from nbflow.store.attempts import Attempts
 from nbflow.store.backfills import Backfills
 from nbflow.store.cache import Cache
@@ -26,6 +27,7 @@ from nbflow.store.codec import encode
 from nbflow.store.database import Database
 from nbflow.store.deployments import Deployments
 from nbflow.store.flows import Flows
+from nbflow.store.house import House
 from nbflow.store.leases import Leases
 from nbflow.store.notifications import Notifications
 from nbflow.store.pools import Pools
@@ -61,6 +63,8 @@ class SqlStore:
         self.secrets = Secrets(database)
         #: Runs for ranges of past dates.
         self.backfills = Backfills(database, self.deployments)
+        #: Old runs, figures, and what does not fit together.
+        self.house = House(database)
 
     # flows
 
@@ -123,6 +127,7 @@ class SqlStore:
             self._pools.withdraw_all(connection, run_id)
             self._callbacks.delete(connection, run_id)
             self.notifications.delete(connection, run_id)
+            self.house.delete(connection, run_id)
             self._runs.delete(connection, run_id)
         return hashes
 
@@ -222,6 +227,8 @@ class SqlStore:
     ) -> None:
         if batch.run is not None:
             self._runs.put(connection, *batch.run)
+        if batch.ends:
+            self.house.note_end(connection, lease.run_id)
         if attempts:
             self._attempts.record(connection, lease.run_id, attempts)
         if entries:
@@ -291,6 +298,8 @@ class _Batch:
         self.run: tuple[RunRecord, str] | None = None
         #: When a run of a deployment that had ended was put back; None when none was.
         self.begins_again = next((change.at for change in changes if begins_again(change)), None)
+        #: The run ends with it.
+        self.ends = any(is_end(change) for change in changes)
         for change in changes:
             task_text = run_text = None
             if change.task is not None:
