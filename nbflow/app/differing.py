@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from nbflow.core.addresses import shown
 from nbflow.core.cache_key import read_sources
 from nbflow.core.calls import CALL
 from nbflow.core.difference import Cause, CauseKind, Result, RunDifference, TaskDifference
@@ -186,6 +187,7 @@ def _said(ref: ValueRef | None) -> str:
 
 
 def _options(one: TaskOptions, two: TaskOptions) -> list[Cause]:
+    one, two = (replace(each, notify=tuple(map(shown, each.notify))) for each in (one, two))
     names = [f.name for f in fields(TaskOptions) if f.name not in _ELSEWHERE]
     pairs = [(name, getattr(one, name), getattr(two, name)) for name in names]
     return [Cause(kind=CauseKind.OPTION, name=name.rstrip("_"), a=str(a), b=str(b)) for name, a, b in pairs if a != b]

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nbflow.app.rooms import person
 from nbflow.core.addresses import address_hash, is_url, shown
-from nbflow.core.deployments import AuditEntry
+from nbflow.core.deployments import AuditEntry, Deployment
 from nbflow.core.errors import FlowError, NbflowError, Problem, SetupError, UserError, nearest
 from nbflow.core.model import Flow
-from nbflow.core.notices import KEYS, Installation, read_notify
+from nbflow.core.notices import KEYS, Installation, Topic, audience, read_notify
 from nbflow.core.notifications import Notification, Sending
 from nbflow.engine.owner import is_dead, me
 from nbflow.notify.delivering import Deliverer
@@ -230,3 +230,41 @@ def not_sent(workspace: History, flow: str = "", since: datetime | None = None) 
     waiting = [one for one in outbox.notifications(flow=flow, state=Sending.WAITING) if one.reason]
     found = [*waiting, *outbox.notifications(flow=flow, state=Sending.FAILED)]
     return tuple(sorted((one for one in found if since is None or one.created_at >= since), key=lambda one: one.id, reverse=True))
+
+
+def tells(workspace: Workspace, deployment: Deployment) -> str:
+    """`failure: ops-mail; deadline (45m): ops-mail`; "" when nobody is told anything."""
+    if not deployment.version:
+        return ""
+    found = audience(workspace.store.flow(deployment.version), deployment.schedule, installation(workspace.settings))
+    when = {Topic.DEADLINE: str(found.deadline), Topic.LATE_START: str(deployment.schedule.get("late_start") or "")}
+    parts = []
+    for topic, addresses in found.of_run.items():
+        if topic in when and not when[topic]:
+            continue
+        at = f" ({when[topic]})" if topic in when else ""
+        parts.append(f"{topic.value.replace('_', ' ')}{at}: {', '.join(map(shown, addresses))}")
+    if found.escalation is not None:
+        parts.append(f"escalation: {', '.join(map(shown, found.escalation.to))}")
+    tasks = [task for task, told in found.of_tasks.items() if told]
+    return "; ".join([*parts, f"tasks: {', '.join(tasks)}"] if tasks else parts)
+
+
+def say_notifications(workspace: Workspace) -> tuple[bool, str]:
+    """For the doctor: whether all is well, and what there is to say. Raises SetupError for an address that cannot be one."""
+    check_settings(workspace)
+    failing = not_sent(workspace)
+    if failing:
+        return (
+            False,
+            f"{len(failing)} could not be sent, the newest to {failing[0].shown}: {failing[0].reason} Look: nbflow notifications list.",
+        )
+    said = installation(workspace.settings)
+    return True, f"{len(said.addresses())} addresses in the settings, everything was sent"
+
+
+def tell_of(workspace: Workspace, run_id: str) -> tuple[Notification, ...]:
+    """Tell people of a run that no scheduler watches, now; returns what could not be sent."""
+    workspace.store.notifications.watch(run_id, workspace.clock.now())
+    Notifier(workspace).turn()
+    return tuple(one for one in workspace.store.notifications.notifications(run_id=run_id) if one.state is not Sending.SENT)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbflow.cli.common import PATH, as_json, closing, open_workspace, print_json
+from nbflow.core.addresses import shown_keys
 from nbflow.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ def flow_json(deployment: Deployment) -> dict[str, Any]:
         "number": deployment.number,
         "path": deployment.path,
         "params": dict(deployment.params),
-        "schedule": dict(deployment.schedule),
+        "schedule": shown_keys(deployment.schedule),
         "paused": deployment.paused,
         "pause_reason": deployment.pause_reason,
         "next_run": deployment.next_run.isoformat() if deployment.next_run else None,

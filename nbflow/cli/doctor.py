@@ -15,6 +15,7 @@ from rich.text import Text
 
 from nbflow import __version__
 from nbflow.app import Workspace
+from nbflow.app.notifying import say_notifications
 from nbflow.app.saying import NO_SCHEDULER
 from nbflow.cli.render import console
 from nbflow.core.errors import NbflowError
@@ -107,6 +108,7 @@ def _rooms(settings: Settings) -> Iterator[Finding]:
     yield _attempt("cluster", lambda: _cluster(workspace))
     with contextlib.suppress(NbflowError):  # the database has said it
         yield _scheduler(workspace)
+        yield _notifications(workspace)
     workspace.close()
 
 
@@ -140,6 +142,14 @@ def _scheduler(workspace: Workspace) -> Finding:
 
 def _secrets(workspace: Workspace) -> str:
     return workspace.secrets.check_key()
+
+
+def _notifications(workspace: Workspace) -> Finding:
+    try:
+        is_well, text = say_notifications(workspace)
+    except NbflowError as error:
+        return Finding(name="messages", state="bad", text=str(error))
+    return Finding(name="messages", state="ok" if is_well else "note", text=text)
 
 
 def _artifacts(workspace: Workspace) -> str:

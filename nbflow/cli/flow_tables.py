@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from nbflow.app.notifying import not_sent, tells
 from nbflow.app.saying import NO_SCHEDULER
 from nbflow.cli.render import console
 from nbflow.core.deployments import DeployedVersion, Deployment
@@ -50,6 +51,8 @@ def flow_card(workspace: Workspace, deployment: Deployment) -> None:
         "next": _next(workspace, deployment),
         "missed": _missed(deployment),
         "note": _note(deployment),
+        "tells": tells(workspace, deployment),
+        "not told": _not_told(workspace, deployment),
     }
     for name, text in rows.items():
         if text:
@@ -104,6 +107,14 @@ def _missed(deployment: Deployment) -> str:
     if deployment.missed_from is None or deployment.missed_until is None:
         return ""
     return f"runs from {deployment.missed_from:%Y-%m-%d %H:%M} to {deployment.missed_until:%Y-%m-%d %H:%M} UTC were passed over"
+
+
+def _not_told(workspace: Workspace, deployment: Deployment) -> str:
+    found = not_sent(workspace, deployment.name)
+    if not found:
+        return ""
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return f"{found[0].shown} ({found[0].subject}): {found[0].reason}{more} (nbflow notifications list --flow {deployment.name})"
 
 
 def _note(deployment: Deployment) -> str:

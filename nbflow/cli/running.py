@@ -38,6 +38,7 @@ from nbflow.core.errors import RunFailed, UserError
 @click.option("--cwd", type=PATH, help="Working directory of the kernel and the tasks (default: the notebook's folder).")
 @click.option("--ignore-past", is_flag=True, help="Tasks that depend on their past do not ask for it.")
 @click.option("--fresh", is_flag=True, help="Use no results of earlier runs (tasks with --cache).")
+@click.option("--notify", is_flag=True, help="Tell people how it went, as a scheduler does of deployed flows.")
 @click.option("--dask", default=None, metavar="WHERE", help="local, inline, tcp://HOST:PORT or scheduler_file:PATH.")
 @as_json
 def run(  # noqa: PLR0917 - click passes options by name
@@ -51,6 +52,7 @@ def run(  # noqa: PLR0917 - click passes options by name
     cwd: Path | None,
     fresh: bool,  # noqa: FBT001 - as above
     ignore_past: bool,  # noqa: FBT001 - as above
+    notify: bool,  # noqa: FBT001 - as above
     dask: str | None,
     as_json: bool,  # noqa: FBT001 - as above
 ) -> None:
@@ -65,9 +67,7 @@ def run(  # noqa: PLR0917 - click passes options by name
             "--fresh": fresh,
             "--ignore-past": ignore_past,
         }
-        for name, value in given.items():
-            if value:
-                raise UserError(f"--resume goes on with a run as it was started: leave out {name}.")
+        _refuse_with_resume(given)
     elif path is None:
         raise UserError("Say which notebook to run: nbflow run NOTEBOOK, or nbflow run --resume RUN to go on with a run.")
     from nbflow.cli.parameters import read_parameters, typed_texts  # noqa: PLC0415
@@ -101,10 +101,26 @@ def run(  # noqa: PLR0917 - click passes options by name
                 ignore_past=ignore_past,
                 quiet=as_json,
             )
+        if notify:
+            _tell(workspace, outcome.run_id)
         if as_json:
             print_json(run_json(workspace, outcome.run_id))
         if not outcome.succeeded:
             raise RunFailed(failure_sentence(workspace.snapshot(outcome.run_id), workspace.clock.now()))
+
+
+def _refuse_with_resume(given: dict[str, Any]) -> None:
+    for name, value in given.items():
+        if value:
+            raise UserError(f"--resume goes on with a run as it was started: leave out {name}.")
+
+
+def _tell(workspace: Any, run_id: str) -> None:
+    """What cannot be sent changes nothing about the run."""
+    from nbflow.app.notifying import tell_of  # noqa: PLC0415 - most runs tell nobody
+
+    for one in tell_of(workspace, run_id):
+        click.echo(f"nbflow: {one.shown} was not told: {one.reason}", err=True)
 
 
 def _refuse_of_notebooks(given: dict[str, Any]) -> None:

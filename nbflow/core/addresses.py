@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,250}")
@@ -54,3 +55,16 @@ def without_secrets(text: str, address: str) -> str:
         if len(piece) >= 4 and piece not in shown(address):
             text = text.replace(piece, "***")
     return text
+
+
+def shown_keys(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of a schedule, with the addresses in them as `shown`."""
+    document = keys.get("notify")
+    return {**keys, "notify": _shown_in(document)} if document else dict(keys)
+
+
+def _shown_in(value: Any) -> Any:
+    """Whatever stands in a list is an address."""
+    if isinstance(value, Mapping):
+        return {name: _shown_in(inner) for name, inner in value.items()}
+    return [shown(str(one)) for one in value] if isinstance(value, list | tuple) else value

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -18,6 +18,8 @@ _WITH_HEADERS: Final = {
     **dict.fromkeys(("json", "jsons", "xml", "xmls", "form", "forms"), "Idempotency-Key"),
     **dict.fromkeys(("mailto", "mailtos"), "X-Nbflow-Key"),
 }
+#: Seconds a service may take, less than a claim lasts.
+_PATIENCE: Final = 60
 _KINDS: Final = {"success": "success", "failure": "failure", "retry": "warning", "skip": "info"}
 
 
@@ -43,15 +45,16 @@ def check_address(url: str) -> None:
 
 def send(url: str, *, subject: str, text: str, markdown: str, key: str, topic: str) -> None:
     """Send one message, now. Raises NotSent."""
-    from apprise import Apprise, NotifyFormat, NotifyType  # noqa: PLC0415 - as above
+    from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType  # noqa: PLC0415 - as above
 
+    asset = AppriseAsset(app_id="nbflow", app_desc="nbflow", async_mode=False, service_timeout=_PATIENCE)
     with _heard() as told:
-        plugin: Any = Apprise.instantiate(_keyed(url, key))
+        plugin: Any = Apprise.instantiate(_keyed(url, key), asset=asset)
         if plugin is None:
             raise NotSent(f"{shown(url)} is not an address that messages can be sent to.")
         formats = plugin.notify_format if isinstance(plugin.notify_format, tuple) else (plugin.notify_format,)
         reads_markdown = formats[0] is NotifyFormat.MARKDOWN and bool(markdown)
-        apprise = Apprise()
+        apprise = Apprise(asset=asset)
         apprise.add(plugin)
         done = apprise.notify(
             title=subject,
@@ -78,16 +81,20 @@ def _schemes() -> set[str]:
     return found
 
 
+#: What Apprise has said of the message that is being sent: it sends in threads of its own, which have this from the one that asked.
+_told: Final[ContextVar[list[str] | None]] = ContextVar("nbflow_told", default=None)
+
+
 class _Ears(logging.Handler):
-    """What Apprise says of one thread's message."""
+    """Hears what Apprise says of one message."""
 
     def __init__(self, told: list[str]) -> None:
         super().__init__(logging.WARNING)
-        self._told, self._thread = told, threading.get_ident()
+        self._about = told
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self._told.append(record.getMessage())
+        if _told.get() is self._about:
+            self._about.append(record.getMessage())
 
 
 @contextmanager
@@ -95,9 +102,11 @@ def _heard() -> Iterator[list[str]]:
     """What Apprise says meanwhile. It goes nowhere else: it may hold secrets."""
     told: list[str] = []
     ears, logger = _Ears(told), logging.getLogger("apprise")
-    logger.addHandler(ears)
     logger.propagate = False
+    logger.addHandler(ears)
+    mine = _told.set(told)
     try:
         yield told
     finally:
+        _told.reset(mine)
         logger.removeHandler(ears)

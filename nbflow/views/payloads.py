@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from nbflow.core.addresses import shown
 from nbflow.core.ids import TaskKey
 from nbflow.core.mapping import map_sources
 from nbflow.core.model import Flow, Task
@@ -46,7 +47,8 @@ def _task(task: Task) -> dict[str, Any]:
 
 
 def _options(options: TaskOptions) -> dict[str, Any]:
-    """Those that differ from their defaults: durations in seconds, names as lists."""
+    """Those that differ from their defaults: durations in seconds, names as lists. Addresses show no secrets."""
+    options = replace(options, notify=tuple(map(shown, options.notify)))
     chosen = ((f.name, getattr(options, f.name), f.default) for f in fields(options))
     return {name.rstrip("_"): plain(value) for name, value, default in chosen if value != default}
 
