@@ -27,6 +27,8 @@ _SEEDS: Final = frozenset(
 )
 _NO_DRAWS: Final = _SEEDS | {"random.Random", "np.random.default_rng", "numpy.random.default_rng", "np.random.RandomState"}
 _RANDOM: Final = ("random.", "np.random.", "numpy.random.")
+#: What people of nbflow's own vocabulary write without its import.
+_OURS: Final = frozenset({"ctx", "SkipTask", "FailTask"})
 _GENERATORS: Final = frozenset({"default_rng", "RandomState", "Random"})
 
 
@@ -63,6 +65,8 @@ class _Advice:
                     hint = f" Cell {self._units[below].cell.number} below does." if below is not None else near
                     if star is not None:
                         hint = f" If {star.task} does ({star.names.stars[0]}), add --writes {name} to it."
+                    if name in _OURS:
+                        hint = f" Write `from nbflow import {name}` in a cell above."
                     message = f"`{name}` is read by task {unit.task} but no cell above gives it.{hint}"
                     yield _warning(unit, message, line=_line_of(unit, name), code="unknown-name")
 

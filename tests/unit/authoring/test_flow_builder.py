@@ -196,6 +196,10 @@ ADVICE = {
         ["thresholds = 1", "%%task a\ny = 1\nthreshold", "%nbflow run"],
         'cell 2, line 3: `threshold` is read by task a but no cell above gives it. Did you mean "thresholds"?',
     ),
+    "a name of nbflow's that was not imported": (
+        ["%%task a\nprint(ctx.ds)", "%nbflow run"],
+        "cell 1, line 2: `ctx` is read by task a but no cell above gives it. Write `from nbflow import ctx` in a cell above.",
+    ),
     "a name given below only": (
         ["%%task a\nx", "x = 1", "%nbflow run"],
         "cell 1, line 2: `x` is read by task a but no cell above gives it. Cell 2 below does.",
