@@ -52,6 +52,8 @@ class Settings:
     flows_dirs: str = ""
     #: Seconds between two looks at those folders.
     scan_interval: float = 30.0
+    #: Seconds between two looks at files that flows wait for.
+    watch_interval: float = 10.0
     #: How long history is kept: a time for runs, or the table [retention]; JSON. For ever by default.
     retention: str = ""
     #: The table [defaults]: keys of a schedule, and options of tasks, that hold for every flow that does not say otherwise; JSON.

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from nbflow.app.arriving import named_assets, refuse_itself
 from nbflow.app.housekeeping import delete_run
 from nbflow.app.limits import refuse
 from nbflow.app.notifying import refuse_notices
@@ -129,6 +130,7 @@ def prepared(workspace: Workspace, found: Read, wish: Wish) -> Prepared:
     said = {key: value for key, value in said.items() if value is not None}
     keys = {**workspace.settings.flow_defaults, **found.flow.options.schedule, **said}
     schedule = read_keys(workspace, keys)
+    refuse_itself(chosen, schedule)
     if schedule.timetable is not None:
         refuse_missing(found.flow, values)
     if kept is not None and kept.version:
@@ -148,6 +150,8 @@ def prepared(workspace: Workspace, found: Read, wish: Wish) -> Prepared:
         commit=commit,
         is_dirty=is_dirty,
         since=now,
+        outlets=named_assets(task.options.outlets for task in found.flow.tasks),
+        inlets=named_assets(task.options.inlets for task in found.flow.tasks),
     )
     return Prepared(read=found, before=before, made=made, schedule=schedule)
 
@@ -306,6 +310,7 @@ def reschedule(workspace: Workspace, name: str, said: Mapping[str, Any], by: str
         keys.pop("schedule", None)
         kept["schedule"] = []
     schedule = read_keys(workspace, keys)
+    refuse_itself(before.name, schedule)
     changed = workspace.store.deployments.change(
         name, lambda stored: rescheduled(replace(stored, said=kept, schedule=keys, since=now), schedule, now)
     )

@@ -48,4 +48,5 @@ def deployed_sentence(workspace: Workspace, done: Deployed) -> str:
 
 def without_scheduler(workspace: Workspace, deployment: Deployment) -> str:
     """A warning when this flow would run by itself if only there were a scheduler, else ""."""
-    return NO_SCHEDULER if deployment.next_run is not None and not workspace.store.deployments.schedulers() else ""
+    by_itself = deployment.next_run is not None or deployment.schedule.get("on") or deployment.schedule.get("assets")
+    return NO_SCHEDULER if by_itself and not deployment.paused and not workspace.store.deployments.schedulers() else ""

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, Final, get_args, get_type_hints
 
 from nbflow.core.addresses import is_name, is_url
+from nbflow.core.assets import asset_name
 from nbflow.core.deadlines import read_deadline
 from nbflow.core.durations import parse_duration
 from nbflow.core.errors import UserError, nearest
@@ -25,8 +26,6 @@ def _later(name: str, takes: Takes, *choices: str) -> OptionSpec:
 LATER_OPTIONS: Final = {
     spec.name: spec
     for spec in (
-        _later("outlets", Takes.NAMES),
-        _later("inlets", Takes.NAMES),
         _later("env", Takes.TEXT),
         _later("local", Takes.FLAG),
     )
@@ -270,6 +269,16 @@ def kind_mistakes(options: TaskOptions, own: Mapping[str, Any], *, fail_fast: bo
         yield "--default needs a --timeout: how long a person has to answer."
     if options.on_failure_fail_run and kind is not TaskKind.TEARDOWN:
         yield "--on-failure-fail-run is for teardowns: any other task fails its run anyway."
+    yield from _asset_mistakes(options)
+
+
+def _asset_mistakes(options: TaskOptions) -> Iterator[str]:
+    for flag, names in (("--outlets", options.outlets), ("--inlets", options.inlets)):
+        for name in names:
+            try:
+                asset_name(name)
+            except UserError as error:
+                yield f"{flag}: {error}"
 
 
 def _notify_mistakes(options: TaskOptions, own: Mapping[str, Any]) -> Iterator[str]:

@@ -75,6 +75,8 @@ class TaskKeywords(TypedDict, total=False):
     cache: bool
     cache_for: Duration | None
     unless_exists: str
+    outlets: Names
+    inlets: Names
     resources: Mapping[str, Any] | str
     escalate: Mapping[str, Any] | str
     operator: str

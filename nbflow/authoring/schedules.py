@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from nbflow.authoring.crons import read_cron
 from nbflow.core.durations import parse_duration
 from nbflow.core.errors import UserError, nearest
+from nbflow.core.occasions import read_starts
 from nbflow.core.points import CronPoints, MonthPoints, Points, StepPoints, UnionPoints, instant_of
 from nbflow.core.schedule import MAX_ACTIVE_RUNS, Overlap, Schedule, ScheduleKind
 from nbflow.core.timetable import ContinuousTimetable, IntervalTimetable, OnceTimetable, TickTimetable, Timetable
@@ -51,6 +52,7 @@ def read_schedule(said: Mapping[str, Any], default_zone: str = "UTC") -> Schedul
         max_active_runs=runs,
         on_overlap=Overlap(said.get("on_overlap", "queue")),
         max_consecutive_failed_runs=int(said.get("max_consecutive_failed_runs", 0)),
+        starts=read_starts(said),
     )
 
 

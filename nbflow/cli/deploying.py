@@ -101,7 +101,7 @@ def flows_list(as_json: bool) -> None:  # noqa: FBT001 - click passes options by
     with closing(open_workspace()) as workspace:
         found = all_deployments(workspace)
         if as_json:
-            print_json({"flows": [flow_json(each) for each in found]})
+            print_json({"flows": [flow_row(workspace, each) for each in found]})
         else:
             flows_table(workspace, found)
 
@@ -124,7 +124,7 @@ def flows_show(name: str, as_json: bool) -> None:  # noqa: FBT001 - click passes
     with closing(open_workspace()) as workspace:
         deployment = workspace.store.deployments.get(name)
         if as_json:
-            print_json(flow_json(deployment))
+            print_json(flow_row(workspace, deployment))
         else:
             flow_card(workspace, deployment)
 
@@ -224,6 +224,13 @@ def flows_delete(name: str, yes: bool) -> None:  # noqa: FBT001 - click passes o
             raise UserError(f"Flow {name} was left as it is.")
         count = delete_flow(workspace, name)
     click.echo(f"Deleted {name} and {count} run{'' if count == 1 else 's'}.")
+
+
+def flow_row(workspace: Workspace, deployment: Deployment) -> dict[str, Any]:
+    """A deployment with what it waits for, and what of it has come."""
+    from nbflow.app.arriving import waits  # noqa: PLC0415 - main.py says why
+
+    return {**flow_json(deployment), "waits_for": [wait.row() for wait in waits(workspace, deployment)]}
 
 
 def flow_json(deployment: Deployment) -> dict[str, Any]:

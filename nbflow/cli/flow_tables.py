@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from nbflow.app.arriving import waits
 from nbflow.app.notifying import not_sent, tells
 from nbflow.app.saying import NO_SCHEDULER
 from nbflow.cli.render import console
@@ -31,7 +32,8 @@ def flows_table(workspace: Workspace, found: Sequence[Deployment]) -> None:
     for name in ("flow", "version", "schedule", "next", "note"):
         table.add_column(name, no_wrap=name in {"flow", "next"}, overflow="fold")
     for each in found:
-        table.add_row(each.name, str(each.number or ""), _words(workspace, each), _next(workspace, each), Text(_note(each)))
+        notes = " ".join(part for part in (_note(each), _news(workspace, each)) if part)
+        table.add_row(each.name, str(each.number or ""), _words(workspace, each), _next(workspace, each), Text(notes))
     out.print(table)
     if not workspace.store.deployments.schedulers():
         out.print(NO_SCHEDULER, style="dim")
@@ -57,6 +59,8 @@ def flow_card(workspace: Workspace, deployment: Deployment) -> None:
     for name, text in rows.items():
         if text:
             out.print(Text(f"{name:<11}{text}"), soft_wrap=True)
+    for wait in waits(workspace, deployment):
+        out.print(Text(f"           {wait.words}"), soft_wrap=True)
     for run in _coming(workspace, deployment):
         out.print(Text(f"           {run}"))
     for entry in workspace.store.deployments.audit(deployment.name, limit=10):
@@ -101,6 +105,13 @@ def _coming(workspace: Workspace, deployment: Deployment) -> list[str]:
         return []
     schedule = read_keys(workspace, deployment.schedule)
     return [f"{run.run_after.astimezone(schedule.zone):%a %d %b %Y %H:%M %Z}" for run in islice(schedule.coming(deployment.next_run), 1, 5)]
+
+
+def _news(workspace: Workspace, deployment: Deployment) -> str:
+    """What of an expression has come, and which files cannot be looked at."""
+    found = waits(workspace, deployment)
+    came = [wait.subject for wait in found if wait.came]
+    return " ".join([*(wait.error for wait in found if wait.error), *([f"Updated already: {', '.join(came)}."] if came else ())])
 
 
 def _missed(deployment: Deployment) -> str:

@@ -12,6 +12,7 @@ import traceback
 import click
 
 from nbflow import __version__
+from nbflow.cli.assets import assets
 from nbflow.cli.backfill import backfill
 from nbflow.cli.changing import clear, mark
 from nbflow.cli.connections import connections
@@ -61,7 +62,7 @@ def cli() -> None:
 for _command in (run, demo, graph, check, runs, tasks, pools, schedule, doctor, deploy, undeploy, flows, backfill, scheduler, up, db):
     cli.add_command(_command)
 
-for _command in (connections, variables, notifications):
+for _command in (assets, connections, variables, notifications):
     cli.add_command(_command)
 
 for _command in (clear, delete, mark):

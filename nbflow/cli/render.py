@@ -16,10 +16,15 @@ from rich.text import Text
 from nbflow.core.callbacks import CallbackRecord
 from nbflow.core.durations import say_duration
 from nbflow.core.job import ValueRef
+from nbflow.core.messages import plural
+from nbflow.core.occasions import say_event
 from nbflow.core.records import AttemptRecord, RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot
 from nbflow.core.states import RunState, TaskState
 from nbflow.views.glyphs import record_view, state_view
+
+#: Of what started a run, the newest.
+_EVENTS_SHOWN = 5
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -53,6 +58,10 @@ def run_table(snapshot: RunSnapshot, now: datetime) -> None:
     out.print(task_table(snapshot.tasks.values(), now))
     run = snapshot.run
     out.print(f"run {run.run_id}", style="dim", soft_wrap=True)
+    for event in run.events[-_EVENTS_SHOWN:]:
+        out.print(Text(f"started because {say_event(event)}"), style="dim", soft_wrap=True)
+    if len(run.events) > _EVENTS_SHOWN:
+        out.print(f"and by {plural(len(run.events) - _EVENTS_SHOWN, 'event')} before", style="dim", soft_wrap=True)
     out.print(state_text(run.state), snapshot.sentence(now), soft_wrap=True)
 
 

@@ -96,9 +96,9 @@ class Context:
 
     @property
     def logical_date(self) -> datetime:
-        """The instant the run stands for, aware and in UTC."""
-        if self._job is not None and self._job.logical_date is not None:
-            return self._job.logical_date
+        """The instant the run stands for, aware and in UTC; of a run without one, the instant it was asked for."""
+        if self._job is not None and (known := self._job.logical_date or self._job.interval_start) is not None:
+            return known
         return datetime.now(UTC)
 
     @property
@@ -115,7 +115,7 @@ class Context:
 
     @property
     def run_type(self) -> str:
-        """Why there is this run: `manual`, `scheduled`, `backfill` or `asset`."""
+        """Why there is this run: `manual`, `scheduled` or `backfill`; `asset`, `flow` or `file` where one of these started it."""
         return self._job.run_type if self._job else "manual"
 
     @property
@@ -151,6 +151,11 @@ class Context:
     @property
     def _who(self) -> str:
         return f"Task {self.task}" if self._job else "A cell that runs outside a run"
+
+    @property
+    def events(self) -> tuple[Mapping[str, Any], ...]:
+        """What started the run, oldest first: `{"kind": "file", "path": ...}`, `{"kind": "asset", "asset": ..., "run_id": ...}`, ..."""
+        return tuple(dict(event) for event in self._job.events) if self._job else ()
 
     @property
     def ds(self) -> str:

@@ -58,6 +58,9 @@ class Deployment:
     missed_until: datetime | None = None
     #: Runs from before this instant do not count when failed ones are counted.
     counted_from: datetime | None = None
+    #: Assets that tasks of this version update, and those they read.
+    outlets: tuple[str, ...] = ()
+    inlets: tuple[str, ...] = ()
     #: Raised by each write: a write that knew an older one is refused.
     revision: int = 0
 

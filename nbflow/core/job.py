@@ -111,6 +111,8 @@ class JobContext:
     interval_end: datetime | None = None
     run_type: str = "manual"
     params: Mapping[str, Any] = field(default_factory=dict)
+    #: What started the run (core/occasions.py).
+    events: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

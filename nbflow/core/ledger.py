@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from nbflow.core import choices, messages, past
+from nbflow.core.assets import updated_by
 from nbflow.core.events import Command, Event, Step
 from nbflow.core.graph import Graph
 from nbflow.core.ids import TaskId, TaskKey
@@ -257,7 +258,8 @@ class Ledger:
         if (before, state) not in TRANSITIONS:
             raise InvalidTransition(self.run, record, state, self.history)
         self.records[key] = after
-        self.changes.append(Change(at=now, key=key, before=before, after=state, reason=after.reason, task=after))
+        updates = updated_by(self.tasks[key.task_id].options, after.note) if state is TaskState.SUCCESS else ()
+        self.changes.append(Change(at=now, key=key, before=before, after=state, reason=after.reason, task=after, updates=updates))
         self._recount(key, before, state)
         if before is TaskState.SCHEDULED:
             self._leave_waiting(key)

@@ -210,6 +210,10 @@ class TaskOptions:
     unless_exists: str = _option(
         "", Takes.TEXT, "success, without running, when this file or URL exists ({{ ds }}, {{ name }})", metavar="URL"
     )
+    outlets: tuple[str, ...] = _option(
+        (), Takes.NAMES, "assets it updates when it succeeds: flows that wait for them start", metavar="ASSET"
+    )
+    inlets: tuple[str, ...] = _option((), Takes.NAMES, "assets it reads, for whoever looks where data comes from", metavar="ASSET")
     owner: str = _option("", Takes.TEXT, "who is responsible, and told when it fails: a name of [owners] in nbflow.toml", metavar="NAME")
     deadline: str = _option("", Takes.DEADLINE, "tell when it is not done so long after its run was due (45m), or by 07:30", metavar="WHEN")
     notify: tuple[str, ...] = _option((), Takes.ADDRESSES, "tell these addresses (URLs or connections) when it fails", metavar="URL")
@@ -221,7 +225,9 @@ class TaskOptions:
 
 
 #: Options of one cell, which therefore cannot be a default for many tasks.
-NOT_DEFAULTS: Final = frozenset({"after", "reads", "writes", "map", "zip", "as_", "default", "out", "doc", "run", "unless_exists"})
+NOT_DEFAULTS: Final = frozenset(
+    {"after", "reads", "writes", "map", "zip", "as_", "default", "out", "doc", "run", "unless_exists", "outlets", "inlets"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

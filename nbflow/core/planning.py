@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from nbflow.core.deployments import Deployment
 from nbflow.core.ids import RunId, manual_run_id
+from nbflow.core.occasions import Kind, Occasion
 from nbflow.core.records import RunRecord
 from nbflow.core.schedule import Schedule
 from nbflow.core.timetable import PlannedRun
@@ -18,6 +19,8 @@ from nbflow.core.timetable import PlannedRun
 #: `RunRecord.trigger` of what a scheduler starts.
 DEPLOYED: Final = "deployed"
 _LONGEST_ID: Final = 250
+#: A run knows so many of the occasions that started it, the newest.
+MOST_EVENTS: Final = 1000
 
 
 def planned_run_id(kind: str, date: datetime, name: str) -> RunId:
@@ -72,6 +75,25 @@ def asked_run(
         deployment=deployment.name,
         run_after=now,
         idempotency_key=key,
+        path=deployment.path,
+    )
+
+
+def started_run(deployment: Deployment, kind: Kind, occasions: Sequence[Occasion], at: datetime) -> RunRecord:
+    """The run that these occasions start. It has no logical date; `at` makes its id."""
+    return RunRecord(
+        run_id=planned_run_id(kind.value, at, deployment.name),
+        flow=deployment.name,
+        version=deployment.version,
+        interval_start=at,
+        interval_end=at,
+        run_type=kind.value,
+        events=tuple(occasion.document() for occasion in occasions[-MOST_EVENTS:]),
+        created_at=at,
+        params=deployment.params,
+        trigger=DEPLOYED,
+        deployment=deployment.name,
+        run_after=at,
         path=deployment.path,
     )
 

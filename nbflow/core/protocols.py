@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # a kernel that loads the extension needs neither pools nor s
     from nbflow.core.house import HouseStore
     from nbflow.core.limits import Answer, Asks, Board, Pool
     from nbflow.core.notifications import NotificationStore
+    from nbflow.core.occasions import OccasionStore
     from nbflow.core.resources import Offers
 
 
@@ -159,6 +160,11 @@ class Store(Protocol):
     @property
     def house(self) -> HouseStore:
         """Old runs, figures, and what does not fit together."""
+        ...
+
+    @property
+    def occasions(self) -> OccasionStore:
+        """What happened that deployments wait for: assets, files, ends of runs."""
         ...
 
     # flows

@@ -59,8 +59,10 @@ class RunRecord:
     #: The span of time the run is about, the end excluded; None: the logical date itself.
     interval_start: datetime | None = None
     interval_end: datetime | None = None
-    #: `manual`, `scheduled`, `backfill` or `asset`.
+    #: `manual`, `scheduled`, `backfill`; `asset`, `flow` or `file` where one of these started it.
     run_type: str = "manual"
+    #: What started it: the documents of its occasions (core/occasions.py), oldest first.
+    events: tuple[Mapping[str, Any], ...] = ()
     #: Of a scheduled run: it is the latest one after the first instant, until the second one inclusive (semantics.md 8.5). These are the end of
     #: the interval before its own and the end of the interval after its own; None: there is no such interval.
     latest_after: datetime | None = None
@@ -147,6 +149,8 @@ class Change:
     reason: str = ""
     task: TaskRecord | None = None
     run: RunRecord | None = None
+    #: Assets that are updated by it.
+    updates: tuple[str, ...] = ()
     cursor: int = 0
 
 

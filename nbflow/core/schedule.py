@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Final
 
+from nbflow.core.occasions import Starts
 from nbflow.core.timetable import MISFIRE_GRACE, Catchup, Interval, PlannedRun, Restriction, Timetable
 
 #: Shorthands of crons.
@@ -44,7 +45,7 @@ MAX_ACTIVE_RUNS: Final = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """When a flow runs. Without a timetable only people and events start it."""
+    """When a flow runs. Its timetable starts it, and what it waits for does; without either only people do."""
 
     #: As typed: one schedule, or several crons; nothing without one.
     texts: tuple[str, ...] = ()
@@ -61,6 +62,8 @@ class Schedule:
     on_overlap: Overlap = Overlap.QUEUE
     #: This many failed runs in a row pause the flow; 0: never.
     max_consecutive_failed_runs: int = 0
+    #: Files, assets and flows that start it.
+    starts: Starts = Starts()
 
     def next_run(self, last: Interval | None, now: datetime, since: datetime | None = None) -> PlannedRun | None:
         """The run after the one about `last`. `since`: what happened before this flow was there is not missed."""

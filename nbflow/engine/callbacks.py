@@ -139,6 +139,7 @@ class Callbacks:
                 interval_end=run.interval_end,
                 run_type=run.run_type,
                 params=run.params,
+                events=run.events,
             ),
             operator="python",
             source="",

@@ -92,6 +92,7 @@ class JobMaker:
                 interval_end=run.interval_end,
                 run_type=run.run_type,
                 params=run.params,
+                events=run.events,
             ),
             operator=task.operator,
             source=task.source,

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from nbflow import __version__
@@ -22,6 +22,8 @@ from nbflow.core.records import Lease, RunRecord
 from nbflow.engine.inbox import monotonic
 from nbflow.engine.owner import is_dead, me
 from nbflow.headless.hosts import HostProcess, host_here, settings_as_json
+from nbflow.operators.watching import find_files
+from nbflow.scheduler.looking import ThreadedLooks
 from nbflow.scheduler.loop import Scheduler
 
 _log = logging.getLogger("nbflow.scheduler")
@@ -112,6 +114,8 @@ class SchedulerProcess:
             read=lambda keys: read_keys(workspace, keys),
             owner=me(),
             seconds=workspace.settings.lease,
+            looks=ThreadedLooks(find_files),
+            look_pause=timedelta(seconds=workspace.settings.watch_interval),
         )
         check_settings(workspace)
         self._notifier = Notifier(workspace)

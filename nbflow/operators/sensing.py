@@ -38,6 +38,9 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _SECONDS: Final = 30
 _STATES: Final = frozenset(state.value for state in (*RunState, *TaskState) if state.is_finished)
 
+#: Runs that share their logical date with those of other flows.
+_BY_DATE: Final = frozenset({"scheduled", "backfill"})
+
 #: What a look finds: whether it is there, and the value of `--out`.
 Found = tuple[bool, Any]
 
@@ -76,7 +79,7 @@ def run_flow(attempt: Attempt) -> Ending:
     if attempt.job.resumed:
         return _there(attempt, attempt.job.resumed["event"]["run_id"])
     try:
-        trigger = read_run_trigger(_text(attempt), scheduled=ctx.run_type != "manual", logical_date=ctx.logical_date)
+        trigger = read_run_trigger(_text(attempt), scheduled=ctx.run_type in _BY_DATE, logical_date=ctx.logical_date)
     except Exception as error:  # noqa: BLE001 - as above
         return ending_of(error)
     return Ending(outcome=Outcome.DEFERRED, trigger=trigger)

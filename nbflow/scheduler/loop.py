@@ -3,6 +3,7 @@
 
     due deployments  ->  the timetable plans  ->  the run and the deployment's next date in one transaction, or neither
     backfills        ->  the next runs of each are made, up to its own limit (`backfilling.py`)
+    what happened    ->  runs of those who wait for it (arriving.py)
     queued runs      ->  taken, in turn, while fewer than max_active_runs of their flow are  ->  handed to the launcher
     orphans          ->  runs whose host or scheduler died: taken again, and handed over to go on
 
@@ -27,6 +28,7 @@ from nbflow.core.protocols import Store
 from nbflow.core.records import Lease, Request, RunRecord, TaskRecord
 from nbflow.core.schedule import Overlap, Schedule
 from nbflow.core.timetable import ContinuousTimetable, PlannedRun
+from nbflow.scheduler.arriving import Arriving, Looks
 from nbflow.scheduler.backfilling import Backfilling
 from nbflow.scheduler.failing import pause_if_failing
 
@@ -37,6 +39,8 @@ _PAGE: Final = 100
 _BACKLOG: Final = 50
 #: A run whose host died as often as this is not hosted again: something about it ends processes.
 MOST_HOSTS: Final = 10
+#: Types of runs that people ask for: a flow that fails again and again does not refuse them.
+_ASKED_FOR: Final = frozenset({"manual", BACKFILL})
 #: Seconds between two looks at who has died.
 _LOOK_AFTER: Final = timedelta(seconds=2)
 
@@ -75,16 +79,22 @@ class Scheduler:
     seconds: float = 30.0
     #: Runs that were handed over and that their hosts have not taken yet.
     handed: dict[RunId, Lease] = field(default_factory=dict)
+    #: Who looks at files that flows wait for; None: nobody.
+    looks: Looks | None = None
+    #: Between two looks at the same files.
+    look_pause: timedelta = timedelta(seconds=10)
     _schedules: dict[str, Schedule] = field(default_factory=dict)
     _tasks: dict[str, tuple[TaskId, ...]] = field(default_factory=dict)
     _looked_after: datetime | None = None
 
     def __post_init__(self) -> None:
         self.backfilling = Backfilling(self.store, self.owner, self.seconds, self.schedule_of)
+        self._arriving = Arriving(self, self.looks, self.look_pause)
 
     def tick(self, now: datetime) -> None:
         """One turn. What fails for one flow is logged and keeps no other from starting."""
         self.plan(now)
+        self._arriving.turn(now)
         self.backfilling.advance(now)
         self.take(now)
         if self._looked_after is None or not timedelta() <= now - self._looked_after < _LOOK_AFTER:
@@ -121,15 +131,15 @@ class Scheduler:
             return False
         if schedule.catchup == "all" and len(active) >= _BACKLOG:
             return False
-        if self._pauses(deployment, schedule, now):
+        if self.pauses(deployment, schedule, now):
             return True
         following = advanced(deployment, schedule, planned, now)
         if schedule.on_overlap is Overlap.SKIP and len(active) >= schedule.max_active_runs:
             deployments.make_run(_passed_over(following, planned), None)
             return True
         run = planned_run(deployment, schedule, planned, now)
-        if deployments.make_run(following, run, self._records(deployment.version)) and schedule.on_overlap is Overlap.CANCEL_PREVIOUS:
-            self._cancel(active, run, schedule, now)
+        if deployments.make_run(following, run, self.records_of(deployment.version)) and schedule.on_overlap is Overlap.CANCEL_PREVIOUS:
+            self.make_room(active, run, schedule, now)
         return True
 
     def _active(self, name: str) -> tuple[RunRecord, ...]:
@@ -140,7 +150,7 @@ class Scheduler:
     def _asks_for_active(schedule: Schedule) -> bool:
         return schedule.on_overlap is not Overlap.QUEUE or schedule.catchup == "all" or isinstance(schedule.timetable, ContinuousTimetable)
 
-    def _cancel(self, active: Sequence[RunRecord], run: RunRecord, schedule: Schedule, now: datetime) -> None:
+    def make_room(self, active: Sequence[RunRecord], run: RunRecord, schedule: Schedule, now: datetime) -> None:
         """The oldest runs make room for this one."""
         for other in active[: max(0, len(active) + 1 - schedule.max_active_runs)]:
             why = Request(kind="cancel", by=f"{run.run_id}, which is due", at=now)
@@ -154,7 +164,7 @@ class Scheduler:
         _log.warning("flow %s is not scheduled: %s", deployment.name, why)
         self.store.deployments.change(deployment.name, lambda stored: replace(stored, next_run=None, error=why))
 
-    def _pauses(self, deployment: Deployment, schedule: Schedule, now: datetime) -> bool:
+    def pauses(self, deployment: Deployment, schedule: Schedule, now: datetime) -> bool:
         return pause_if_failing(self.store.deployments, deployment.name, schedule.max_consecutive_failed_runs, now)
 
     # --- runs are taken ------------------------------------------------------------------------------------------------
@@ -189,7 +199,7 @@ class Scheduler:
         except NbflowError as error:
             _log.warning("run %s waits: %s", run.run_id, error)
             return False
-        if run.run_type == "scheduled" and self._pauses(deployment, schedule, now):
+        if run.run_type not in _ASKED_FOR and self.pauses(deployment, schedule, now):
             return False
         lease = deployments.promote(run.run_id, schedule.max_active_runs, self.owner, self.seconds)
         if lease is None:
@@ -248,7 +258,7 @@ class Scheduler:
             found = self._schedules[keys] = self.read(deployment.schedule)
         return found
 
-    def _records(self, version: str) -> tuple[TaskRecord, ...]:
+    def records_of(self, version: str) -> tuple[TaskRecord, ...]:
         tasks = self._tasks.get(version)
         if tasks is None:
             if len(self._tasks) > 50_000:

@@ -23,6 +23,7 @@ from nbflow.store.codec import decode, encode, instant, micros
 from nbflow.store.database import Database, now_micros
 from nbflow.store.leases import Leases
 from nbflow.store.notifications import Notifications
+from nbflow.store.references import References
 from nbflow.store.rows import run_row
 from nbflow.store.runs import Runs
 from nbflow.store.schema import audit as audit_table
@@ -49,6 +50,7 @@ class Deployments:
 
     def __init__(self, database: Database, runs: Runs, leases: Leases, notifications: Notifications) -> None:
         self._database, self._runs, self._leases, self._notifications = database, runs, leases, notifications
+        self._references = References(database)
         this = _DEPLOYMENT.name == bindparam("this")
         self._insert = database.insert_new(deployment_table)
         self._select = database.statement(select(_DEPLOYMENT.record).where(this))
@@ -95,6 +97,7 @@ class Deployments:
         with self._database.writing() as connection:
             if not self._insert.run(connection, **_row(deployment)).rowcount:
                 raise deployment_taken(deployment.name)
+            self._references.change(connection, None, deployment)
 
     def get(self, name: str) -> Deployment:
         with self._database.reading() as connection:
@@ -111,12 +114,14 @@ class Deployments:
             self._put(connection, changed)
             if changed.paused_by and changed.paused_by != stored.paused_by:
                 self._notifications.look_again(connection, changed.paused_by, changed.paused_at or changed.deployed_at)
+            self._references.change(connection, stored, changed)
         return replace(changed, revision=changed.revision + 1)
 
     def delete(self, name: str) -> None:
         with self._database.writing() as connection:
-            if not self._delete.run(connection, this=name).rowcount:
-                raise unknown_deployment(name, self._names(connection))
+            stored = self._decoded(connection, name, self._lock.run(connection, this=name).scalar_one_or_none())
+            self._references.change(connection, stored, None)
+            self._delete.run(connection, this=name)
 
     def add_version(self, version: DeployedVersion) -> None:
         with self._database.writing() as connection:

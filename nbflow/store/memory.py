@@ -25,6 +25,7 @@ from nbflow.store.memory_backfills import MemoryBackfills
 from nbflow.store.memory_deployments import MemoryDeployments
 from nbflow.store.memory_house import MemoryHouse
 from nbflow.store.memory_notifications import MemoryNotifications
+from nbflow.store.memory_occasions import MemoryOccasions
 from nbflow.store.memory_pools import MemoryPools
 from nbflow.store.memory_secrets import MemorySecrets
 from nbflow.store.paging import as_page, earlier, read_page_cursor
@@ -86,6 +87,8 @@ class MemoryStore:
         self.backfills = MemoryBackfills(self)
         #: Old runs, figures, and what does not fit together.
         self.house = MemoryHouse(self)
+        #: What happened that deployments wait for.
+        self.occasions = MemoryOccasions(self)
 
     # flows
 
@@ -279,6 +282,7 @@ class MemoryStore:
                 self.notifications.begin(each.record.run_id, len(each.changes), change.at)
             each.changes.append(replace(change, cursor=len(each.changes) + 1))
         self._keep(each, changes, run)
+        self.occasions.record(each.record.run_id, changes)
 
     def _keep(self, each: StoredRun, changes: Iterable[Change], run: RunRecord | None) -> None:
         for change in changes:

@@ -37,6 +37,7 @@ class MemoryDeployments:
             if deployment.name in self._found:
                 raise deployment_taken(deployment.name)
             self._found[deployment.name] = self._store.kept(deployment)
+            self._store.occasions.change(None, deployment)
 
     def get(self, name: str) -> Deployment:
         with self._store.lock:
@@ -52,11 +53,12 @@ class MemoryDeployments:
             changed = self._found[name] = self._store.kept(replace(change(stored), revision=stored.revision + 1))
             if changed.paused_by and changed.paused_by != stored.paused_by:
                 self._store.notifications.look_again(changed.paused_by, changed.paused_at or changed.deployed_at)
+            self._store.occasions.change(stored, changed)
             return changed
 
     def delete(self, name: str) -> None:
         with self._store.lock:
-            self._get(name)
+            self._store.occasions.change(self._get(name), None)
             del self._found[name]
 
     def add_version(self, version: DeployedVersion) -> None:
@@ -161,6 +163,10 @@ class MemoryDeployments:
             return tuple(entry for entry in reversed(self._audit) if about in ("", entry.about))[:limit]
 
     # under the lock
+
+    def is_open(self, name: str) -> bool:
+        """It is there, and not paused."""
+        return name in self._found and not self._found[name].paused
 
     def _get(self, name: str) -> Deployment:
         if name not in self._found:

@@ -73,16 +73,16 @@ def change_row(run_id: str, cursor: int, change: Change, task: str | None, run: 
         "task_id": change.key.task_id if change.key else None,
         "map_index": change.key.map_index if change.key else None,
         "at": micros(change.at),
-        "record": dump([change.before, change.after, change.reason], "A change"),
+        "record": dump([change.before, change.after, change.reason, *([list(change.updates)] if change.updates else ())], "A change"),
         "task": task,
         "run": run,
     }
 
 
-def read_change(row: Sequence[Any], moved: Sequence[str]) -> Change:
+def read_change(row: Sequence[Any], moved: Sequence[Any]) -> Change:
     """From (cursor, task_id, map_index, at, record, task, run); `moved` is the record, decoded."""
     cursor, task_id, map_index, at, _, task, run = row
-    before, after, reason = moved
+    before, after, reason, *updates = moved
     return Change(
         cursor=cursor,
         key=None if task_id is None else TaskKey(TaskId(task_id), map_index),
@@ -92,6 +92,7 @@ def read_change(row: Sequence[Any], moved: Sequence[str]) -> Change:
         reason=reason,
         task=None if task is None else decode(TaskRecord, task),
         run=None if run is None else decode(RunRecord, run),
+        updates=tuple(updates[0]) if updates else (),
     )
 
 

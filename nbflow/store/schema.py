@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 #: The newest migration, so that opening an up-to-date database needs no Alembic.
-HEAD: Final = "0010"
+HEAD: Final = "0008"
 #: Where the database says which migration it is at. A name of our own, since a PostgreSQL database may be shared with another Alembic.
 VERSION_TABLE: Final = "nbflow_version"
 
@@ -374,4 +374,54 @@ variable: Final = Table(
     metadata,
     Column("name", Name, primary_key=True),
     Column("record", Text, nullable=False),
+)
+
+#: What deployments have to do with: assets, flows and files that start them (`asset`, `flow`, `file`), assets their tasks update and read
+#: (`outlet`, `inlet`).
+reference: Final = Table(
+    "reference",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("role", String(16), primary_key=True),
+    Column("subject", Path, primary_key=True),
+    Index(None, "role", "subject"),
+)
+
+#: Every update of an asset.
+asset_event: Final = Table(
+    "asset_event",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("asset", Name, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    Index(None, "asset", "id"),
+)
+
+#: What happened and has not started a run of this deployment yet.
+occasion: Final = Table(
+    "occasion",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("name", Name, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("subject", Path, nullable=False),
+    #: 0 once a scheduler has seen that it waits for others.
+    Column("fresh", Integer, nullable=False),
+    Column("record", Text, nullable=False),
+    Index(None, "name", "id"),
+    Index("ix_occasion_fresh", "fresh", "id", sqlite_where=text("fresh = 1"), postgresql_where=text("fresh = 1")),
+    sqlite_autoincrement=True,  # an id that was taken is never given again
+)
+
+#: Files that deployments wait for, as they stood at the last look.
+file_watch: Final = Table(
+    "file_watch",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("url", Path, primary_key=True),
+    Column("due_at", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    Index(None, "due_at"),
 )

@@ -30,6 +30,7 @@ from nbflow.store.flows import Flows
 from nbflow.store.house import House
 from nbflow.store.leases import Leases
 from nbflow.store.notifications import Notifications
+from nbflow.store.occasions import Occasions
 from nbflow.store.pools import Pools
 from nbflow.store.requests import Requests
 from nbflow.store.rows import change_row, task_row
@@ -65,6 +66,8 @@ class SqlStore:
         self.backfills = Backfills(database, self.deployments)
         #: Old runs, figures, and what does not fit together.
         self.house = House(database)
+        #: What happened that deployments wait for.
+        self.occasions = Occasions(database, self._runs, self.deployments.add)
 
     # flows
 
@@ -235,6 +238,8 @@ class SqlStore:
             self._cache.record(connection, lease.run_id, entries)
         if done_requests:
             self._requests.done(connection, lease.run_id, done_requests)
+        if batch.news:
+            self.occasions.record(connection, lease.run_id, batch.news)
 
     def _watch_again(self, connection: Connection, batch: _Batch, before: int) -> None:
         """A run of a deployment that had ended and goes on has something to tell again."""
@@ -300,6 +305,8 @@ class _Batch:
         self.begins_again = next((change.at for change in changes if begins_again(change)), None)
         #: The run ends with it.
         self.ends = any(is_end(change) for change in changes)
+        #: Changes that others may wait for.
+        self.news = [change for change in changes if change.updates or change.run is not None]
         for change in changes:
             task_text = run_text = None
             if change.task is not None:

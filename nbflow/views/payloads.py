@@ -81,6 +81,7 @@ def run_row(run: RunRecord) -> dict[str, Any]:
         "start": instant(run.started_at),
         "end": instant(run.ended_at),
         "trigger": run.trigger,
+        "run_type": run.run_type,
     }
 
 
@@ -106,6 +107,7 @@ def run_json(run: RunRecord, records: Mapping[TaskKey, TaskRecord]) -> dict[str,
         **run_row(run),
         "reason": run.reason,
         "params": plain(run.params),
+        "events": plain(run.events),
         "tasks": [_record(record) for record in records.values()],
         "path": run.path,
         "output": run.output,

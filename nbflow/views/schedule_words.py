@@ -12,6 +12,7 @@ from typing import Final
 from nbflow.core.clock_changes import offset_at, stretches_from
 from nbflow.core.durations import say_duration
 from nbflow.core.messages import name_list
+from nbflow.core.occasions import Starts
 from nbflow.core.schedule import PRESETS, Schedule, ScheduleKind
 
 _DAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -27,13 +28,28 @@ _LISTED: Final = 4
 
 def say_schedule(schedule: Schedule) -> str:
     """One sentence, with the time zone where it matters."""
+    starts = _say_starts(schedule.starts)
     if not schedule.texts:
-        return "Only when it is started."
+        return f"When {starts}." if starts else "Only when it is started."
     said = [_say_one(text) for text in schedule.texts]
     joined = "; ".join([said[0], *(one[:1].lower() + one[1:] for one in said[1:])])
     is_local = not any(text.startswith(("every ", "@once", "@continuous")) for text in schedule.texts)
     of = ", about the time since the one before" if schedule.kind is ScheduleKind.INTERVAL and is_local else ""
-    return f"{joined}{', ' + schedule.timezone if is_local else ''}{of}."
+    also = f", and when {starts}" if starts else ""
+    return f"{joined}{', ' + schedule.timezone if is_local else ''}{of}{also}."
+
+
+def _say_starts(starts: Starts) -> str:
+    """`asset a is updated, or flow sales has failed`"""
+    said: list[str] = []
+    if starts.condition is not None:
+        names = starts.assets
+        said.append(f"asset {names[0]} is updated" if len(names) == 1 else f"assets {starts.condition} are updated")
+    for flow in starts.flows:
+        name, _, state = flow.partition(":")
+        said.append(f"flow {name} has {'succeeded' if state == 'success' else 'failed'}")
+    said += [f"{file} appears or changes" for file in starts.files]
+    return ", or ".join(said)
 
 
 def _say_one(text: str) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,8 @@ from nbflow.core.model import Flow, Task
 from nbflow.core.planning import rescheduled
 from nbflow.core.records import Change, Lease, RunRecord
 from nbflow.core.states import RunState
+from nbflow.core.watching import Thing, Watch
+from nbflow.scheduler.arriving import Found
 from nbflow.scheduler.loop import Scheduler
 from nbflow.store.memory import MemoryStore
 from nbflow.testing import FakeClock
@@ -43,23 +46,50 @@ class Launched:
         self.given_up[lease.run_id] = why
 
 
+class Looked:
+    """Files that are looked at when somebody asks how the look ended."""
+
+    def __init__(self, files: dict[str, Thing] | None = None) -> None:
+        self.files = {} if files is None else files
+        self.wrong: dict[str, str] = {}
+        self.looks: Counter[str] = Counter()
+        self.asked: dict[str, str] = {}
+        self._begun: list[Watch] = []
+
+    def put(self, path: str, at: datetime, content: str = "") -> None:
+        self.files[path] = Thing(f"{at:%H%M%S}{content}", at)
+
+    def room(self, watch: Watch) -> bool:
+        return watch not in self._begun
+
+    def begin(self, watch: Watch, url: str, now: datetime) -> None:
+        self.asked[url] = watch.name
+        self._begun.append(watch)
+
+    def ended(self, now: datetime) -> list[tuple[Watch, Found]]:
+        begun, self._begun = self._begun, []
+        self.looks.update(watch.url for watch in begun)
+        return [(watch, self.wrong.get(watch.url) or dict(self.files)) for watch in begun]
+
+
 @dataclass
 class World:
     """Flows, a scheduler, and what came of them."""
 
     clock: FakeClock = field(default_factory=lambda: FakeClock(START))
+    looks: Looked | None = None
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(self.clock)
         self.launched = Launched()
-        self.scheduler = self.another("scheduler")
+        self.scheduler = self.another("scheduler", looks=self.looks)
 
-    def another(self, owner: str, launcher: Launched | None = None) -> Scheduler:
-        return Scheduler(store=self.store, launcher=launcher or self.launched, read=read_schedule, owner=owner, seconds=30)
+    def another(self, owner: str, launcher: Launched | None = None, looks: Looked | None = None) -> Scheduler:
+        return Scheduler(store=self.store, launcher=launcher or self.launched, read=read_schedule, owner=owner, seconds=30, looks=looks)
 
-    def deploy(self, name: str = "sales", since: datetime | None = None, **keys) -> Deployment:
+    def deploy(self, name: str = "sales", since: datetime | None = None, flow: Flow | None = None, **keys) -> Deployment:
         now = self.clock.now()
-        flow = Flow(name=name, tasks=(Task(id="a", source="x = 1"), Task(id="b")))
+        flow = flow or Flow(name=name, tasks=(Task(id="a", source="x = 1"), Task(id="b")))
         made = Deployment(
             name=name,
             version=self.store.save_flow(flow),
