@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 #: Imported by a warm kernel while it waits, so that the first cell with nbflow in it does not pay for it.
 _PRELOAD: Final = """
 try:
-    import nbflow.notebook.hosted
+    import nbflow.notebook.warm
 except ImportError:
     pass  # an environment without nbflow runs plain notebooks
 """
