@@ -50,12 +50,15 @@ browser: compiled
 binder: $(STAMP)
 	NBFLOW_BINDER=1 $(BIN)/pytest tests/browser/test_binder.py -s
 
-# 20,000 seeds of the state machine, then random flows with random processes killed: make chaos M=20000 N=1000. A failing seed replays.
+# 20,000 seeds of the state machine, then random flows with random processes killed, then storms over several schedulers, 200 runs each:
+# make chaos M=20000 N=1000 S=20. A failing seed replays.
 N ?= 1000
 M ?= 20000
+S ?= 20
 chaos: compiled
 	$(BIN)/python -m tests.chaos --machine --count $(M)
 	$(BIN)/python -m tests.chaos --count $(N)
+	$(BIN)/python -m tests.chaos.schedulers --count $(S)
 
 benchmarks: compiled
 	$(BIN)/python -m tests.benchmarks

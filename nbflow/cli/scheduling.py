@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 @click.option("-q", "--quiet", is_flag=True, help="Say only what goes wrong.")
 def scheduler(quiet: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Start the runs of deployed flows when they are due. Any number may run; SIGTERM and Ctrl-C end it in order."""
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())  # before anything is loaded: one told to end while it starts ends in order too
     from nbflow.headless.scheduling import SchedulerProcess  # noqa: PLC0415 - main.py says why
 
     _log_to_stderr()
     with closing(open_workspace()) as workspace:
-        process = SchedulerProcess(workspace, _say_nothing if quiet else _say)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: process.stop())
+        process = SchedulerProcess(workspace, _say_nothing if quiet else _say, stopping)
+        signal.signal(signal.SIGINT, lambda *_: stopping.set())
         if not quiet:
             count = len(workspace.store.deployments.find(limit=100_000))
             click.echo(f"Scheduling {count} flow{'' if count == 1 else 's'} of {workspace.settings.home}.", err=True)

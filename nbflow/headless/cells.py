@@ -22,8 +22,11 @@ class CellsExecutor:
         self._stop = stop
         self._tell: Callable[[ExecutorEvent], None] = lambda _: None
         self._begun = threading.Event()
+        self._lock = threading.Lock()
         self._token: Token | None = None
         self._at: datetime | None = None
+        #: How the execution ended before the attempt was handed over: its report then.
+        self._ended: Ending | None = None
 
     def slots(self) -> int | None:
         return 1
@@ -36,10 +39,18 @@ class CellsExecutor:
         self._tell = tell
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """The cells are about to run."""
-        self._token, self._at = jobs[0].token, _now()
+        """The cells may run."""
+        with self._lock:
+            self._token, self._at = jobs[0].token, _now()
+            ended = self._ended
         self._tell(AttemptBegan(token=self._token, at=self._at, worker="this process"))
         self._begun.set()
+        if ended is not None:
+            self._report(self._token, ended)
+
+    def may_run(self, seconds: float) -> bool:
+        """Whether the attempt was handed over, within so many seconds: before that it has no slot."""
+        return self._begun.wait(seconds)
 
     def cancel(self, tokens: Sequence[Token]) -> None:
         """Stop the execution of the cells."""
@@ -50,14 +61,18 @@ class CellsExecutor:
         """The kernel of a host that is gone ends by itself."""
 
     def finish(self, ending: Ending) -> None:
-        """The engine is done with the cells."""
-        self._begun.wait(10)
-        assert self._token is not None
+        """The engine is done with the cells, or never comes to them."""
+        with self._lock:
+            self._ended, token = ending, self._token
+        if token is not None:
+            self._report(token, ending)
+
+    def _report(self, token: Token, ending: Ending) -> None:
         outcome = Outcome.SUCCESS if ending.kind is EndKind.COMPLETE else Outcome.FAILED
         error = None if outcome is Outcome.SUCCESS else ending.error or ErrorInfo(ename="NotebookError", evalue=ending.reason)
         if error is not None:
             error = replace(error, may_retry=False)
-        self._tell(Report(token=self._token, outcome=outcome, worker="this process", started_at=self._at, ended_at=_now(), error=error))
+        self._tell(Report(token=token, outcome=outcome, worker="this process", started_at=self._at, ended_at=_now(), error=error))
 
     def close(self) -> None:
         """Nothing is held."""

@@ -160,5 +160,5 @@ class DeployedRun(HostedRun):
             return self._handle.advanced()
         return super().advance(request, show)
 
-    def plain_notebook(self) -> None:
-        """Its one task was handed over when the run began."""
+    def _start_plain(self) -> None:
+        """Its one task is in the run since the run began."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from nbflow.app import RunHandle, Workspace
 from nbflow.core.errors import FlowError, NbflowError
@@ -20,6 +20,9 @@ from nbflow.core.states import RunState
 from nbflow.headless.cells import CellsExecutor
 from nbflow.headless.view import NotebookView
 from nbflow.operators.notebook_host import Ending, EndKind, NotebookInfo, RunInfo, Show, TaskInfo
+
+#: Seconds between two looks at whether a run whose cells wait for their slot is over.
+_TICK: Final = 0.1
 
 
 def notebook_host() -> WorkspaceHost:
@@ -129,7 +132,16 @@ class HostedRun:
         self._view.draw()
         return handle.advanced(self._asked)  # of a run that goes on, tasks further down may have succeeded already
 
-    def plain_notebook(self) -> None:
+    def before_cells(self) -> None:
+        """Returns also when the run is over already. Raises what ended its driver."""
+        if not self._info.is_flow:
+            self._start_plain()
+        if self._cells is None or self._handle is None:
+            return
+        while not self._cells.may_run(_TICK) and not self._handle.wait(0):
+            continue
+
+    def _start_plain(self) -> None:
         name = slug(Path(self._info.path).stem) if self._info.path else slug("notebook")
         flow = Flow(name=name, tasks=(Task(id=TaskId(name), operator="notebook", source=self._info.source),), path=self._info.path)
         self._cells = CellsExecutor(self._stop)

@@ -102,10 +102,10 @@ class Launching:
 class SchedulerProcess:
     """A scheduler of one home. `run` blocks; `stop` may be called from any thread or signal handler."""
 
-    def __init__(self, workspace: Workspace, tell: Callable[[str], None] = _log.info) -> None:
-        """`tell` is given sentences for whoever watches."""
+    def __init__(self, workspace: Workspace, tell: Callable[[str], None] = _log.info, stopping: threading.Event | None = None) -> None:
+        """`tell` is given sentences for whoever watches; `stopping`, when it is set, means the same as `stop`."""
         self._workspace, self._tell = workspace, tell
-        self._stopping = threading.Event()
+        self._stopping = stopping or threading.Event()
         self._launching = Launching(workspace, self._ended)
         self._record = SchedulerRecord(owner=me(), started_at=workspace.clock.now(), nbflow=__version__)
         self.scheduler = Scheduler(

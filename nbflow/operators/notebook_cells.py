@@ -169,6 +169,8 @@ class CellRunner(PapermillNotebookClient):  # type: ignore[misc] # papermill has
         """Execute one cell. Raises CellExecutionError when it fails, CellStopped when it does not come to an end."""
         if cell.cell_type != "code" or not cell.source.strip() or self.skip_cells_with_tag in cell.metadata.get("tags", []):
             return
+        if self._stop.done():
+            raise CellStopped("RunStopped", self._stop.result())
         if self.record_timing:
             cell["metadata"]["execution"] = {}
         allows_errors = not self.force_raise_errors and (self.allow_errors or "raises-exception" in cell.metadata.get("tags", []))

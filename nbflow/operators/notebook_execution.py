@@ -138,8 +138,9 @@ class Execution:
         try:
             if server is not None:
                 await self._attach(kernel, server)
-            else:
-                await asyncio.to_thread(self._run.plain_notebook)
+            await asyncio.to_thread(self._run.before_cells)
+            if self._stop.done():  # whoever watches it has not heard yet
+                self._runner.stop(self._stop.result())
             ending = await self._run_cells()
             error = await self._advance_rest() if server is not None and ending.kind is EndKind.COMPLETE else None
             if ending.kind is not EndKind.TASKS_FAILED:

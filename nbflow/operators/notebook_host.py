@@ -4,8 +4,8 @@
 The engine executes cells in a kernel and keeps the executed notebook; the host owns the run. For one notebook the calls are, in order:
 
     host.begin(info, stop) -> run
+    either                              run.before_cells()              once, before the first cell
     a notebook with nbflow in it        run.advance(request, show)      any number of times, each on a thread of its own, never two at once
-    a notebook without                  run.plain_notebook()            once, before the first cell
     either                              run.cancel()                    at most once, from another thread, when a person interrupts
                                         run.finish(ending) -> RunInfo   always, once, last
 """
@@ -162,8 +162,8 @@ class HostedRun(Protocol):
         """
         ...
 
-    def plain_notebook(self) -> None:
-        """This notebook is one task, and it starts now. Raises SetupError."""
+    def before_cells(self) -> None:
+        """Blocks until cells may run. A notebook without nbflow is one task, which waits for its slot as any other. Raises UserError, SetupError."""
         ...
 
     def cancel(self) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,15 +37,20 @@ def journal(path: Path) -> list[Line]:
 def problems(workspace: Workspace, run_id: str, lines: list[Line], plan: Plan | None, mark: str) -> Iterator[str]:
     """Everything that is wrong with this run, as sentences. Without a plan it is the one task of a plain notebook."""
     changes = workspace.store.changes(run_id, 0, 1_000_000)
-    yield from _illegal(changes)
-    yield from _ran_again(changes, lines)
-    yield from _two_at_once(lines, {task.id for task in plan.tasks if task.looks} if plan is not None else set())
+    yield from history_problems(changes, lines, {task.id for task in plan.tasks if task.looks} if plan is not None else set())
     yield from _unexplained(workspace, run_id, lines)
     yield from _survivors(workspace, run_id, lines, mark)
     yield from _unlike_the_log(workspace, run_id, changes)
     if plan is not None:
         yield from _crowded(changes, plan)
         yield from _wrong_end(workspace, run_id, plan)
+
+
+def history_problems(changes: tuple[Change, ...], lines: list[Line], looking: Collection[str] = ()) -> Iterator[str]:
+    """What is wrong with a run's history, and with what its tasks wrote down; those `looking` start anew within an attempt."""
+    yield from _illegal(changes)
+    yield from _ran_again(changes, lines)
+    yield from _two_at_once(lines, looking)
 
 
 def _illegal(changes: tuple[Change, ...]) -> Iterator[str]:
@@ -85,7 +90,7 @@ def _ran_again(changes: tuple[Change, ...], lines: list[Line]) -> Iterator[str]:
             yield f"{line.task} ran at {line.at:.3f}, after its success was recorded at {recorded.at.timestamp():.3f}"
 
 
-def _two_at_once(lines: list[Line], looking: set[str]) -> Iterator[str]:
+def _two_at_once(lines: list[Line], looking: Collection[str]) -> Iterator[str]:
     newest: dict[str, int] = {}
     started: set[tuple[str, int]] = set()
     for line in lines:

@@ -44,6 +44,8 @@ def _kind(pid: int, command: str, every: dict[int, str], driver: int) -> str:
         return "driver"
     if "ipykernel_launcher" in command:
         return "kernel"
+    if "nbflow.headless.host_process" in command:
+        return "host"
     if "nbflow.executors.cluster" in command:
         return "cluster"
     if "nbflow.worker" in command:

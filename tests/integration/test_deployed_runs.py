@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 from nbflow.app import Workspace
 from nbflow.app.deploying import deploy, trigger, undeploy
 from nbflow.core.errors import UserError
+from nbflow.core.limits import DEFAULT_POOL, Pool
 from nbflow.headless.deployed import host_run
 from nbflow.headless.running import resume_notebook
 from nbflow.settings import Settings
-from tests.integration.test_schedulers import notebook
+from tests.integration.test_schedulers import notebook, until
 
 
 @pytest.fixture
@@ -132,3 +134,32 @@ def test_a_run_goes_on_with_the_newest_version_when_somebody_asks(workspace: Wor
     undeploy(workspace, "newer")
     with pytest.raises(UserError, match="Flow newer is not deployed any more, so there is no newest version"):
         resume_notebook(workspace, run_id, tasks=["broken"], latest=True)
+
+
+@pytest.mark.parametrize("cell", ["", "%load_ext nbflow"])
+def test_the_cells_of_a_notebook_without_tasks_wait_for_their_slot(workspace: Workspace, tmp_path: Path, cell: str) -> None:
+    """Else they ran beside what the pool allows, and a driver that lost its run meanwhile had run them for nothing."""
+    deploy(workspace, notebook(tmp_path / "waits.ipynb", cell, "import pathlib\npathlib.Path('ran').touch()"))
+    workspace.store.save_pool(Pool(name=DEFAULT_POOL, slots=0))
+    run_id = trigger(workspace, "waits").run_id
+    host = threading.Thread(target=host_run, args=(workspace, run_id, ""))
+    host.start()
+    until(lambda: "slot" in workspace.store.task_records(run_id)[0].reason)
+    assert not (tmp_path / "ran").exists()
+    workspace.store.save_pool(Pool(name=DEFAULT_POOL, slots=1))
+    host.join()
+    assert workspace.store.run(run_id).state.value == "success"
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_run_whose_cells_wait_can_be_cancelled(workspace: Workspace, tmp_path: Path) -> None:
+    deploy(workspace, notebook(tmp_path / "waits.ipynb", "import pathlib\npathlib.Path('ran').touch()"))
+    workspace.store.save_pool(Pool(name=DEFAULT_POOL, slots=0))
+    run_id = trigger(workspace, "waits").run_id
+    host = threading.Thread(target=host_run, args=(workspace, run_id, ""))
+    host.start()
+    until(lambda: workspace.store.task_records(run_id)[0].reason)
+    workspace.cancel(run_id)
+    host.join()
+    assert workspace.store.run(run_id).state.value == "cancelled"
+    assert not (tmp_path / "ran").exists()

@@ -116,7 +116,9 @@ class MemoryRun:
         self.tasks[id] = TaskInfo(state=state, attempt=attempt, reason=reason)
         show(CardShown(task=id, data={"text/plain": f"card {id}: {state}"}))
 
-    def plain_notebook(self) -> None:
+    def before_cells(self) -> None:
+        if self.notebook.is_flow:
+            return
         self.is_plain = True
         self.tasks["notebook"] = TaskInfo(state=TaskState.RUNNING, attempt=1)
 
