@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nbflow.core.errors import NbflowError as NbflowError
     from nbflow.core.errors import RunFailed as RunFailed
     from nbflow.core.errors import UserError as UserError
+    from nbflow.operators.mailing import send_email as send_email
     from nbflow.python.flows import flow as flow
     from nbflow.python.flows import load as load
     from nbflow.python.run import Run as Run
@@ -33,6 +34,7 @@ _PLACES = {
     "flow": "nbflow.python.flows",
     "group": "nbflow.authoring.decorators",
     "load": "nbflow.python.flows",
+    "send_email": "nbflow.operators.mailing",
     "task": "nbflow.authoring.decorators",
 }
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "group",
     "load",
     "load_ipython_extension",
+    "send_email",
     "task",
     "unload_ipython_extension",
 ]

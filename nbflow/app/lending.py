@@ -72,9 +72,10 @@ def lender(secrets: Callable[[], Secrets]) -> Callable[[Task, Job], Lent]:
 
 
 def _lent(secrets: Secrets, found: Named, conn: str) -> Lent:
-    there = {one.name: one for one in secrets.stored.variables()} if found.variables or found.optional else {}
-    connections = {name: secrets.connection(name) for name in found.connections}
-    variables = {name: secrets.variable(name) for name in found.variables | (found.optional & there.keys())}
+    there = {one.name: one for one in secrets.stored.variables()} if found.variables or found.maybe_variables else {}
+    reached = {one.name for one in secrets.stored.connections()} if found.maybe_connections else set[str]()
+    connections = {name: secrets.connection(name) for name in found.connections | (found.maybe_connections & reached)}
+    variables = {name: secrets.variable(name) for name in found.variables | (found.maybe_variables & there.keys())}
     sealed = frozenset(name for name in variables if there[name].is_secret)
     hidden = {text for connection in connections.values() for text in secret_texts(connection)}
     hidden.update(maskable(variables[name] for name in sealed))

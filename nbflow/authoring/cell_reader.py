@@ -28,7 +28,14 @@ from nbflow.core.options import TaskKind, TaskOptions
 
 PARAMETERS_TAG: Final = "parameters"
 #: What `--operator` may say -> the operator of the task.
-_OPERATORS: Final = {"": "cell", "python": "cell", "cell": "cell", "bash": "bash", **{name: name for name in sorted(LOOKING)}}
+_OPERATORS: Final = {
+    "": "cell",
+    "python": "cell",
+    "cell": "cell",
+    "bash": "bash",
+    "email": "email",
+    **{name: name for name in sorted(LOOKING)},
+}
 _HEADING: Final = re.compile(r"^#{1,6}[ \t]+", re.MULTILINE)
 _TASK = re.compile(r"\A(?P<lead>\s*)%%task\b(?P<line>[^\n]*)(?:\n|\Z)")
 
@@ -129,7 +136,7 @@ class CellReader:
     def _operator(self, cell: CellSource, line: int, options: TaskOptions) -> str:
         operator = _OPERATORS.get(options.operator)
         if operator is None:
-            hint = nearest(options.operator, _OPERATORS) or " It can be python, bash, file, http, sql, time or flow."
+            hint = nearest(options.operator, _OPERATORS) or " It can be python, bash, email, file, http, sql, time or flow."
             self._wrong(cell, line, f'There is no operator "{options.operator}".{hint}', code="option")
         return operator or "cell"
 

@@ -252,10 +252,7 @@ def kind_mistakes(options: TaskOptions, own: Mapping[str, Any], *, fail_fast: bo
     yield from _notify_mistakes(options, own)
     if fail_fast and rule is not TriggerRule.ALL_SUCCESS and kind is not TaskKind.TEARDOWN:
         yield f"This flow has fail_fast, under which every task but a teardown needs the trigger rule all_success, not {rule}."
-    if options.operator in LOOKING - SENSING and kind is not TaskKind.SENSOR:
-        yield f"-o {options.operator} looks whether something is there: add --as sensor."
-    if options.operator in SENSING and kind is not TaskKind.SENSOR:
-        yield f"-o {options.operator} is a sensor, so it cannot be --as {kind.value}."
+    yield from _operator_mistakes(options, kind)
     if options.zip and len(options.map) < 2:
         yield "--zip pairs the elements of several --map: write --map x=xs --map y=ys --zip."
     if options.soft_fail and options.never_fail:
@@ -284,6 +281,15 @@ def _asset_mistakes(options: TaskOptions) -> Iterator[str]:
 def _notify_mistakes(options: TaskOptions, own: Mapping[str, Any]) -> Iterator[str]:
     if own.get("notify_on") and not options.notify:
         yield "--notify-on says what the addresses of --notify are told of: add --notify URL."
+
+
+def _operator_mistakes(options: TaskOptions, kind: TaskKind) -> Iterator[str]:
+    if options.operator in LOOKING - SENSING and kind is not TaskKind.SENSOR:
+        yield f"-o {options.operator} looks whether something is there: add --as sensor."
+    if options.operator in SENSING and kind is not TaskKind.SENSOR:
+        yield f"-o {options.operator} is a sensor, so it cannot be --as {kind.value}."
+    if options.operator == "email" and not options.conn:
+        yield "-o email needs a mail server: add --conn NAME, and set that with nbflow connections set NAME smtp://LOGIN:PASSWORD@HOST:587."
 
 
 #: What needs no more than the value.

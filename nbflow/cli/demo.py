@@ -33,6 +33,7 @@ def run_demo(workspace: Workspace, folder: Path) -> bool:
     click.echo("Try next:")
     click.echo(f"  nbflow runs show {outcome.run_id}")
     click.echo("  nbflow runs logs latest gen_reports")
+    click.echo("  nbflow connections set ops-mail     and the alert is mailed: smtp://LOGIN:PASSWORD@HOST:587?to=YOU@EXAMPLE.COM")
     click.echo(f"  nbflow run {notebook} -p threshold 5000")
     click.echo(f"  jupyter lab {notebook}     and run its cells: the graph is live")
     return outcome.succeeded

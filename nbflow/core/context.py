@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, overload
 
 from nbflow.core.connections import Connection
 from nbflow.core.errors import UserError
@@ -130,11 +130,18 @@ class Context:
             raise UserError(f"{self._who} has no connection: write --conn NAME on its %%task line, or @task(conn=...).")
         return self.connection(self._lent.conn)
 
-    def connection(self, name: str) -> Connection:
-        """A connection by its name, which must stand here as a text: what a task uses is known before it runs. Raises UserError."""
-        if name not in self._lent.connections:
+    @overload
+    def connection(self, name: str) -> Connection: ...
+    @overload
+    def connection(self, name: str, default: None, /) -> Connection | None: ...
+    def connection(self, name: str, *default: None) -> Connection | None:
+        """A connection by its name, which must stand here as a text: what a task uses is known before it runs.
+
+        With `None` a missing one is None. Raises UserError.
+        """
+        if name not in self._lent.connections and not default:
             raise UserError(self._not_lent("connection", name))
-        return self._lent.connections[name]
+        return self._lent.connections.get(name)
 
     def var(self, name: str, *default: str) -> str:
         """A variable by its name, which must stand here as a text; a missing one is the default. Raises UserError where there is none."""

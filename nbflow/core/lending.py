@@ -32,19 +32,20 @@ class Named:
     """What a task names."""
 
     connections: frozenset[str] = frozenset()
-    #: Those it cannot do without.
     variables: frozenset[str] = frozenset()
-    #: Those it has a default for.
-    optional: frozenset[str] = frozenset()
+    #: Those it has a default for: they may be missing.
+    maybe_connections: frozenset[str] = frozenset()
+    maybe_variables: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.connections or self.variables or self.optional)
+        return bool(self.connections or self.variables or self.maybe_connections or self.maybe_variables)
 
     def __or__(self, other: Named) -> Named:
         return Named(
             connections=self.connections | other.connections,
             variables=self.variables | other.variables,
-            optional=self.optional | other.optional,
+            maybe_connections=self.maybe_connections | other.maybe_connections,
+            maybe_variables=self.maybe_variables | other.maybe_variables,
         )
 
 
@@ -135,9 +136,12 @@ def _contexts(tree: ast.AST) -> set[str]:
 
 
 def _named(found: Iterable[tuple[str, str, bool]]) -> Named:
-    connections: set[str] = set()
-    variables: set[str] = set()
-    optional: set[str] = set()
+    kinds: dict[tuple[bool, bool], set[str]] = {(is_variable, maybe): set() for is_variable in (True, False) for maybe in (True, False)}
     for what, name, has_default in found:
-        (connections if what != "var" else optional if has_default else variables).add(name)
-    return Named(connections=frozenset(connections), variables=frozenset(variables), optional=frozenset(optional - variables))
+        kinds[what == "var", has_default].add(name)
+    return Named(
+        connections=frozenset(kinds[False, False]),
+        variables=frozenset(kinds[True, False]),
+        maybe_connections=frozenset(kinds[False, True]),
+        maybe_variables=frozenset(kinds[True, True]),
+    )

@@ -183,7 +183,11 @@ class TaskOptions:
         (), Takes.RESOURCES, "multiply these resources after each failed attempt: MEM=2", metavar="NAME=FACTOR"
     )
     operator: str = _option(
-        "", Takes.TEXT, "what runs the body: python (default), bash; as sensors: file, http, sql, time, flow", metavar="OP", short="o"
+        "",
+        Takes.TEXT,
+        "what runs the body: python (default), bash, email; as sensors: file, http, sql, time, flow",
+        metavar="OP",
+        short="o",
     )
     conn: str = _option("", Takes.TEXT, "the connection that its operator, or ctx.conn, uses (nbflow connections)", metavar="NAME")
     out: str = _option("", Takes.TEXT, "the variable an operator's result is bound to", metavar="NAME")

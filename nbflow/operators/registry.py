@@ -17,6 +17,7 @@ _OWN: Final = {
     "cell": "nbflow.operators.cell:run_cell",
     "bash": "nbflow.operators.bash:run_bash",
     "python": "nbflow.operators.python:run_python",
+    "email": "nbflow.operators.mailing:run_email",
     "file": "nbflow.operators.sensing:run_file",
     "http": "nbflow.operators.sensing:run_http",
     "sql": "nbflow.operators.sensing:run_sql",

@@ -7,11 +7,16 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+
+from nbflow.app import Workspace
+from nbflow.settings import Settings
+from tests.mail import mail_server
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 DEMO = next(path for path in NOTEBOOKS if path.stem == "monitor_errors")
@@ -29,8 +34,17 @@ def outputs_of(notebook: Path, start: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_notebook_succeeds_headlessly(path: Path, tmp_path: Path, home_environment: dict[str, str]) -> None:
-    printed = command("nbflow", "run", str(path), "-o", "out.ipynb", "--json", cwd=tmp_path, env=home_environment)
+def test_every_notebook_succeeds_headlessly(path: Path, tmp_path: Path, shared_home: Path, home_environment: dict[str, str]) -> None:
+    with mail_server() as mail, closing(Workspace(Settings(home=shared_home))) as workspace:
+        workspace.secrets.set_connection("ops-mail", f"smtp://127.0.0.1:{mail.port}?to=ops@example.com&from=nbflow@example.com")
+        try:
+            printed = command("nbflow", "run", str(path), "-o", "out.ipynb", "--json", cwd=tmp_path, env=home_environment)
+        finally:
+            workspace.secrets.delete_connection("ops-mail")
+        told = [str(message["Subject"]) for message in mail.messages]
+    if path == DEMO:  # its alert really mails
+        assert len(told) == 1
+        assert re.fullmatch(r"\d+ errors on 2026-03-13", told[0])
     run = json.loads(printed)
     assert run["state"] == "success"
     assert {"run_id", "flow", "state", "logical_date", "reason", "tasks", "output"} <= set(run)
@@ -52,6 +66,8 @@ def test_the_demo_prints_a_table_and_leaves_notebook_and_page(tmp_path: Path, ho
     rows = re.findall(r"^ *(\S+) +\S+ (succeeded|skipped)", printed, re.MULTILINE)
     assert len({task for task, _ in rows if task.startswith("download.")}) == 9
     assert "monitor_errors finished in" in printed
+    alert = "".join(output.get("text", "") for output in outputs_of(tmp_path / "out" / "monitor_errors.ipynb", "%%task alert"))
+    assert "Mailed to nobody, since there is no connection ops-mail: type nbflow connections set ops-mail" in alert
     assert "Try next:" in printed
     page = (tmp_path / "out" / "monitor_errors.html").read_text()
     assert "download.mainApp" in page

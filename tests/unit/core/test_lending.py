@@ -8,8 +8,13 @@ import pytest
 from nbflow.core.lending import Named, named
 
 
-def of(connections: str = "", variables: str = "", optional: str = "") -> Named:
-    return Named(connections=frozenset(connections.split()), variables=frozenset(variables.split()), optional=frozenset(optional.split()))
+def of(connections: str = "", variables: str = "", optional: str = "", maybe: str = "") -> Named:
+    return Named(
+        connections=frozenset(connections.split()),
+        variables=frozenset(variables.split()),
+        maybe_variables=frozenset(optional.split()),
+        maybe_connections=frozenset(maybe.split()),
+    )
 
 
 @pytest.mark.parametrize(
@@ -19,7 +24,8 @@ def of(connections: str = "", variables: str = "", optional: str = "") -> Named:
         ('x = ctx.var("region")', of(variables="region")),
         ("x = ctx.var('region', 'eu')", of(optional="region")),
         ('x = ctx.var(name="region", default="eu")', of(optional="region")),
-        ('ctx.var("a", 1); ctx.var("a")', of(variables="a")),
+        ('ctx.var("a", 1); ctx.var("a")', of(variables="a", optional="a")),
+        ('ctx.connection("lake", None)', of(maybe="lake")),
         ('nbflow.ctx.connection("lake").url', of("lake")),
         ('from nbflow import ctx as c\nc.connection("lake")', of("lake")),
         ('# ctx.var("old")\n"ctx.var(1)"', of()),
