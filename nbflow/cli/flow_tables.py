@@ -52,6 +52,7 @@ def flow_card(workspace: Workspace, deployment: Deployment) -> None:
         "schedule": _words(workspace, deployment),
         "next": _next(workspace, deployment),
         "missed": _missed(deployment),
+        "backfill": _backfill(workspace, deployment),
         "note": _note(deployment),
         "tells": tells(workspace, deployment),
         "not told": _not_told(workspace, deployment),
@@ -126,6 +127,15 @@ def _not_told(workspace: Workspace, deployment: Deployment) -> str:
         return ""
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     return f"{found[0].shown} ({found[0].subject}): {found[0].reason}{more} (nbflow notifications list --flow {deployment.name})"
+
+
+def _backfill(workspace: Workspace, deployment: Deployment) -> str:
+    """The one that goes on."""
+    from nbflow.app.backfilling import find  # noqa: PLC0415 - as above
+    from nbflow.views.backfill_words import say_progress  # noqa: PLC0415 - as above
+
+    going = [one for one in find(workspace, deployment.name, limit=1) if one.backfill.ended_at is None]
+    return f"{going[0].backfill.id} is {going[0].backfill.state}: {say_progress(going[0].progress)}" if going else ""
 
 
 def _note(deployment: Deployment) -> str:

@@ -46,7 +46,7 @@ class Backfills:
             .values({name: bindparam(f"new_{name}") for name in ("paused", "ended", "max_active", "record")})
         )
         of = _DATE.backfill == bindparam("of")
-        dated = select(_DATE.record, _RUN.state).select_from(date_table.outerjoin(run_table, _RUN.run_id == _DATE.run_id))
+        dated = select(_DATE.record, _DATE.state, _RUN.state).select_from(date_table.outerjoin(run_table, _RUN.run_id == _DATE.run_id))
         self._in_state = database.statement(
             dated.where(of, _DATE.state == bindparam("wanted")).order_by(_DATE.place).limit(bindparam("most"))
         )
@@ -57,6 +57,8 @@ class Backfills:
             .where(of)
             .group_by(_DATE.state, _RUN.state)
         )
+        waiting = _DATE.state == DateState.WAITING.value
+        self._drop = database.statement(date_table.update().where(of, waiting).values(state=DateState.DROPPED.value))
         self._move = database.statement(
             date_table.update()
             .where(of, _DATE.place == bindparam("at"), _DATE.state == bindparam("before"))
@@ -114,8 +116,7 @@ class Backfills:
                 return backfill
             backfill = replace(backfill, paused=True, cancelled_by=by)
             self._put(connection, backfill)
-            for date in self._dates_in(connection, id, DateState.WAITING):
-                self._write(connection, id, replace(date, state=DateState.DROPPED), before=DateState.WAITING)
+            self._drop.run(connection, of=id)
         return backfill
 
     def delete_of(self, flow: str) -> None:
@@ -227,9 +228,12 @@ def _row(backfill: Backfill) -> dict[str, Any]:
 
 
 def _date_row(date: BackfillDate) -> dict[str, Any]:
-    record = encode(replace(date, run_state=None))
+    record = encode(replace(date, state=DateState.WAITING, run_state=None))  # its state stands in the column
     return {"place": date.place, "state": date.state.value, "run_id": date.run_id, "record": record}
 
 
 def _read_dates(rows: Any) -> tuple[BackfillDate, ...]:
-    return tuple(replace(decode(BackfillDate, record), run_state=RunState(state) if state else None) for record, state in rows)
+    return tuple(
+        replace(decode(BackfillDate, record), state=DateState(state), run_state=RunState(run) if run else None)
+        for record, state, run in rows
+    )

@@ -14,6 +14,7 @@ from nbflow.core.backfills import Backfill, BackfillDate, DateState, DateVerdict
 from nbflow.core.deployments import Deployment
 from nbflow.core.errors import UserError
 from nbflow.core.ids import RunId, TaskId, TaskKey
+from nbflow.core.limits import Ask, Asks, Demand, Pool, Waiter, rank
 from nbflow.core.model import Flow, Task
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.states import RunState, TaskState
@@ -244,3 +245,17 @@ def test_two_schedulers_at_once_make_each_date_once_and_never_too_many(store, ba
     both[0].backfilling.advance(NOW)
     assert backfills.get(made.id).state == "completed"
     assert backfills.progress(made.id) == Progress(success=8)
+
+
+def test_its_tasks_wait_behind_those_of_other_runs(store, backfills):
+    """As drivers ask for slots: the two that come first by weight are those of the backfill."""
+    store.save_pool(Pool(name="p", slots=0))
+    for number, run_id in enumerate(("b0", "live")):
+        run = a_run(run_id, number, run_type="backfill" if run_id == "b0" else "scheduled")
+        store.create_run(run, [TaskRecord(key=TASKS[0].key, state=TaskState.SCHEDULED)])
+        demand = Demand(pool="p", weight=9 if run_id == "b0" else 1)
+        waiter = Waiter(run_id=run.run_id, flow="sales", key=TASKS[0].key, demand=demand, logical_date=NOW, comes_last=run_id == "b0")
+        granted = replace(TASKS[0], state=TaskState.QUEUED, token="t")
+        change = Change(at=NOW, key=TASKS[0].key, before="scheduled", after=TaskState.QUEUED, task=granted)
+        store.commit_asking(store.claim(run_id, run_id, 60), Asks(queue=(Ask(waiter=waiter, change=change),), room=9), [])
+    assert [(one.run_id, one.comes_last) for one in sorted(store.board().waiters, key=rank)] == [("live", False), ("b0", True)]

@@ -123,6 +123,7 @@ def test_cancelling(store: MemoryStore) -> None:
     scheduled(store, room=1)
     assert typed("backfill", "cancel", "sales").stdout == "Cancelled backfill 1 of sales: 1 of 4 done: 1 failed; 1 queued, 2 dropped.\n"
     assert "cancelling by" in typed("backfill", "show", "1").stdout
+    assert "backfill   1 is cancelling: 1 of 4 done" in typed("flows", "show", "sales").stdout
     refused = str(typed("backfill", "unpause", "1").exception)
     assert refused == "Backfill 1 of sales cannot be unpaused: it is cancelling."
     assert str(create(first="2024-02-01", last="2024-02-01").exception).startswith("Flow sales has a backfill that has not ended, 1: wait")

@@ -106,6 +106,12 @@ class TestOrder:
         assert small(4).ask("r1", *queue) == ["late", "b[1]", "b[0]", "heavy"]  # in the order asked
         assert [str(one.key) for one in sorted(queue, key=rank)] == ["heavy", "b[0]", "b[1]", "late", "light"]
 
+    def test_runs_of_backfills_come_after_all_others_but_are_not_starved(self):
+        queue = [waiter("light"), replace(waiter("backfilled", weight=9), comes_last=True), waiter("heavy", weight=2)]
+        assert [str(one.key) for one in sorted(queue, key=rank)] == ["heavy", "light", "backfilled"]
+        overdue = replace(queue[1], since=DAY, overtaken=PATIENCE)
+        assert min([*queue, overdue], key=rank) == overdue
+
     def test_what_does_not_fit_is_passed_over_and_smaller_ones_run(self):
         here = small(3)
         assert here.ask("r1", waiter("one")) == ["one"]
