@@ -162,7 +162,7 @@ def _read_file(path: Path) -> dict[str, tuple[Any, str]]:
         is_path = isinstance(value, str) and (name == "home" or (name == "artifacts_url" and "://" not in value))
         found[name] = (str(path.parent / Path(value).expanduser()) if is_path else value, where)
         if name == "dask" and isinstance(value, dict):
-            found[name] = (_cluster_text(value, path, text), where)
+            found[name] = (_cluster_text(value, path, text, str(table.get("timezone", "UTC"))), where)
         elif name == "flows_dirs":
             found[name] = (_folders_text(value, path.parent, where), where)
         elif name == "retention":
@@ -172,10 +172,10 @@ def _read_file(path: Path) -> dict[str, tuple[Any, str]]:
     return found
 
 
-def _cluster_text(table: Mapping[str, Any], path: Path, text: str) -> str:
+def _cluster_text(table: Mapping[str, Any], path: Path, text: str, timezone: str) -> str:
     """The table `[dask]` as the text an environment variable would hold."""
     try:
-        return str(from_table(table))
+        return str(from_table(table, timezone))
     except BadCluster as error:
         end = "" if str(error).endswith("?") else "."
         raise SetupError(f"{path}, line {_line_of(text, error.key, 'dask')}: dask is a table in which {error}{end}") from None

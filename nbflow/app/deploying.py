@@ -123,7 +123,7 @@ def prepared(workspace: Workspace, found: Read, wish: Wish) -> Prepared:
     if values and found.flow.entry:
         found = with_parameters(workspace, found, values)
     found = replace(found, flow=replace(found.flow, name=chosen))
-    own_cluster(found.flow)
+    own_cluster(found.flow, workspace.settings)
     refuse(workspace.limit_problems(found.flow))
     refuse_notices(workspace, found.flow)
     said = {**(kept.said if kept else {}), **wish.said}

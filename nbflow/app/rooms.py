@@ -104,7 +104,7 @@ class Opened:
 
     def executor_of(self, flow: Flow) -> tuple[Executor, Switchboard]:
         """Where attempts of this flow run: on its own cluster when its header has a table [cluster]. Raises UserError, SetupError."""
-        spec = own_cluster(flow)
+        spec = own_cluster(flow, self.settings)
         if not spec or self._rooms is not None:
             return self.executor, self._switchboard
         with self._lock:
@@ -193,13 +193,14 @@ def person() -> str:
         return ""
 
 
-def own_cluster(flow: Flow) -> str:
+def own_cluster(flow: Flow, settings: Settings) -> str:
     """The cluster that the flow's header asks for, as the setting `dask` would say it; "" when it asks for none. Raises UserError."""
     if not flow.options.cluster:
         return ""
     from nbflow.executors.cluster_class import BadCluster, from_table  # noqa: PLC0415 - only flows with a cluster of their own
 
     try:
-        return str(from_table(flow.options.cluster))
+        zone = flow.options.schedule.get("timezone") or settings.flow_defaults.get("timezone") or settings.timezone
+        return str(from_table(flow.options.cluster, str(zone)))
     except BadCluster as error:
         raise UserError(f"[cluster] of flow {flow.name}: {error}.") from None

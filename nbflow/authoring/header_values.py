@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from nbflow.core.adapting import read_bounds
 from nbflow.core.addresses import is_name, is_url
 from nbflow.core.deadlines import read_deadline
 from nbflow.core.durations import parse_duration
@@ -113,10 +114,15 @@ def cluster(value: Any) -> dict[str, Any]:
     name = value.get("cluster")
     if not isinstance(name, str) or "." not in name:
         raise UserError('needs a Dask cluster class, such as cluster = "dask.distributed.LocalCluster".')
-    for key in known[1:]:
-        if key in value and not isinstance(value[key], dict):
-            raise UserError(f"must have a table as its {key}, such as {{n_workers = 2}}, not {_shown(value[key])}.")
-    return dict(value)
+    if not isinstance(value.get("arguments", {}), dict):
+        raise UserError(f"must have a table as its arguments, such as {{n_workers = 2}}, not {_shown(value['arguments'])}.")
+    if "adapt" not in value:
+        return dict(value)
+    try:
+        bounds = [one.written() for one in read_bounds(value["adapt"])]
+    except ValueError as error:
+        raise UserError(f"cannot be so: {error}.") from None
+    return {**value, "adapt": bounds if len(bounds) > 1 else bounds[0]}
 
 
 def choices(value: Any) -> tuple[Any, ...]:

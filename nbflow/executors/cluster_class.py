@@ -13,17 +13,27 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import logging
+import math
 import re
+import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
+from zoneinfo import ZoneInfo
 
+from nbflow.core.adapting import Bounds, in_force, read_bounds
 from nbflow.core.errors import SetupError, nearest
 
 PREFIX: Final = "cluster:"
 _ADAPT: Final = "adapt"
+_TIMES: Final = "times"
+_log = logging.getLogger(__name__)
+#: Seconds between two looks at the time of day.
+_LOOK: Final = 20.0
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _RANGE: Final = re.compile(r"(\d+)-(\d+)")
 #: Seconds a cluster has to end what it started.
@@ -47,6 +57,9 @@ class ClusterSpec:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     #: Arguments of Dask's `adapt`: `minimum`, `maximum` and whatever else it takes. None: the cluster keeps its size.
     adapt: Mapping[str, Any] | None = None
+    #: Several of them, for times of the day (core/adapting.py), by the clock of this zone.
+    by_day: tuple[Bounds, ...] = ()
+    timezone: str = "UTC"
 
     def __str__(self) -> str:
         """The text `parse_cluster` reads."""
@@ -54,6 +67,8 @@ class ClusterSpec:
         if self.adapt is not None:
             is_range = self.adapt.keys() == {"minimum", "maximum"}
             pairs.append((_ADAPT, "{minimum}-{maximum}".format(**self.adapt) if is_range else json.dumps(dict(self.adapt))))
+        if self.by_day:
+            pairs.append((_ADAPT, json.dumps({"timezone": self.timezone, _TIMES: [bounds.written() for bounds in self.by_day]})))
         query = "&".join(f"{name}={quote(value, safe=' /:,')}" for name, value in pairs)
         return f"{PREFIX}{self.name}" + (f"?{query}" if query else "")
 
@@ -67,61 +82,90 @@ def parse_cluster(text: str) -> ClusterSpec:
         raise BadCluster("arguments", f'"{query}" is not written as NAME=VALUE&NAME=VALUE') from None
     arguments = {key: _read(value) for key, value in pairs if key != _ADAPT}
     adapt = next((_read_adapt(value) for key, value in pairs if key == _ADAPT), None)
-    return checked(ClusterSpec(name=name, arguments=arguments, adapt=adapt))
+    if isinstance(adapt, Mapping) and _TIMES in adapt:
+        return _spec(name, arguments, adapt[_TIMES], str(adapt.get("timezone", "UTC")))
+    return _spec(name, arguments, adapt, "UTC")
 
 
-def from_table(table: Mapping[str, Any]) -> ClusterSpec:
-    """The table `[dask]` of `nbflow.toml`: `cluster`, `arguments`, `adapt`. Raises BadCluster."""
+def from_table(table: Mapping[str, Any], timezone: str = "UTC") -> ClusterSpec:
+    """The table `[dask]` of `nbflow.toml`: `cluster`, `arguments`, `adapt`, whose times of day are those of this zone. Raises BadCluster."""
     known = ("cluster", "arguments", _ADAPT)
     for key in table:
         if key not in known:
             raise BadCluster(key, f'the table has no "{key}", only {", ".join(known)}.{nearest(key, known)}'.rstrip("."))
     arguments, adapt = table.get("arguments", {}), table.get(_ADAPT)
-    for key, value in (("arguments", arguments), (_ADAPT, adapt)):
-        if value is not None and not isinstance(value, dict):
-            raise BadCluster(key, f"{key} is {value!r}, but takes a table such as {{n_workers = 2}}")
+    if not isinstance(arguments, dict):
+        raise BadCluster("arguments", f"arguments is {arguments!r}, but takes a table such as {{n_workers = 2}}")
+    spec = _spec(str(table.get("cluster", "")), arguments, adapt, timezone)
     try:
-        json.dumps([arguments, adapt])
+        json.dumps([arguments, spec.adapt, [bounds.adapt for bounds in spec.by_day]])
     except TypeError as error:
         raise BadCluster("arguments", f"an argument cannot be sent to a cluster class ({error})") from None
-    return checked(ClusterSpec(name=str(table.get("cluster", "")), arguments=arguments, adapt=adapt))
-
-
-def checked(spec: ClusterSpec) -> ClusterSpec:
-    """`spec`, when it can mean something. Raises BadCluster."""
-    if not _DOTTED.fullmatch(spec.name):
-        raise BadCluster("cluster", f'"{spec.name}" is not the dotted name of a cluster class, such as dask.distributed.LocalCluster')
-    if spec.adapt is None:
-        return spec
-    low, high = spec.adapt.get("minimum", 0), spec.adapt.get("maximum")
-    for name, value in (("minimum", low), ("maximum", high)):
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-            raise BadCluster(_ADAPT, f"{name} of adapt is {value!r}, but takes a whole number, 0 or more")
-    if high is not None and high < max(low, 1):
-        raise BadCluster(_ADAPT, f"adapt goes from {low} to {high} workers, but the maximum must be at least 1 and not below the minimum")
     return spec
+
+
+def _spec(name: str, arguments: Mapping[str, Any], adapt: Any, timezone: str) -> ClusterSpec:
+    """What it says, when it can mean something. Raises BadCluster."""
+    if not _DOTTED.fullmatch(name):
+        raise BadCluster("cluster", f'"{name}" is not the dotted name of a cluster class, such as dask.distributed.LocalCluster')
+    if adapt is None:
+        return ClusterSpec(name=name, arguments=arguments)
+    try:
+        bounds = read_bounds(adapt)
+        ZoneInfo(timezone)
+    except (ValueError, LookupError, OSError) as error:
+        raise BadCluster(_ADAPT, str(error)) from None
+    if len(bounds) == 1:
+        return ClusterSpec(name=name, arguments=arguments, adapt=bounds[0].adapt)
+    return ClusterSpec(name=name, arguments=arguments, by_day=bounds, timezone=timezone)
 
 
 class OwnCluster:
     """A cluster this process started; it ends with `close`, and with the process."""
 
-    def __init__(self, spec: ClusterSpec) -> None:
-        """Raises SetupError when there is no such class, or it does not start."""
-        self._name = spec.name
-        self.is_adaptive = spec.adapt is not None
+    def __init__(self, spec: ClusterSpec, now: Callable[[], datetime] = lambda: datetime.now(UTC), look: float = _LOOK) -> None:
+        """Raises SetupError when there is no such class, or it does not start. `now`, and `look` seconds between two looks at it, are for tests."""
+        self._name, self._spec, self._now, self._look = spec.name, spec, now, look
+        self._zone = ZoneInfo(spec.timezone)
+        self._closed = threading.Event()
+        self.is_adaptive = spec.adapt is not None or bool(spec.by_day)
         made = cluster_class(spec.name)
         warnings.filterwarnings("ignore", message="Port .* is already in use")  # of a dashboard nobody asked for
         try:
             #: Dask's own object: a client made from it has its credentials.
             self.cluster = made(**spec.arguments)
-            if spec.adapt is not None:
-                self.cluster.adapt(**spec.adapt)
+            bounds = self._bounds()
+            if bounds is not None:
+                self.cluster.adapt(**bounds)
         except Exception as error:
             # Whatever a deployment raises: of a queue that is not there, of a keyword it does not take.
             said = " ".join(str(error).split())[:300] or type(error).__name__
             raise SetupError(
                 f"The Dask cluster {spec.name} could not be started ({said}): check the arguments in the setting `dask` (NBFLOW_DASK)."
             ) from error
+
+        if spec.by_day:
+            threading.Thread(target=self._follow_the_day, args=(bounds,), name="nbflow-adapt", daemon=True).start()
+
+    def _bounds(self) -> Mapping[str, Any] | None:
+        if not self._spec.by_day:
+            return self._spec.adapt
+        # Both are always said: Dask keeps from the last time what is left out.
+        return {"minimum": 0, "maximum": math.inf, **in_force(self._spec.by_day, self._now(), self._zone)}
+
+    def _follow_the_day(self, applied: Mapping[str, Any] | None) -> None:
+        """Looks at the clock now and then, instead of sleeping until the next bound: clocks are set, and machines sleep."""
+        while not self._closed.wait(self._look):
+            bounds = self._bounds()
+            if bounds == applied or bounds is None:
+                continue
+            try:
+                self.cluster.adapt(**bounds)
+            except Exception as error:  # noqa: BLE001 - whatever a deployment raises: the cluster stays as large as it is
+                _log.warning("the Dask cluster %s could not be given the bounds of this time of day: %s", self._name, error)
+            else:
+                _log.info("the Dask cluster %s adapts with %s from now on", self._name, dict(bounds))
+            applied = bounds
 
     @property
     def address(self) -> str:
@@ -134,6 +178,7 @@ class OwnCluster:
 
     def close(self) -> None:
         """End its workers and its scheduler."""
+        self._closed.set()
         with contextlib.suppress(Exception):  # a deployment that cannot end must not hide how the run ended
             self.cluster.close(timeout=_CLOSE_LIMIT)
 

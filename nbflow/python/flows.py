@@ -51,6 +51,7 @@ class FlowKeywords(TypedDict, total=False):
     max_consecutive_failed_runs: int
     on: Names
     assets: str
+    cluster: Mapping[str, Any]
     defaults: Mapping[str, Any]
     groups: Mapping[str, Mapping[str, Any]]
     notify: Mapping[str, Any]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from nbflow.core.errors import SetupError
@@ -31,12 +33,14 @@ def test_a_text_says_class_arguments_and_adapt(text: str, spec: ClusterSpec) -> 
         {"cluster": "a.b.C", "arguments": {"n_workers": 2, "memory_limit": "4GB", "odd": "2", "url": "s3://x/y?z=1&q=%20+ a"}},
         {"cluster": "a.b.C", "arguments": {"options": {"deep": [1, None, "x"]}}, "adapt": {"minimum": 0, "maximum": 4}},
         {"cluster": "a.b.C", "adapt": {"minimum": 1, "maximum": 4, "wait_count": 9}},
+        {"cluster": "a.b.C", "adapt": [{"from": "08:00", "to": "18:00", "maximum": 2}, {"maximum": 8}]},
     ],
 )
 def test_a_table_and_its_text_mean_the_same(table: dict[str, object]) -> None:
     spec = from_table(table)
     assert parse_cluster(str(spec)) == spec
     assert spec.arguments == table.get("arguments", {})
+    assert from_table(table, "Europe/Zurich") == parse_cluster(str(from_table(table, "Europe/Zurich")))
 
 
 @pytest.mark.parametrize(
@@ -75,3 +79,22 @@ def test_an_argument_the_class_cannot_take_is_one_sentence() -> None:
     said = str(caught.value)
     assert said.startswith("The Dask cluster dask.distributed.LocalCluster could not be started (")
     assert said.endswith("check the arguments in the setting `dask` (NBFLOW_DASK).")
+
+
+def test_the_bounds_of_the_time_of_day_are_applied_and_applied_again() -> None:
+    adapt = [
+        {"from": "08:00", "to": "18:00", "minimum": 1, "maximum": 1, "interval": "20ms"},
+        {"minimum": 2, "maximum": 2, "interval": "20ms"},
+    ]
+    arguments = {"n_workers": 0, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    clock = [datetime(2026, 1, 10, 16, 59, tzinfo=UTC)]  # 17:59 in Zurich
+    spec = from_table({"cluster": "dask.distributed.LocalCluster", "arguments": arguments, "adapt": adapt}, "Europe/Zurich")
+    cluster = OwnCluster(spec, now=lambda: clock[0], look=0.02)
+    try:
+        assert cluster.is_adaptive
+        cluster.cluster.wait_for_workers(1, timeout=20)
+        assert len(cluster.cluster.scheduler.workers) == 1
+        clock[0] = datetime(2026, 1, 10, 17, 0, tzinfo=UTC)
+        cluster.cluster.wait_for_workers(2, timeout=20)
+    finally:
+        cluster.close()
