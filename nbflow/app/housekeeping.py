@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -98,8 +98,9 @@ class Cleaned:
 class Housekeeper:
     """Applies a retention to one home. What it does can be done in parts, and by several at once."""
 
-    def __init__(self, rooms: Opened, retention: Retention) -> None:
-        self._rooms, self._retention = rooms, retention
+    def __init__(self, rooms: Opened, retention: Retention, stops: Callable[[], bool] = lambda: False) -> None:
+        """`stops` says that there is no more time."""
+        self._rooms, self._retention, self._stops = rooms, retention, stops
         #: Where the next part begins.
         self._cursors = {"runs": "", "values": "", "outputs": ""}
         self._prefix = 0
@@ -149,11 +150,13 @@ class Housekeeper:
         if self._retention.is_anything:
             found, self._cursors["runs"] = self._page_of_runs("", self._cursors["runs"], limit=50)
             for run, why in found:
-                if not why:
+                if not why and not self._stops():
                     self._delete(run, done)
             for what in ("values", "outputs"):
                 self._thin(what, done, "", limit=20)
             done.has_more = any(self._cursors.values())
+        if self._stops():
+            return done
         if self._prefix == 0:
             self._sweep_files(done)
         self._sweep_artifacts(done)
@@ -190,6 +193,8 @@ class Housekeeper:
         now, house = self._rooms.clock.now(), self._rooms.store.house
         page = house.old(now - span, flow=flow, has_values=is_values, has_outputs=not is_values, cursor=self._cursors[what], limit=limit)
         for run in page.runs:
+            if self._stops():
+                return False
             if why_whole(run, span, self._needs.of(run), now, values=is_values):
                 continue
             gone = house.thin(run.run_id, values=is_values, outputs=not is_values)

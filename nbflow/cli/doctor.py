@@ -15,6 +15,7 @@ from rich.text import Text
 
 from nbflow import __version__
 from nbflow.app import Workspace
+from nbflow.app.health import health
 from nbflow.app.notifying import say_notifications
 from nbflow.app.saying import NO_SCHEDULER
 from nbflow.cli.render import console
@@ -109,6 +110,7 @@ def _rooms(settings: Settings) -> Iterator[Finding]:
     with contextlib.suppress(NbflowError):  # the database has said it
         yield _scheduler(workspace)
         yield _notifications(workspace)
+        yield from _due(workspace)
     workspace.close()
 
 
@@ -150,6 +152,16 @@ def _notifications(workspace: Workspace) -> Finding:
     except NbflowError as error:
         return Finding(name="messages", state="bad", text=str(error))
     return Finding(name="messages", state="ok" if is_well else "note", text=text)
+
+
+def _due(workspace: Workspace) -> Iterator[Finding]:
+    found = health(workspace)
+    problems = [problem for problem in found.problems if problem != NO_SCHEDULER]
+    for problem in problems:
+        yield Finding(name="runs", state="bad", text=problem)
+    if not problems:
+        held = found.figures.held_leases
+        yield Finding(name="runs", state="ok", text=f"{held} driven now, none overdue, none whose process is gone")
 
 
 def _artifacts(workspace: Workspace) -> str:

@@ -24,7 +24,7 @@ from nbflow.cli.pools import pools, tasks
 from nbflow.cli.running import demo, run
 from nbflow.cli.runs import runs
 from nbflow.cli.schedule import schedule
-from nbflow.cli.scheduling import scheduler, up
+from nbflow.cli.scheduling import metrics, scheduler, up
 from nbflow.cli.trying import test
 from nbflow.cli.variables import variables
 from nbflow.core.errors import NbflowError
@@ -59,7 +59,25 @@ def cli() -> None:
 
 
 # In the order of what a person does first; click sorts the help.
-for _command in (run, demo, graph, check, runs, tasks, pools, schedule, doctor, deploy, undeploy, flows, backfill, scheduler, up, db):
+for _command in (
+    run,
+    demo,
+    graph,
+    check,
+    runs,
+    tasks,
+    pools,
+    schedule,
+    doctor,
+    deploy,
+    undeploy,
+    flows,
+    backfill,
+    scheduler,
+    up,
+    db,
+    metrics,
+):
     cli.add_command(_command)
 
 for _command in (assets, connections, variables, notifications):

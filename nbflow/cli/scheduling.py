@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -16,12 +18,15 @@ from nbflow.cli.common import closing, open_workspace
 from nbflow.core.errors import SetupError
 
 if TYPE_CHECKING:
+    from nbflow.app import Workspace
     from nbflow.headless.scheduling import SchedulerProcess
 
 
 @click.command()
 @click.option("-q", "--quiet", is_flag=True, help="Say only what goes wrong.")
-def scheduler(quiet: bool) -> None:  # noqa: FBT001 - click passes options by name
+@click.option("--metrics-port", "--health-port", "port", type=click.IntRange(0, 65535), help="Answer /health and /metrics there; 0: any.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to answer them on.")
+def scheduler(quiet: bool, port: int | None, host: str) -> None:  # noqa: FBT001 - click passes options by name
     """Start the runs of deployed flows when they are due. Any number may run; SIGTERM and Ctrl-C end it in order."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())  # before anything is loaded: one told to end while it starts ends in order too
@@ -34,7 +39,33 @@ def scheduler(quiet: bool) -> None:  # noqa: FBT001 - click passes options by na
         if not quiet:
             count = len(workspace.store.deployments.find(limit=100_000))
             click.echo(f"Scheduling {count} flow{'' if count == 1 else 's'} of {workspace.settings.home}.", err=True)
-        process.run()
+        with _watched(workspace, process, host, port):
+            process.run()
+
+
+@contextlib.contextmanager
+def _watched(workspace: Workspace, process: SchedulerProcess, host: str, port: int | None) -> Iterator[None]:
+    if port is None:
+        yield
+        return
+    from nbflow.headless.watched import Watched  # noqa: PLC0415 - main.py says why
+
+    watched = Watched(workspace, host, port, process.loop)
+    click.echo(f"Health and metrics: http://{host}:{watched.port}/health and /metrics", err=True)
+    try:
+        yield
+    finally:
+        watched.close()
+
+
+@click.command()
+def metrics() -> None:
+    """Print the metrics once, as Prometheus reads them: for node_exporter's textfile collector, or to look."""
+    from nbflow.app.metrics import metrics_text  # noqa: PLC0415 - main.py says why
+
+    with closing(open_workspace()) as workspace:
+        text = metrics_text(workspace).decode()
+    click.echo(text, nl=False)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

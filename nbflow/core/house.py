@@ -36,6 +36,15 @@ class Figures:
     paused_flows: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunEnd:
+    """That a run ended with a change of its log; one that was cleared ends again."""
+
+    number: int
+    run_id: RunId
+    cursor: int
+
+
 class HouseStore(Protocol):
     """Every method is one short transaction."""
 
@@ -80,8 +89,8 @@ class HouseStore(Protocol):
     # how things stand
     def figures(self, now: datetime) -> Figures: ...
 
-    def ended(self, limit: int = 100) -> tuple[tuple[int, RunId], ...]:
-        """Ends of runs that were not counted yet, each with its number."""
+    def ended(self, limit: int = 100) -> tuple[RunEnd, ...]:
+        """Ends of runs that were not counted yet, in order."""
         ...
 
     def count(self, number: int, tallies: Iterable[Tally]) -> bool:

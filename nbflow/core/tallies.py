@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Final
 
 from nbflow.core.ids import TaskKey
-from nbflow.core.records import Change, RunRecord, TaskRecord
+from nbflow.core.records import Change
 from nbflow.core.states import RunState, TaskState
 
 #: Upper bounds of the buckets in seconds; above the last one is one more.
@@ -69,8 +69,12 @@ def is_end(change: Change) -> bool:
     return change.key is None and change.after in _ENDS and change.before not in _ENDS
 
 
-def tallies_of(run: RunRecord, tasks: Iterable[TaskRecord], changes: Sequence[Change]) -> tuple[Tally, ...]:
-    """What one run that has ended adds. `changes` are those since it began, or was cleared, last."""
+def tallies_of(changes: Sequence[Change]) -> tuple[Tally, ...]:
+    """What one end of a run adds. `changes` are its log up to there; what it did before an earlier end was counted then."""
+    changes = _since_the_last_end(changes)
+    run = changes[-1].run if changes else None
+    if run is None:
+        return ()
     found: dict[tuple[str, str, str], Tally] = {}
 
     def add(what: str, state: str, took: timedelta | None) -> None:
@@ -80,19 +84,18 @@ def tallies_of(run: RunRecord, tasks: Iterable[TaskRecord], changes: Sequence[Ch
     add(RUNS, run.state.value, _between(run.started_at, run.ended_at))
     if run.started_at is not None and run.clear_number == 0:
         add(RUN_DELAYS, "", _between(run.run_after or run.created_at, run.started_at))
-    moved = {change.key for change in changes}
-    for task in tasks:
-        if task.key in moved and task.state.is_finished and task.state is not TaskState.REMOVED:
+    tasks = {change.key: change.task for change in changes if change.task is not None}
+    for task in tasks.values():
+        if task.state.is_finished and task.state is not TaskState.REMOVED:
             add(TASKS, task.state.value, _between(task.started_at, task.ended_at) if task.attempt else None)
     for delay in _delays(changes):
         add(TASK_DELAYS, "", delay)
     return tuple(found.values())
 
 
-def since_it_went_on(changes: Sequence[Change]) -> Sequence[Change]:
-    """The changes behind the last but one end of the run: what it did before that was counted then."""
-    ends = [place for place, change in enumerate(changes) if is_end(change)]
-    return changes[ends[-2] + 1 :] if len(ends) > 1 else changes
+def _since_the_last_end(changes: Sequence[Change]) -> Sequence[Change]:
+    ends = [place for place, change in enumerate(changes[:-1]) if is_end(change)]
+    return changes[ends[-1] + 1 :] if ends else changes
 
 
 def _delays(changes: Iterable[Change]) -> Iterable[timedelta]:

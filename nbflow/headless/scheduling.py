@@ -22,6 +22,7 @@ from nbflow.core.records import Lease, RunRecord
 from nbflow.engine.inbox import monotonic
 from nbflow.engine.owner import is_dead, me
 from nbflow.headless.hosts import HostProcess, host_here, settings_as_json
+from nbflow.headless.keeping import Keeping
 from nbflow.operators.watching import find_files
 from nbflow.scheduler.looking import ThreadedLooks
 from nbflow.scheduler.loop import Scheduler
@@ -119,6 +120,8 @@ class SchedulerProcess:
         )
         check_settings(workspace)
         self._notifier = Notifier(workspace)
+        self._keeping = Keeping(workspace, self._stopping)
+        self._turned = monotonic()
         self._folders = FlowsFolders(workspace)
         self._scanned: float | None = None
 
@@ -129,6 +132,7 @@ class SchedulerProcess:
         keeper.start()
         teller = threading.Thread(target=self._tell_people, name="nbflow-notify", daemon=True)
         teller.start()
+        self._keeping.start()
         pause = 0.0
         while not self._stopping.wait(pause):
             began = monotonic()
@@ -138,16 +142,22 @@ class SchedulerProcess:
                 pause = min(max(_FIRST_PAUSE, pause * 2), _LONGEST_PAUSE)
                 _log.warning("%s (trying again in %.0f s)", error, pause)
                 continue
-            self._record = replace(self._record, loop_seconds=round(monotonic() - began, 4))
+            self._turned = monotonic()
+            self._record = replace(self._record, loop_seconds=round(self._turned - began, 4))
             pause = self._patience()
         self._drain()
         keeper.join()
         teller.join()
+        self._keeping.join()
         self._tell_now()  # what ended meanwhile
 
     def stop(self) -> None:
         """Take no more runs. Those that are hosted go on."""
         self._stopping.set()
+
+    def loop(self) -> tuple[float, float]:
+        """How many seconds its last turn took, and how many ago it ended."""
+        return self._record.loop_seconds, monotonic() - self._turned
 
     def _say_others(self) -> None:
         """Schedulers of other versions work together, but what one of them does not know yet it does not do."""

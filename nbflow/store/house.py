@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, BindParameter, Connection, Select, String, and_, bindparam, func, or_, select, text, tuple_
 
-from nbflow.core.house import Figures
+from nbflow.core.house import Figures, RunEnd
 from nbflow.core.ids import RunId
 from nbflow.core.protocols import RunPage
 from nbflow.core.records import AttemptRecord, RunRecord
@@ -69,7 +69,7 @@ class House:
     def __init__(self, database: Database) -> None:
         self._database = database
         this: BindParameter[Any] = bindparam("this")
-        self._note_end = database.insert(run_end, names=["run_id"])
+        self._note_end = database.insert(run_end, names=["run_id", "cursor"])
         self._delete_end = database.statement(run_end.delete().where(run_end.c.id == this))
         self._new_fact = database.insert_new(fact)
         self._new_tally = database.insert_new(tally_table)
@@ -81,9 +81,9 @@ class House:
 
     # under the transaction of others
 
-    def note_end(self, connection: Connection, run_id: str) -> None:
-        """The run ends with this transaction."""
-        self._note_end.run(connection, run_id=run_id)
+    def note_end(self, connection: Connection, run_id: str, cursor: int) -> None:
+        """The run ends with this change of its log."""
+        self._note_end.run(connection, run_id=run_id, cursor=cursor)
 
     def delete(self, connection: Connection, run_id: str) -> None:
         for delete in self._deletes:
@@ -229,10 +229,10 @@ class House:
                 paused_flows=connection.execute(select(counted).select_from(deployment).where(_DEPLOYMENT.paused != 0)).scalar_one(),
             )
 
-    def ended(self, limit: int = 100) -> tuple[tuple[int, RunId], ...]:
+    def ended(self, limit: int = 100) -> tuple[RunEnd, ...]:
+        query = select(run_end.c.id, run_end.c.run_id, run_end.c.cursor).order_by(run_end.c.id).limit(limit)
         with self._database.reading() as connection:
-            rows = connection.execute(select(run_end.c.id, run_end.c.run_id).order_by(run_end.c.id).limit(limit)).all()
-        return tuple((number, RunId(run_id)) for number, run_id in rows)
+            return tuple(RunEnd(number=number, run_id=RunId(run_id), cursor=cursor) for number, run_id, cursor in connection.execute(query))
 
     def count(self, number: int, tallies: Iterable[Tally]) -> bool:
         columns = tally_table.c

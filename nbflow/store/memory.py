@@ -267,8 +267,9 @@ class MemoryStore:
         entries: Mapping[str, Token] | None,
     ) -> None:
         self._append(each, changes, run)
-        if any(is_end(change) for change in changes):
-            self.house.note_end(each.record.run_id)
+        for cursor, change in enumerate(changes, len(each.changes) - len(changes) + 1):
+            if is_end(change):
+                self.house.note_end(each.record.run_id, cursor)
         self._pools.changed(each.record.run_id, changes)
         each.attempts.update({attempt.token: attempt for attempt in attempts})
         each.hashes |= artifact_hashes(attempts)

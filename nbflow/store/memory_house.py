@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from nbflow.core.house import Figures
+from nbflow.core.house import Figures, RunEnd
 from nbflow.core.ids import RunId
 from nbflow.core.protocols import RunPage
 from nbflow.core.records import RunRecord
@@ -30,7 +30,7 @@ class MemoryHouse:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._identity = uuid.uuid4().hex
-        self._ends: dict[int, RunId] = {}
+        self._ends: dict[int, RunEnd] = {}
         self._last_end = 0
         self._tallies: dict[tuple[str, str, str], Tally] = {}
         self._without_values: set[str] = set()
@@ -41,12 +41,12 @@ class MemoryHouse:
 
     # under the lock, for the store
 
-    def note_end(self, run_id: RunId) -> None:
+    def note_end(self, run_id: RunId, cursor: int) -> None:
         self._last_end += 1
-        self._ends[self._last_end] = run_id
+        self._ends[self._last_end] = RunEnd(number=self._last_end, run_id=run_id, cursor=cursor)
 
     def forget(self, run_id: str) -> None:
-        self._ends = {number: ended for number, ended in self._ends.items() if ended != run_id}
+        self._ends = {number: ended for number, ended in self._ends.items() if ended.run_id != run_id}
         self._without_values.discard(run_id)
         self._without_outputs.discard(run_id)
 
@@ -142,9 +142,9 @@ class MemoryHouse:
     def _is_waiting(self, each: StoredRun, paused: set[str]) -> bool:
         return bool(each.record.deployment) and each.record.deployment not in paused
 
-    def ended(self, limit: int = 100) -> tuple[tuple[int, RunId], ...]:
+    def ended(self, limit: int = 100) -> tuple[RunEnd, ...]:
         with self._store.lock:
-            return tuple(sorted(self._ends.items()))[:limit]
+            return tuple(self._ends[number] for number in sorted(self._ends))[:limit]
 
     def count(self, number: int, tallies: Iterable[Tally]) -> bool:
         with self._store.lock:

@@ -262,6 +262,8 @@ run_end: Final = Table(
     metadata,
     Column("id", Counter, primary_key=True, autoincrement=True),
     Column("run_id", Name, nullable=False),
+    #: Of the change with which it ended.
+    Column("cursor", BigInteger, nullable=False),
     sqlite_autoincrement=True,  # as for requests
 )
 

@@ -230,8 +230,8 @@ class SqlStore:
     ) -> None:
         if batch.run is not None:
             self._runs.put(connection, *batch.run)
-        if batch.ends:
-            self.house.note_end(connection, lease.run_id)
+        for place in batch.ends:
+            self.house.note_end(connection, lease.run_id, batch.rows[place]["cursor"])
         if attempts:
             self._attempts.record(connection, lease.run_id, attempts)
         if entries:
@@ -303,10 +303,10 @@ class _Batch:
         self.run: tuple[RunRecord, str] | None = None
         #: When a run of a deployment that had ended was put back; None when none was.
         self.begins_again = next((change.at for change in changes if begins_again(change)), None)
-        #: The run ends with it.
-        self.ends = any(is_end(change) for change in changes)
         #: Changes that others may wait for.
         self.news = [change for change in changes if change.updates or change.run is not None]
+        #: The places of the changes with which the run ends.
+        self.ends = [place for place, change in enumerate(changes) if is_end(change)]
         for change in changes:
             task_text = run_text = None
             if change.task is not None:

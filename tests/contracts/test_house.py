@@ -154,10 +154,10 @@ class TestCounting:
 
     def test_a_run_that_ends_is_counted_once_by_whoever_comes(self, store):
         past(store, "a")
-        ((number, run_id),) = store.house.ended()
-        assert run_id == "a"
+        (end,) = store.house.ended()
+        assert (end.run_id, end.cursor) == ("a", 1)
         with ThreadPoolExecutor(4) as pool:
-            counted = list(pool.map(lambda _: store.house.count(number, [self.one()]), range(4)))
+            counted = list(pool.map(lambda _: store.house.count(end.number, [self.one()]), range(4)))
         assert sorted(counted) == [False, False, False, True]
         assert store.house.ended() == ()
         assert store.house.tallies() == (self.one(),)
@@ -165,8 +165,8 @@ class TestCounting:
     def test_counts_add_up_and_outlive_their_runs(self, store):
         for name in ("a", "b"):
             past(store, name)
-        for number, _ in store.house.ended():
-            store.house.count(number, [self.one(), self.one(state="failed")])
+        for end in store.house.ended():
+            store.house.count(end.number, [self.one(), self.one(state="failed")])
         store.delete_run("a")
         twice = replace(self.one(), count=2, micros=2_000_000, buckets=tuple(2 * (bound == 1.0) for bound in (*BOUNDS, 0)))
         assert store.house.tallies() == (replace(twice, state="failed"), twice)
@@ -176,9 +176,9 @@ class TestCounting:
         lease = store.claim("a", "driver", 60)
         again = replace(run, state=RunState.QUEUED, clear_number=1)
         store.commit(lease, [Change(at=NOW, key=None, before="success", after="queued", run=again)])
-        store.commit(lease, [ended(again)])
+        store.commit(lease, [moved(), ended(again), moved()])
         store.commit(lease, [], run=replace(run, output="/out.ipynb"))
-        assert [run_id for _, run_id in store.house.ended()] == ["a", "a"]
+        assert [(end.run_id, end.cursor) for end in store.house.ended()] == [("a", 1), ("a", 4)]
 
     def test_a_run_that_is_deleted_before_it_was_counted_is_not(self, store):
         past(store, "a")

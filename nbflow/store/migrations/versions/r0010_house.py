@@ -21,6 +21,7 @@ def upgrade() -> None:
         "run_end",
         sa.Column("id", _COUNTER, autoincrement=True, nullable=False),
         sa.Column("run_id", _NAME, nullable=False),
+        sa.Column("cursor", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run_end")),
         sqlite_autoincrement=True,
     )
