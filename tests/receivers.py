@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A webhook and a mail server of this process that keep what they are told."""
+"""A webhook of this process that keeps what it is told."""
 
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from email import message_from_bytes
-from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-
-from aiosmtpd.controller import Controller
 
 
 @dataclass
@@ -64,30 +59,6 @@ def webhook() -> Iterator[Webhook]:
         thread.join()
 
 
-@dataclass
-class MailServer:
-    """Takes every mail."""
-
-    port: int = 0
-    mails: list[tuple[list[str], Message]] = field(default_factory=list)
-
-    def url(self, to: str, sender: str = "nbflow@example.org") -> str:
-        return f"mailto://127.0.0.1:{self.port}/?from={sender}&to={to}&mode=insecure"
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        self.mails.append((envelope.rcpt_tos, message_from_bytes(envelope.content)))
-        return "250 OK"
-
-
-@contextmanager
-def mail_server() -> Iterator[MailServer]:
-    kept = MailServer()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        kept.port = free.getsockname()[1]
-    controller = Controller(kept, hostname="127.0.0.1", port=kept.port)
-    controller.start()
-    try:
-        yield kept
-    finally:
-        controller.stop()
+def mail_url(port: int, to: str) -> str:
+    """An address at the mail server of this port."""
+    return f"mailto://127.0.0.1:{port}/?from=nbflow@example.org&to={to}&mode=insecure"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
 
 from nbflow.app.rooms import person
 from nbflow.core.addresses import address_hash, is_url, shown
@@ -26,6 +27,7 @@ from nbflow.settings import Settings
 if TYPE_CHECKING:
     from nbflow.app.history import History
     from nbflow.app.workspace import Workspace
+    from nbflow.core.connections import Connection
 
 _CODE: Final = "notify"
 
@@ -70,7 +72,28 @@ class Notifier:
 
 def resolved(workspace: History, address: str) -> str:
     """The URL: of a connection, the one it holds. Raises UserError, SetupError."""
-    return address if is_url(address) else workspace.secrets.connection(address).url
+    if is_url(address):
+        return address
+    connection = workspace.secrets.connection(address)
+    return mail_url(connection) if connection.type in {"smtp", "smtps"} else connection.url
+
+
+def mail_url(connection: Connection) -> str:
+    """A mail server that tasks use too, `smtp://login:password@host:587?from=...&to=...`, as Apprise writes it. Raises UserError."""
+    extra = connection.extra
+    if not extra.get("to"):
+        raise UserError(f"{connection} says nobody to write to: add ?from=...&to=... to its URL, or a mailto:// connection.")
+    to = extra["to"] if isinstance(extra["to"], str) else ",".join(map(str, extra["to"]))
+    said = {
+        "smtp": connection.host,
+        "from": extra.get("from") or connection.login or "nbflow",
+        "to": to,
+        "mode": extra.get("mode") or ("ssl" if connection.type == "smtps" else "starttls"),
+    }
+    login = f"{quote(connection.login, safe='')}:{quote(connection.password, safe='')}@" if connection.login else ""
+    port = connection.port or (465 if connection.type == "smtps" else 587)
+    scheme = "mailto" if said["mode"] == "insecure" else "mailtos"
+    return f"{scheme}://{login}{connection.host}:{port}/?{urlencode(said)}"
 
 
 def zone_of(settings: Settings, keys: Mapping[str, Any]) -> tzinfo:
@@ -96,12 +119,11 @@ def send_test(workspace: Workspace, target: str) -> tuple[str, ...]:
 
 
 def _found(workspace: Workspace, address: str, owners: Iterable[str]) -> str:
-    try:
-        return resolved(workspace, address)
-    except UserError:
-        known = [one.name for one in workspace.store.secrets.connections()]
+    known = [one.name for one in workspace.store.secrets.connections()]
+    if not is_url(address) and address not in known:
         hint = nearest(address, [*known, *owners]) or " Write a URL such as mailto://..., or make it with nbflow connections set."
-        raise UserError(f'"{address}" is no URL, and there is no connection and no owner of that name.{hint}') from None
+        raise UserError(f'"{address}" is no URL, and there is no connection and no owner of that name.{hint}')
+    return resolved(workspace, address)
 
 
 def send_again(workspace: Workspace, id: int) -> Notification:

@@ -9,7 +9,8 @@ import pytest
 
 from nbflow.core.errors import UserError
 from nbflow.notify.sending import NotSent, check_address, send
-from tests.receivers import mail_server, webhook
+from tests.mail import mail_server
+from tests.receivers import mail_url, webhook
 
 MESSAGE = {"subject": "nbflow: sales failed", "text": "first\nsecond <b>", "markdown": "**first**", "key": "r+1/7", "topic": "failure"}
 
@@ -24,9 +25,9 @@ def test_a_webhook_is_told_what_happened_and_knows_it_again() -> None:
 
 def test_a_mail_arrives_as_plain_text() -> None:
     with mail_server() as server:
-        send(server.url("ada@example.org"), **MESSAGE)
-    ((to, mail),) = server.mails
-    assert to == ["ada@example.org"]
+        send(mail_url(server.port, "ada@example.org"), **MESSAGE)
+    (mail,) = server.messages
+    assert mail["To"] == "ada@example.org"
     assert mail["Subject"] == "nbflow: sales failed"
     assert mail["X-Nbflow-Key"] == "r+1/7"
     part = next(part for part in mail.walk() if part.get_content_type() == "text/plain")
