@@ -45,9 +45,10 @@ _TAKES: Final[Mapping[Takes, str]] = {
     Takes.ADDRESSES: "it takes URLs such as mailto://... or json://..., or names of connections",
     Takes.DEADLINE: "it takes a duration such as 45m, or a time of day such as 07:30",
 }
-#: Operators that look whether something is there, and those of them that do nothing else.
+#: Operators that look whether something is there, those of them that make a sensor of the task, and those that must be told to.
 LOOKING: Final = frozenset({"file", "http", "sql", "time", "flow"})
 SENSING: Final = frozenset({"file", "time", "flow"})
+_ONLY_LOOKING: Final = frozenset({"http"})
 #: Options that only a sensor has. Among defaults for many tasks they may stand: other tasks pass them over.
 _OF_SENSORS: Final = ("soft_fail", "never_fail", "silent_fail", "exponential", "max_wait", "poke")
 _WORD = re.compile(r"[^\s=]+")
@@ -284,7 +285,7 @@ def _notify_mistakes(options: TaskOptions, own: Mapping[str, Any]) -> Iterator[s
 
 
 def _operator_mistakes(options: TaskOptions, kind: TaskKind) -> Iterator[str]:
-    if options.operator in LOOKING - SENSING and kind is not TaskKind.SENSOR:
+    if options.operator in _ONLY_LOOKING and kind is not TaskKind.SENSOR:
         yield f"-o {options.operator} looks whether something is there: add --as sensor."
     if options.operator in SENSING and kind is not TaskKind.SENSOR:
         yield f"-o {options.operator} is a sensor, so it cannot be --as {kind.value}."

@@ -124,6 +124,11 @@ class Context:
         return dict(self._job.params) if self._job else {}
 
     @property
+    def has_conn(self) -> bool:
+        """Whether the task says `--conn`."""
+        return bool(self._lent.conn)
+
+    @property
     def conn(self) -> Connection:
         """The connection of the task's `--conn`: .url .host .port .login .password .schema .extra. Raises UserError when it has none."""
         if not self._lent.conn:

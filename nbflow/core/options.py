@@ -185,7 +185,7 @@ class TaskOptions:
     operator: str = _option(
         "",
         Takes.TEXT,
-        "what runs the body: python (default), bash, email; as sensors: file, http, sql, time, flow",
+        "what runs the body: python (default), bash, sql, email; as sensors: file, http, sql, time, flow",
         metavar="OP",
         short="o",
     )

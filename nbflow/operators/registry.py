@@ -20,7 +20,7 @@ _OWN: Final = {
     "email": "nbflow.operators.mailing:run_email",
     "file": "nbflow.operators.sensing:run_file",
     "http": "nbflow.operators.sensing:run_http",
-    "sql": "nbflow.operators.sensing:run_sql",
+    "sql": "nbflow.operators.sql:run_sql",
     "time": "nbflow.operators.sensing:run_time",
     "flow": "nbflow.operators.sensing:run_flow",
 }

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Operators that look whether something is there: files, HTTP, SQL, a time of day, another flow's run. Their text is a Jinja template.
+"""Operators that look whether something is there: files, HTTP, a time of day, another flow's run. Their text is a Jinja template.
 
 file   a path, a glob or an fsspec URL of either          out: the paths found
        with --conn: below the connection's folder or bucket
 http   a URL; any answer below 400 will do, 404 means no  out: the text of the answer
        with --conn: a path below the connection's address
-sql    the database's SQLAlchemy URL, then a query        out: the first value of its first row
-       with --conn: a query
 time   07:30, 07:30 Europe/Zurich, or an instant          out: that instant
 flow   a flow's name, [task=T] [run=latest|same|RUN_ID] [state=success,failed]   out: the run's id
 """
@@ -14,7 +12,6 @@ flow   a flow's name, [task=T] [run=latest|same|RUN_ID] [state=success,failed]  
 from __future__ import annotations
 
 import glob
-import re
 import shlex
 import urllib.error
 import urllib.request
@@ -34,7 +31,6 @@ from nbflow.operators.bash import render
 from nbflow.operators.errors import ending_of
 
 _NOT_FOUND: Final = 404
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _SECONDS: Final = 30
 _STATES: Final = frozenset(state.value for state in (*RunState, *TaskState) if state.is_finished)
 
@@ -53,11 +49,6 @@ def run_file(attempt: Attempt) -> Ending:
 def run_http(attempt: Attempt) -> Ending:
     """Does this URL answer?"""
     return _looked(attempt, look_at_url)
-
-
-def run_sql(attempt: Attempt) -> Ending:
-    """Does this query find something that is neither empty, zero nor false?"""
-    return _looked(attempt, look_at_rows)
 
 
 def run_time(attempt: Attempt) -> Ending:
@@ -96,8 +87,8 @@ def _text(attempt: Attempt) -> str:
 
 def _looked(attempt: Attempt, look: Callable[[str, Connection | None], Found]) -> Ending:
     try:
-        is_there, value = look(_text(attempt), ctx.conn if attempt.job.lent.conn else None)
-    except Exception as error:  # noqa: BLE001 - file systems, networks and databases raise what they like
+        is_there, value = look(_text(attempt), ctx.conn if ctx.has_conn else None)
+    except Exception as error:  # noqa: BLE001 - file systems and networks raise what they like
         return ending_of(error)
     if is_there:
         return _there(attempt, value)
@@ -134,28 +125,6 @@ def look_at_url(text: str, connection: Connection | None = None) -> Found:
         if error.code == _NOT_FOUND:
             return False, None
         raise UserError(f"{text} answers {error.code} {error.reason}.") from None
-
-
-def look_at_rows(text: str, connection: Connection | None = None) -> Found:
-    """The first value of the first row. Raises UserError for a text that is no URL and a query, and what the database raises."""
-    import sqlalchemy  # noqa: PLC0415 - only what looks at a database needs it
-
-    if connection is None:
-        url, _, text = text.partition("\n")
-        if not _URL.fullmatch(url.strip()) or not text.strip():
-            raise UserError(
-                "-o sql takes the database's URL on the first line, such as sqlite:///sales.db, and the query below it; "
-                "with --conn NAME it takes the query alone."
-            )
-        connection = Connection(name="", url=url.strip())
-    engine = reaching.engine(connection)
-    try:
-        with engine.connect() as session:
-            row = session.execute(sqlalchemy.text(text)).first()
-    finally:
-        engine.dispose()
-    value = row[0] if row is not None and len(row) else None
-    return bool(value) and str(value).strip().lower() not in {"0", "false", "f"}, value
 
 
 def read_instant(text: str, now: datetime) -> datetime:

@@ -121,9 +121,9 @@ MISTAKES = {
         ("%%task a --default yes --timeout 1h\n1",),
         "cell 1, line 1: --default is the answer of an approval: add --as approval.",
     ),
-    "a database that is no sensor": (
-        ("%%task a -o sql\nsqlite:///x\nselect 1",),
-        "cell 1, line 1: -o sql looks whether something is there: add --as sensor.",
+    "an address that is no sensor": (
+        ("%%task a -o http\nhttp://x",),
+        "cell 1, line 1: -o http looks whether something is there: add --as sensor.",
     ),
     "a file that decides": (("%%task a -o file --as branch\nx",), "cell 1, line 1: -o file is a sensor, so it cannot be --as branch."),
     "a task that fails the run anyway": (
