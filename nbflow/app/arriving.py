@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nbflow.app.rooms import person
 from nbflow.core.assets import asset_name
-from nbflow.core.errors import UserError, nearest
+from nbflow.core.errors import Problem, UserError, nearest
 from nbflow.core.messages import plural
-from nbflow.core.occasions import AssetUse, Kind, Occasion, read_starts
+from nbflow.core.occasions import AssetUse, Kind, Occasion, Starts, read_starts
 from nbflow.core.schedule import Schedule
 
 if TYPE_CHECKING:
+    from nbflow.app.history import History
     from nbflow.app.workspace import Workspace
     from nbflow.core.deployments import Deployment
 
@@ -39,6 +40,31 @@ def asset(workspace: Workspace, name: str) -> AssetUse:
         hint = nearest(name, known) or (" Type nbflow assets list." if known else " No task has --outlets yet.")
         raise UserError(f'There is no asset "{name}".{hint}')
     return known[name]
+
+
+def start_problems(workspace: History, keys: Mapping[str, Any], own: Iterable[str] = ()) -> tuple[Problem, ...]:
+    """Warnings: what a flow with these keys waits for and nobody here makes; its tasks update `own`. Raises UserError for keys that are wrong."""
+    starts = read_starts(keys)
+    told = [*_unmade(workspace, starts, own), *_not_deployed(workspace, starts)]
+    return tuple(Problem(message=message, code="starts", severity="warning") for message in told)
+
+
+def _unmade(workspace: History, starts: Starts, own: Iterable[str]) -> Iterator[str]:
+    if starts.condition is None:
+        return
+    makers = {use.name for use in workspace.store.occasions.assets() if use.updated_by or use.count} | set(own)
+    for name in starts.assets:
+        if name not in makers:
+            yield f"No deployed flow updates the asset {name} that this flow waits for.{nearest(name, makers)}"
+
+
+def _not_deployed(workspace: History, starts: Starts) -> Iterator[str]:
+    if not starts.flows:
+        return
+    names = {each.name for each in workspace.store.deployments.find(limit=100_000)}
+    for name in dict.fromkeys(each.partition(":")[0] for each in starts.flows):
+        if name not in names:
+            yield f"This flow waits for the flow {name}, which is not deployed.{nearest(name, names)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,10 +49,12 @@ class History(Opened):
         found = find_problems(cells, name=slug(Path(path).stem), path=str(Path(path).resolve()), installation=installation)
         if any(problem.severity == "error" for problem in found):
             return found
+        from nbflow.app.arriving import named_assets, start_problems  # noqa: PLC0415 - schedules are loaded when they are looked at
         from nbflow.app.notifying import notice_problems  # noqa: PLC0415 - as above
 
         flow = self.load_flow(path)
-        return (*found, *self.limit_problems(flow), *notice_problems(self, flow))
+        starts = start_problems(self, flow.options.schedule, named_assets(task.options.outlets for task in flow.tasks))
+        return (*found, *self.limit_problems(flow), *notice_problems(self, flow), *starts)
 
     def limit_problems(self, flow: Flow, offers: Callable[[], Offers | None] | None = None) -> tuple[Problem, ...]:
         """What this installation would never let run. Pools, connections and what workers have are looked up only where a task asks for them."""

@@ -50,3 +50,12 @@ def without_scheduler(workspace: Workspace, deployment: Deployment) -> str:
     """A warning when this flow would run by itself if only there were a scheduler, else ""."""
     by_itself = deployment.next_run is not None or deployment.schedule.get("on") or deployment.schedule.get("assets")
     return NO_SCHEDULER if by_itself and not deployment.paused and not workspace.store.deployments.schedulers() else ""
+
+
+def warnings_of(workspace: Workspace, deployment: Deployment) -> tuple[str, ...]:
+    """What keeps this flow from starting by itself: what it waits for and nobody makes, and that there is no scheduler."""
+    from nbflow.app.arriving import start_problems  # noqa: PLC0415 - as above
+
+    problems = start_problems(workspace, deployment.schedule, deployment.outlets)
+    alone = without_scheduler(workspace, deployment)
+    return (*(problem.message for problem in problems), *([alone] if alone else ()))

@@ -50,7 +50,7 @@ def deploy(  # noqa: PLR0917 - click passes options by name
     One flow may be deployed under several names, with other parameters each.
     """
     from nbflow.app.deploying import Wish, deploy_file  # noqa: PLC0415 - main.py says why
-    from nbflow.app.saying import deployed_sentence, said_keys, without_scheduler  # noqa: PLC0415
+    from nbflow.app.saying import deployed_sentence, said_keys, warnings_of  # noqa: PLC0415
     from nbflow.cli.parameters import read_parameters  # noqa: PLC0415
 
     params = read_parameters(parameters, raw_parameters, parameter_file)
@@ -63,16 +63,15 @@ def deploy(  # noqa: PLR0917 - click passes options by name
             return
         for each in done:
             click.echo(deployed_sentence(workspace, each))
-        warnings = dict.fromkeys(warning for each in done if (warning := without_scheduler(workspace, each.deployment)))
+        warnings = dict.fromkeys(warning for each in done for warning in warnings_of(workspace, each.deployment))
         for warning in warnings:
             click.echo(warning, err=True)
 
 
 def _warn(workspace: Workspace, deployment: Deployment) -> None:
-    from nbflow.app.saying import without_scheduler  # noqa: PLC0415 - main.py says why
+    from nbflow.app.saying import warnings_of  # noqa: PLC0415 - main.py says why
 
-    warning = without_scheduler(workspace, deployment)
-    if warning:
+    for warning in warnings_of(workspace, deployment):
         click.echo(warning, err=True)
 
 

@@ -60,13 +60,12 @@ class Scheduling:
         if not self._is_live:
             return
         from nbflow.app.deploying import deploy  # noqa: PLC0415 - as above
-        from nbflow.app.saying import deployed_sentence, said_keys, without_scheduler  # noqa: PLC0415 - as above
+        from nbflow.app.saying import deployed_sentence, said_keys, warnings_of  # noqa: PLC0415 - as above
 
         said = said_keys(schedules, timezone)
         done = deploy(self._workspace, self._file(), name=name, params=params or {}, said=said, replace_other=replace)
         self._channel.write(deployed_sentence(self._workspace, done) + "\n")
-        warning = without_scheduler(self._workspace, done.deployment)
-        if warning:
+        for warning in warnings_of(self._workspace, done.deployment):
             self._channel.write(warning + "\n")
 
     def _file(self) -> Path:

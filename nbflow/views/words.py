@@ -156,6 +156,8 @@ def understood(flow: Flow, task: Task) -> str:
         parts.append(f"Reads {listed(reads)}.")
     if gives:
         parts.append(f"Gives {listed(gives)}.")
+    if task.options.outlets:
+        parts.append(f"Updates {listed(task.options.outlets)}.")
     return " ".join(parts)
 
 

@@ -134,3 +134,19 @@ def test_a_flow_that_cannot_be_started_so_is_refused(store: MemoryStore, tmp_pat
 def test_outlets_that_cannot_be_are_refused_where_they_stand(tmp_path: Path) -> None:
     path = notebook(tmp_path, "me", '%%task a --outlets "x|y"\nx = 1')
     assert '--outlets: "x|y" cannot be the name of an asset' in typed("check", path).stdout
+
+
+def test_what_nobody_makes_is_a_warning(tmp_path: Path) -> None:
+    header = '%%flow me\non = ["asset:logz", "asset:mine", "flow:etl", "flow:etk:failed"]'
+    path = notebook(tmp_path, "me", header, "%%task a --outlets mine\nx = 1")
+    typed("deploy", notebook(tmp_path, "etl", "%%task clean --outlets logs\nx = 1"))
+    checked = typed("check", path)
+    warnings = (
+        'No deployed flow updates the asset logz that this flow waits for. Did you mean "logs"?',
+        'This flow waits for the flow etk, which is not deployed. Did you mean "etl"?',
+    )
+    assert checked.exit_code == 0
+    assert [line.partition("warning: ")[2] for line in checked.stdout.splitlines()][1:] == list(warnings)
+    done = typed("deploy", path)
+    assert done.exit_code == 0
+    assert done.stderr.splitlines()[:2] == list(warnings)
