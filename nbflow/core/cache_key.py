@@ -31,7 +31,7 @@ _SURROUNDING: Final = ("NBFLOW_", "JUPYTER_", "JPY_", "PYDEVD_", "PYTEST_")
 #: Kinds of tasks whose result says all they do.
 _CACHED_KINDS: Final = frozenset({"task", "branch", "short-circuit"})
 #: What `ctx` answers with the same words in every run of a task.
-_SAME: Final = frozenset({"log", "progress", "flow", "task", "during", "conn", "has_conn", "connection", "var"})
+_SAME: Final = frozenset({"log", "progress", "flow", "task", "during", "conn", "connection", "var"})
 
 
 def is_cached(options: TaskOptions) -> bool:

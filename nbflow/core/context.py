@@ -124,15 +124,12 @@ class Context:
         return dict(self._job.params) if self._job else {}
 
     @property
-    def has_conn(self) -> bool:
-        """Whether the task says `--conn`."""
-        return bool(self._lent.conn)
-
-    @property
     def conn(self) -> Connection:
         """The connection of the task's `--conn`: .url .host .port .login .password .schema .extra. Raises UserError when it has none."""
+        if self._job is None:
+            raise UserError(_outside("ctx.conn"))
         if not self._lent.conn:
-            raise UserError(f"{self._who} has no connection: write --conn NAME on its %%task line, or @task(conn=...).")
+            raise UserError(f"Task {self.task} has no connection: write --conn NAME on its %%task line, or @task(conn=...).")
         return self.connection(self._lent.conn)
 
     @overload
@@ -144,25 +141,24 @@ class Context:
 
         With `None` a missing one is None. Raises UserError.
         """
-        if name not in self._lent.connections and not default:
+        found = self._lent.connections.get(name)
+        if found is None and not (self._job and default):
             raise UserError(self._not_lent("connection", name))
-        return self._lent.connections.get(name)
+        return found
 
     def var(self, name: str, *default: str) -> str:
         """A variable by its name, which must stand here as a text; a missing one is the default. Raises UserError where there is none."""
         if name in self._lent.variables:
             return self._lent.variables[name]
-        if default:
+        if self._job and default:
             return default[0]
         raise UserError(self._not_lent("variable", name))
 
     def _not_lent(self, what: str, name: str) -> str:
         call = f'ctx.{"var" if what == "variable" else what}("{name}")'
-        return f'{self._who} was not given the {what} "{name}": write {call} with the name as a text in the task itself.'
-
-    @property
-    def _who(self) -> str:
-        return f"Task {self.task}" if self._job else "A cell that runs outside a run"
+        if self._job is None:
+            return _outside(call)
+        return f'Task {self.task} was not given the {what} "{name}": write {call} with the name as a text in the task itself.'
 
     @property
     def events(self) -> tuple[Mapping[str, Any], ...]:
@@ -205,6 +201,11 @@ class Context:
             yield
         finally:
             self._job, self._report, self._lent = before
+
+
+def _outside(call: str) -> str:
+    """Outside a task nothing hides what a cell shows, and what it binds is handed to the tasks below and kept."""
+    return f"{call} answers inside a task only: write it in a %%task cell."
 
 
 ctx: Final = Context()

@@ -9,11 +9,13 @@ What is lent travels in the job, in memory, and nowhere else.
 from __future__ import annotations
 
 import ast
+import pickle
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from nbflow.core.connections import Connection
 
@@ -67,6 +69,12 @@ class Lent:
     #: Why it could not be lent what it names: the attempt fails with this sentence.
     problem: str = ""
 
+    def __reduce__(self) -> Any:
+        """Compressed: where the bytes of a job are shown (a worker's log of what failed), nobody reads a secret in them."""
+        if self is NOTHING_LENT:
+            return "NOTHING_LENT"
+        return _unpacked, (zlib.compress(pickle.dumps({one.name: getattr(self, one.name) for one in fields(self)}, protocol=5)),)
+
     @property
     def told(self) -> dict[str, object]:
         """What may be said of it, and what a result depends on as far as that may be said."""
@@ -76,6 +84,10 @@ class Lent:
 
 
 NOTHING_LENT: Final = Lent()
+
+
+def _unpacked(data: bytes) -> Lent:
+    return Lent(**pickle.loads(zlib.decompress(data)))  # noqa: S301 - a part of a job's own pickle
 
 
 def named(operator: str, source: str, *, conn: str = "", templates: Iterable[str] = ()) -> Named:

@@ -32,7 +32,7 @@ def run_bash(attempt: Attempt) -> Ending:
     except Exception as error:  # noqa: BLE001  templates run expressions over the user's values
         return _failed("TemplateError", f"the template cannot be rendered: {error}", line=_template_line(attempt, error))
     ctx_variables = {"NBFLOW_FLOW": ctx.flow, "NBFLOW_RUN_ID": ctx.run_id, "NBFLOW_TASK": ctx.task, "NBFLOW_ATTEMPT": str(ctx.attempt)}
-    if ctx.has_conn:
+    if attempt.job.lent.conn:
         ctx_variables["NBFLOW_CONN"] = ctx.conn.url
     with subprocess.Popen(  # noqa: S603  running the user's script is the purpose
         ["bash", "-c", script],  # noqa: S607  whichever bash the worker has

@@ -87,7 +87,7 @@ def _text(attempt: Attempt) -> str:
 
 def _looked(attempt: Attempt, look: Callable[[str, Connection | None], Found]) -> Ending:
     try:
-        is_there, value = look(_text(attempt), ctx.conn if ctx.has_conn else None)
+        is_there, value = look(_text(attempt), ctx.conn if attempt.job.lent.conn else None)
     except Exception as error:  # noqa: BLE001 - file systems and networks raise what they like
         return ending_of(error)
     if is_there:

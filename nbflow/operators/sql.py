@@ -35,7 +35,7 @@ def run_sql(attempt: Attempt) -> Ending:
     """Execute the statement. Raises nothing: whatever a database says is the ending."""
     kind = attempt.job.decides
     try:
-        connection, statement = _asked(render(attempt.job.source, attempt.namespace).strip())
+        connection, statement = _asked(render(attempt.job.source, attempt.namespace).strip(), ctx.conn if attempt.job.lent.conn else None)
         names, rows, changed = _executed(connection, statement)
     except Exception as error:  # noqa: BLE001 - templates run expressions over the user's values, and databases raise what they like
         return ending_of(_in_short(error))
@@ -52,12 +52,12 @@ def run_sql(attempt: Attempt) -> Ending:
     return Ending(decision=None if kind is TaskKind.PLAIN else as_decision([row[0] for row in rows], kind))
 
 
-def _asked(text: str) -> tuple[Connection, str]:
+def _asked(text: str, connection: Connection | None) -> tuple[Connection, str]:
     """Where, and the statement. Raises UserError."""
-    if ctx.has_conn:
+    if connection is not None:
         if not text:
             raise UserError("-o sql does not say what to ask: write the query below the line.")
-        return ctx.conn, text
+        return connection, text
     url, _, statement = text.partition("\n")
     if not _URL.fullmatch(url.strip()) or not statement.strip():
         raise UserError(

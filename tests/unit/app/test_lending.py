@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import nbflow
 from nbflow.app import Workspace
+from nbflow.app.deploying import deploy
 from nbflow.app.lending import secret_problems
 from nbflow.app.trial import Trial
 from nbflow.core.errors import UserError
@@ -19,6 +21,7 @@ from nbflow.core.job import Capture, CaptureKind, CaptureSet
 from nbflow.core.model import CellRef, Edge, Flow, Read, Task
 from nbflow.core.options import TaskOptions
 from nbflow.testing import memory_workspace
+from tests.integration.test_schedulers import notebook
 
 URL = "postgresql://me:TopSecret1@db/sales"
 
@@ -129,3 +132,29 @@ def test_a_trial_uses_those_of_the_workspace(workspace: Workspace):
     handle = trial.start_run(USING, CaptureSet())
     assert handle.wait(60)
     assert trial.given(handle.run_id, "a")["a_is"].shown == "10"
+
+
+@nbflow.task(conn="warehouse")
+def letters() -> int:
+    return len(nbflow.ctx.conn.password) + len(nbflow.ctx.var("region"))
+
+
+@nbflow.flow
+def in_python():
+    letters()
+
+
+def test_a_flow_in_python_uses_them_too(workspace: Workspace):
+    workspace.secrets.set_connection("warehouse", URL)
+    with pytest.raises(UserError, match='Task letters uses the variable "region", which does not exist'):
+        in_python.run()
+    workspace.secrets.set_variable("region", "eu")
+    assert in_python.run().task("letters").result() == 12
+
+
+def test_what_is_missing_is_not_deployed(workspace: Workspace, tmp_path: Path):
+    path = notebook(tmp_path / "uses.ipynb", "%load_ext nbflow", "%%task a --conn warehouse\nx = 1")
+    with pytest.raises(UserError, match='Task a uses the connection "warehouse", which does not exist'):
+        deploy(workspace, path)
+    workspace.secrets.set_connection("warehouse", URL)
+    assert deploy(workspace, path)

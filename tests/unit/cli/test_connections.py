@@ -178,3 +178,13 @@ def test_a_mail_server_is_tried_with_login_and_password(nbflow):
         nbflow("connections", "set", "other", f"smtp://me:wrong-one@127.0.0.1:{mail.port}")
         assert nbflow("connections", "test", "mail") == "Connection mail works: the mail server answers and lets you in.\n"
         assert "is not reached: (535" in nbflow("connections", "test", "other")
+
+
+def test_doctor_says_whether_the_key_is_there_and_fits(nbflow, tmp_path):
+    with closing(Workspace.open()) as workspace:
+        assert workspace.secrets.check_key() == "none yet: it is made with the first connection"
+        workspace.secrets.set_connection("a", URL)
+        assert workspace.secrets.check_key() == f"{tmp_path / 'secret.key'} opens the secrets of this database"
+        (tmp_path / "secret.key").unlink()
+        with pytest.raises(SetupError, match="There is no key"):
+            workspace.secrets.check_key()

@@ -5,9 +5,14 @@ import pickle
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from nbflow.core.connections import Connection
 from nbflow.core.context import FailTask, SkipTask, ctx
+from nbflow.core.errors import UserError
 from nbflow.core.ids import TaskKey
 from nbflow.core.job import JobContext
+from nbflow.core.lending import NOTHING_LENT, Lent
 
 JOB = JobContext(
     flow="sales", run_id="r", key=TaskKey("etl.load", 2), attempt=3, logical_date=datetime(2026, 1, 2, 3, tzinfo=UTC), params={"day": 1}
@@ -67,3 +72,33 @@ def test_the_execution_date_is_the_logical_date():
         assert ctx.execution_date == ctx.logical_date == job.logical_date
         assert (ctx.ds, ctx.ts) == ("2026-01-02", "2026-01-02T00:00:00+00:00")
         assert ctx.data_interval == (job.logical_date, job.logical_date)
+
+
+def test_connections_and_variables_are_those_that_the_attempt_was_lent():
+    one = Connection(name="db", url="postgresql://me:TopSecret1@db/x")
+    with ctx.during(JOB, lent=Lent(conn="db", connections={"db": one}, variables={"region": "eu"})):
+        assert ctx.conn is ctx.connection("db") is one
+        assert (ctx.var("region"), ctx.var("colour", "red"), ctx.connection("lake", None)) == ("eu", "red", None)
+        with pytest.raises(
+            UserError, match=r'Task etl\.load was not given the variable "colour": write ctx\.var\("colour"\) with the name'
+        ):
+            ctx.var("colour")
+    with ctx.during(JOB), pytest.raises(UserError, match=r"Task etl\.load has no connection: write --conn NAME"):
+        _ = ctx.conn
+
+
+def test_outside_a_task_there_are_none():
+    with pytest.raises(UserError, match=r'ctx\.var\("region"\) answers inside a task only: write it in a %%task cell\.'):
+        ctx.var("region", "eu")
+    with pytest.raises(UserError, match=r"ctx\.conn answers inside a task only"):
+        _ = ctx.conn
+    with pytest.raises(UserError, match=r'ctx\.connection\("db"\) answers inside a task only'):
+        ctx.connection("db", None)
+
+
+def test_what_is_lent_travels_and_its_bytes_show_no_secret():
+    lent = Lent(conn="db", connections={"db": Connection(name="db", url="postgresql://me:TopSecret1@db/x")}, hidden=("TopSecret1",))
+    data = pickle.dumps(lent)
+    assert pickle.loads(data) == lent
+    assert b"TopSecret1" not in data
+    assert pickle.loads(pickle.dumps(NOTHING_LENT)) is NOTHING_LENT
