@@ -8,9 +8,10 @@ in its headers: no mail server or webhook can promise more.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -22,6 +23,8 @@ _log = logging.getLogger("nbflow.notify")
 _AT_ONCE: Final = 4
 #: Seconds after which a claim lapses whose process may still live; sending takes less.
 CLAIM: Final = 90.0
+#: Seconds between two tries to write down how sending went.
+_PAUSES: Final = (0.1, 0.5, 2.0, 5.0)
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Deliverer:
     send: Callable[[Notification], None]
     is_dead: Callable[[str], bool] = lambda _: False
     seconds: float = CLAIM
+    wait: Callable[[float], object] = field(default_factory=lambda: threading.Event().wait)
 
     def deliver(self, now: Callable[[], datetime]) -> int:
         """Everything that is to be sent by now; returns how many messages were tried."""
@@ -65,5 +69,15 @@ class Deliverer:
         if reason:
             more = "that was the last try" if after.state is Sending.FAILED else f"trying again at {after.next_at:%H:%M:%S} UTC"
             _log.warning("notification %d to %s was not sent: %s (%s)", after.id, after.shown, reason, more)
-        if not self.outbox.sent(claimed, after):
+        if not self._written(claimed, after):
             _log.warning("notification %d was claimed by another process while it was sent: it may arrive twice", after.id)
+
+    def _written(self, claimed: Claimed, after: Notification) -> bool:
+        """A database that is away for a moment is waited for: what is not written down is sent again."""
+        for pause in _PAUSES:
+            try:
+                return self.outbox.sent(claimed, after)
+            except NbflowError as error:
+                _log.warning("what became of notification %d could not be written down yet: %s", after.id, error)
+            self.wait(pause)
+        return self.outbox.sent(claimed, after)

@@ -21,6 +21,7 @@ from nbflow.executors.cluster import stop_home_cluster
 from nbflow.settings import Settings
 from tests.chaos import processes, storm_checks
 from tests.chaos.harness import ROOT, Hangs
+from tests.chaos.storm_alerts import Alerts
 from tests.chaos.storm_flows import POOL, SLOTS, StormFlow, flows, write
 from tests.chaos.strikes import Strikes
 from tests.chaos.surroundings import Databases, ForeignCluster
@@ -89,6 +90,7 @@ class Storm:
             self._cluster.keep()
         self._settings = Settings(home=folder / "home", database_url=database_url, lease=LEASE, dask="inline")
         self.workspace = Workspace(self._settings)
+        self.alerts = Alerts()
         self.flows: list[StormFlow] = []
         self.summary = ""
         self.told: list[str] = []
@@ -102,7 +104,9 @@ class Storm:
             strikes = self._begin()
             self._rage(strikes)
             self._until_all_has_ended()
-            found = [*storm_checks.problems(self.workspace, self.flows, self.journal), *self._leave(strikes)]
+            self._wait(lambda: self.alerts.all_are_sent(self.workspace, self.flows), "the last message", PATIENCE)
+            alerts = self.alerts.problems(self.workspace, self.flows, strikes.counts)
+            found = [*storm_checks.problems(self.workspace, self.flows, self.journal), *alerts, *self._leave(strikes)]
         except Hangs as hangs:
             found = [str(hangs)]
         finally:
@@ -122,7 +126,7 @@ class Storm:
         self.flows = flows(count)
         for flow in self.flows:
             path, keys = write(flow, self.folder, self._dice, step=step, start=start, end=end)
-            deploy(self.workspace, path, said=keys)
+            deploy(self.workspace, path, said={**keys, **self.alerts.keys()})
         return Strikes(
             count=weather.schedulers,
             dice=self._dice,
@@ -197,9 +201,10 @@ class Storm:
         weather = self.weather
         struck = ", ".join(f"{count} x {what}" for what, count in sorted(strikes.counts.items())) if strikes else "nothing"
         where = f"{weather.schedulers} schedulers, {weather.database}, {weather.cluster} cluster"
-        return f"seed {self.seed}: {where}: {self._made} runs due in {weather.seconds} s; {struck}"
+        return f"seed {self.seed}: {where}: {self._made} runs due in {weather.seconds} s; {struck}; {self.alerts.summary}"
 
     def _clean(self) -> None:
+        self.alerts.close()
         self._made = self._ended() if self.flows else 0
         if self._cluster is not None:
             self._cluster.stop()

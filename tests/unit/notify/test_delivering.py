@@ -77,3 +77,21 @@ def test_a_process_that_dies_while_it_sends_has_its_message_sent_by_another(stor
     another = Deliverer(outbox=store.notifications, owner="b", send=lambda one: sent.append(one.key), is_dead=lambda owner: owner == "dead")
     assert another.deliver(now) == 1
     assert sent == ["r1/1"]
+
+
+def test_a_database_that_is_away_for_a_moment_makes_nothing_arrive_twice(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, a_message())
+    sent: list[str] = []
+    waited: list[float] = []
+    write = store.notifications.sent
+
+    def away(claimed, after):
+        if len(waited) < 2:
+            raise NbflowError("The database is away.")
+        return write(claimed, after)
+
+    monkeypatch.setattr(store.notifications, "sent", away)
+    deliverer = Deliverer(outbox=store.notifications, owner="a", send=lambda one: sent.append(one.key), wait=waited.append)
+    assert deliverer.deliver(now) == 1
+    assert (sent, len(waited)) == (["r1/1"], 2)
+    assert store.notifications.notifications()[0].state is Sending.SENT
