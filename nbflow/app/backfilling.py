@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date as calendar_date
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, time, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from nbflow.app.deploying import note, read_keys
@@ -16,6 +16,7 @@ from nbflow.core.backfilling import check, due_dates, judged, say_range
 from nbflow.core.backfills import MAX_ACTIVE, Backfill, BackfillDate, Progress, Reprocess
 from nbflow.core.errors import UserError, nearest
 from nbflow.core.parameters import check_parameters
+from nbflow.core.points import instant_of
 from nbflow.engine.owner import me
 from nbflow.scheduler.backfilling import Backfilling
 from nbflow.views.backfill_words import say_counts, say_date
@@ -226,7 +227,7 @@ def read_until(value: str | datetime, zone: tzinfo) -> datetime:
         day = calendar_date.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return read
-    return read if day is None else read_instant((day + timedelta(days=1)).isoformat(), zone, "The last date") - _TINY
+    return read if day is None else instant_of(datetime.combine(day + timedelta(days=1), time()), zone) - _TINY
 
 
 def _reprocess(text: str) -> Reprocess:

@@ -36,7 +36,7 @@ def plan_table(planned: Plan) -> None:
     rows = [
         (say_date(date.logical_date, planned.zone), say_verdict(date), date.run_id, _state(date)) for date in planned.dates[:_MOST_ROWS]
     ]
-    plain_table(("date", "would be", "run", "it is"), rows)
+    plain_table(("date", "what", "run", "it is"), rows)
     _more(len(planned.dates))
     console().print(f"{planned.asked.flow}, {planned.range}: {say_counts(planned.dates)}. Nothing was done.", soft_wrap=True)
 

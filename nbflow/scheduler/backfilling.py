@@ -22,7 +22,7 @@ from nbflow.core.protocols import Store
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.renewing import renewed
 from nbflow.core.schedule import Schedule
-from nbflow.core.states import TaskState
+from nbflow.core.states import RunState, TaskState
 from nbflow.core.timetable import Interval, PlannedRun
 
 _log = logging.getLogger("nbflow.scheduler")
@@ -59,6 +59,15 @@ class Backfilling:
                 self._do(backfill, date, deployment, now)
         elif progress.is_over and store.close(backfill.id, now):
             self._note(store.get(backfill.id), now)
+
+    def is_running(self) -> bool:
+        """Whether a run of any backfill is on its way."""
+        store = self._store
+        return any(
+            run.run_type == BACKFILL and (run.state is RunState.RUNNING or store.holder(run.run_id))
+            for backfill in store.backfills.unfinished()
+            for run in store.deployments.active(backfill.flow)
+        )
 
     def end_queued(self, backfill: Backfill, now: datetime) -> None:
         """The runs of a cancelled backfill that nobody has taken end as failed; those that run go on."""

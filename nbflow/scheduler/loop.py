@@ -180,6 +180,8 @@ class Scheduler:
                 if taken >= room:
                     return
                 is_backfill = run.run_type == BACKFILL
+                if is_backfill and taken + 1 >= room and self.backfilling.is_running():
+                    return  # the last place is left to a run that will be due
                 is_full = run.backfill in full_backfills if is_backfill else run.deployment in full
                 if not is_full and self._take(run, now):
                     taken += 1

@@ -227,6 +227,20 @@ def test_live_runs_go_first_and_neither_limit_holds_up_the_other() -> None:
     assert world.launched.order[2:] == [planned_run_id("backfill", day(2), "sales")]
 
 
+def test_the_last_place_is_left_to_live_runs_where_there_are_several() -> None:
+    world = world_at()
+    backfill(world, day(1), day(9))
+    world.launched.limit = 3
+    world.tick()
+    assert len(world.launched.runs) == 2
+    world.tick(day(10))
+    assert planned_run_id("scheduled", day(10), "sales") in world.launched.runs
+    world.end_all()
+    world.launched.limit = 1
+    world.tick()
+    assert len(world.launched.runs) == 1
+
+
 @pytest.mark.parametrize("overlap", ["skip", "cancel_previous"])
 def test_a_run_that_is_due_is_not_skipped_for_a_backfill_and_cancels_none_of_it(overlap: str) -> None:
     world = world_at(on_overlap=overlap)
