@@ -98,7 +98,7 @@ def _times(second: str, minute: str, hour: str) -> str | None:
 
 
 def _every(field: str, unit: str) -> str | None:
-    if field == "*":
+    if field in {"*", "*/1"}:
         return f"every {unit}"
     found = re.fullmatch(r"\*/(\d+)", field)
     return f"every {found[1]} {unit}s" if found and int(found[1]) > 1 else None
@@ -180,7 +180,7 @@ def say_clock_change(zone: tzinfo, since: datetime, instant: datetime) -> str:
         before, after = offset_at(zone, change - timedelta(seconds=1)), offset_at(zone, change)
         wall = (change + before).replace(tzinfo=None)
         if change == instant and after > before:
-            return f"No {wall:%H:%M} that day: clocks jump to {wall + (after - before):%H:%M}."
+            return f"Clocks jump from {wall:%H:%M} to {wall + (after - before):%H:%M} at this moment."
         moved = "forward" if after > before else "back"
         return f"Clocks go {moved} on {wall:%a %d %b}, from {wall:%H:%M} to {wall + (after - before):%H:%M}."
     return ""

@@ -18,7 +18,7 @@ def test_the_next_runs_in_words_in_local_time_and_in_utc() -> None:
     shown = preview("0 2 * * *", "--timezone", "Europe/Zurich", "--start", "2026-03-28", "-n", "3").output
     assert shown.startswith("Every day at 02:00, Europe/Zurich.\n")
     assert "Sat 28 Mar 2026  02:00 CET    2026-03-28 01:00" in shown
-    assert "Sun 29 Mar 2026  03:00 CEST   2026-03-29 01:00    24 h   No 02:00 that day: clocks jump to 03:00." in shown
+    assert "Sun 29 Mar 2026  03:00 CEST   2026-03-29 01:00    24 h   Clocks jump from 02:00 to 03:00 at this moment." in shown
     assert "Mon 30 Mar 2026  02:00 CEST   2026-03-30 00:00    23 h" in shown
 
 

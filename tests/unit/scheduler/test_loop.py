@@ -6,15 +6,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, takewhile
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbflow.authoring.schedules import read_schedule
-from nbflow.core.planning import asked_run, planned_run_id
+from nbflow.core.planning import asked_run, planned_run_id, rescheduled
 from nbflow.core.states import RunState
 from nbflow.scheduler.loop import MOST_HOSTS
+from nbflow.testing import FakeClock
+from tests.unit.core.test_points import TABLE as CLOCK_CHANGES
 from tests.unit.core.test_timetable import TABLE, shown
 from tests.unit.scheduler.world import START, Launched, World
 
@@ -41,6 +44,53 @@ def test_the_worked_table_becomes_runs(row: str) -> None:
     made = sorted(runs, key=lambda run: run.logical_date)
     assert [_shown(run) for run in made] == due
     assert all(run.version == deployment.version and run.run_type == "scheduled" for run in made)
+
+
+@pytest.mark.parametrize(("cron", "zone", "start", "expected"), CLOCK_CHANGES, ids=[f"{row[0]} {row[1]} {row[2]}" for row in CLOCK_CHANGES])
+def test_the_worked_table_of_clock_changes_becomes_runs(cron: str, zone: str, start: str, expected: list[str]) -> None:
+    """The rows of semantics.md 5, with a scheduler that looks every ten minutes: each run is there at its instant, and no other."""
+    place = ZoneInfo(zone)
+    begins = datetime.fromisoformat(start).replace(tzinfo=place).astimezone(UTC)
+    last = datetime.strptime(f"{begins.year}-{expected[-1]}", "%Y-%m-%d %H:%M%z").astimezone(UTC)
+    world = World(clock=FakeClock(begins - timedelta(minutes=10)))
+    world.deploy(schedule=cron, timezone=zone, max_active_runs=1000, start_date=begins.isoformat())
+    while world.clock.now() < last:
+        world.tick(timedelta(minutes=5))
+        for run in world.store.deployments.active("sales"):
+            assert run.logical_date <= world.clock.now()
+    runs = sorted(world.store.deployments.active("sales"), key=lambda run: run.logical_date)
+    assert [run.logical_date.astimezone(place).strftime("%m-%d %H:%M%z") for run in runs] == expected
+    assert all(run.created_at - run.logical_date < timedelta(minutes=5) for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "now", "expected"), [("@hourly", "11T02:30", ["11T00:00", "11T01:00"]), ("@weekly", "29T00:00", ["15T00:00", "22T00:00"])]
+)
+def test_a_schedule_that_is_edited_never_covers_a_time_twice(schedule: str, now: str, expected: list[str]) -> None:
+    """The rows of semantics.md 4 about a schedule edited after [10,11)."""
+    world, kind = World(), {"schedule_kind": "interval", "catchup": "all", "max_active_runs": 1000, "start_date": "2023-01-10"}
+    world.deploy(schedule="@daily", **kind)
+    world.tick(START + 10 * DAY)
+    assert world.dates() == ["01-10T00:00"]
+    keys = {**kind, "schedule": schedule}
+    world.store.deployments.change("sales", lambda one: rescheduled(replace(one, schedule=keys), read_schedule(keys), world.clock.now()))
+    world.tick(datetime.fromisoformat(f"2023-01-{now}").replace(tzinfo=UTC))
+    assert world.dates()[1:] == [f"01-{date}" for date in expected]
+
+
+def test_a_clock_that_jumps_back_makes_no_date_twice_and_loses_none() -> None:
+    world = World()
+    world.deploy(schedule="@hourly", max_active_runs=1000)
+    world.tick(START + 5 * HOUR + timedelta(minutes=1))
+    world.tick(-4 * HOUR)  # somebody sets the clock
+    assert world.dates() == ["01-01T05:00"]  # `latest`: nobody looked before
+    for _ in range(7 * 6):
+        world.tick(timedelta(minutes=10))
+    assert world.dates() == [f"01-01T{hour:02d}:00" for hour in (5, 6, 7, 8)]
+    world.tick(-30 * DAY)
+    assert len(world.dates()) == 4
+    world.tick(30 * DAY + HOUR)
+    assert world.dates()[-1] == "01-01T09:00"
 
 
 def _shown(run) -> str:

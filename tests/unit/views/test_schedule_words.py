@@ -53,7 +53,7 @@ def test_words(text: object, words: str) -> None:
 @pytest.mark.parametrize(
     ("cron", "start", "notes"),
     [
-        ("0 2 * * *", "2026-03-28", ["", "No 02:00 that day: clocks jump to 03:00.", ""]),
+        ("0 2 * * *", "2026-03-28", ["", "Clocks jump from 02:00 to 03:00 at this moment.", ""]),
         ("30 * * * *", "2026-10-25T00:00", ["", "Clocks go back on Sun 25 Oct, from 03:00 to 02:00.", ""]),
         ("0 12 * * *", "2026-03-28T13:00", ["Clocks go forward on Sun 29 Mar, from 02:00 to 03:00.", "", ""]),
     ],
