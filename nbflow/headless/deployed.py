@@ -19,6 +19,7 @@ from nbflow.core.events import ClearRequested
 from nbflow.core.hosting import Advance, Advanced
 from nbflow.core.model import Flow
 from nbflow.core.records import Lease, RunRecord
+from nbflow.engine.lease import LeaseKeeper
 from nbflow.engine.owner import is_dead
 from nbflow.headless.cells import CellsExecutor
 from nbflow.headless.host import HostedRun
@@ -88,13 +89,19 @@ def _require_folder(run: RunRecord) -> None:
 def _execute(workspace: Workspace, run: RunRecord, lease: Lease, output: Path, pool: KernelPool | None) -> None:
     from nbflow.operators.notebook_run import execute_notebook  # noqa: PLC0415 - papermill is loaded when a notebook is to run
 
-    stored = lay_out(workspace, run)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    flow = workspace.flow_of(run)
-    known = {parameter.name for parameter in flow.parameters}
-    params = {name: value for name, value in run.params.items() if name in known}
-    host = DeployedHost(workspace, run, lease, flow)
-    execute_notebook(stored.file, output, parameters=params, host=host, cwd=Path(run.path).parent, modules=stored.folder, pool=pool)
+    # Until a driver keeps the lease itself: on a busy machine a kernel may take longer to start than a lease lasts.
+    keeper = LeaseKeeper(workspace.store, lease, lambda _: None)
+    keeper.start()
+    try:
+        stored = lay_out(workspace, run)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        flow = workspace.flow_of(run)
+        known = {parameter.name for parameter in flow.parameters}
+        params = {name: value for name, value in run.params.items() if name in known}
+        host = DeployedHost(workspace, run, lease, flow, begun=keeper.stop)
+        execute_notebook(stored.file, output, parameters=params, host=host, cwd=Path(run.path).parent, modules=stored.folder, pool=pool)
+    finally:
+        keeper.stop()
 
 
 def _fail(workspace: Workspace, lease: Lease, why: str) -> bool:
@@ -118,12 +125,15 @@ def _count_failures(workspace: Workspace, run: RunRecord) -> None:
 class DeployedHost:
     """The host of one run."""
 
-    def __init__(self, workspace: Workspace, run: RunRecord, lease: Lease, flow: Flow) -> None:
-        self._workspace, self._run, self._lease, self._flow = workspace, run, lease, flow
+    def __init__(self, workspace: Workspace, run: RunRecord, lease: Lease, flow: Flow, *, begun: Callable[[], None]) -> None:
+        """`begun` is called when a driver has the run."""
+        self._workspace, self._run, self._lease, self._flow, self._begun = workspace, run, lease, flow, begun
 
     def begin(self, info: NotebookInfo, stop: Callable[[str], None]) -> DeployedRun:
         """The stored version was checked when it was deployed."""
-        return DeployedRun(self._workspace, info, stop, run=self._run, lease=self._lease, flow=self._flow)
+        hosted = DeployedRun(self._workspace, info, stop, run=self._run, lease=self._lease, flow=self._flow)
+        self._begun()
+        return hosted
 
 
 class DeployedRun(HostedRun):

@@ -113,9 +113,7 @@ def test_mistakes_are_said_before_anything_is_stored(workspace: Workspace, file:
             r"flows_to_deploy.py defines 2 flows \(sales, needs\), and --name names one: write flows_to_deploy.py:sales",
         ),
         (f"{file}:sale", Wish(), 'defines no flow "sale". Did you mean "sales"'),
-        (f"{file}:sales", Wish(params={"table": 1}), 'has no parameter "table". Did you mean "tables"'),
         (f"{file}:needs", Wish(said={"schedule": "@daily"}), "Flow needs needs a value for day"),
-        (f"{file.parent}/gone.py", Wish(), "There is no file"),
     ]
     for path, wish, sentence in given:
         with pytest.raises(UserError, match=sentence):
@@ -123,7 +121,7 @@ def test_mistakes_are_said_before_anything_is_stored(workspace: Workspace, file:
     assert workspace.store.deployments.find() == ()
 
 
-@pytest.mark.parametrize("start", ["datetime.now(ZoneInfo('UTC')).replace(microsecond=0)", "START", "helper()"])
+@pytest.mark.parametrize("start", ["START", "helper()"])
 def test_a_start_date_that_is_computed_is_refused(workspace: Workspace, file: Path, start: str) -> None:
     text = FLOWS.replace('datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Zurich"))', start)
     asks = "import time\nfrom datetime import date\nSTART = date.today()\n\n\ndef helper():\n    return f'2026-01-01T00:00:{time.time_ns() % 10**9 / 10**9 + 10:.9f}'[:26]\n"

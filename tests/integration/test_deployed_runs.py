@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -15,8 +16,11 @@ from nbflow.app import Workspace
 from nbflow.app.deploying import deploy, trigger, undeploy
 from nbflow.core.errors import UserError
 from nbflow.core.limits import DEFAULT_POOL, Pool
+from nbflow.core.records import Lease
+from nbflow.headless import deployed
 from nbflow.headless.deployed import host_run
 from nbflow.headless.running import resume_notebook
+from nbflow.headless.stored_version import Stored
 from nbflow.settings import Settings
 from tests.integration.test_schedulers import notebook, until
 
@@ -163,3 +167,25 @@ def test_a_run_whose_cells_wait_can_be_cancelled(workspace: Workspace, tmp_path:
     host.join()
     assert workspace.store.run(run_id).state.value == "cancelled"
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_host_that_takes_long_to_begin_keeps_its_run(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between taking the run and driving it, the lease is renewed: no other scheduler takes it meanwhile."""
+    workspace.settings = replace(workspace.settings, lease=0.3)
+    deploy(workspace, notebook(tmp_path / "late.ipynb", "%load_ext nbflow", "%%task one\nx = 1"))
+    run_id = trigger(workspace, "late").run_id
+    renewed, renew, lay = threading.Semaphore(0), workspace.store.renew, deployed.lay_out
+
+    def noted(lease: Lease) -> None:
+        renew(lease)
+        renewed.release()
+
+    def slowly(*given) -> Stored:
+        for _ in range(5):  # longer than the lease lasts
+            assert renewed.acquire(timeout=30)
+        return lay(*given)
+
+    monkeypatch.setattr(workspace.store, "renew", noted)
+    monkeypatch.setattr(deployed, "lay_out", slowly)
+    host_run(workspace, run_id, "")
+    assert workspace.store.run(run_id).state.value == "success"
