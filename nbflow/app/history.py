@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nbflow.app import limits
-from nbflow.app.lending import secret_problems
+from nbflow.app.lending import cell_problems, secret_problems
 from nbflow.app.rooms import Opened
 from nbflow.core.errors import Problem, UserError, nearest
 from nbflow.core.ids import slug, task_key
@@ -42,6 +42,7 @@ class History(Opened):
 
     def problems(self, path: str | Path) -> tuple[Problem, ...]:
         """Everything that would go wrong with a notebook, warnings too. Raises UserError when it cannot be read at all."""
+        from nbflow.authoring.cell_kinds import plain_sources  # noqa: PLC0415 - as above
         from nbflow.authoring.flow_builder import find_problems  # noqa: PLC0415 - as above
         from nbflow.authoring.notebook_file import read_notebook  # noqa: PLC0415
 
@@ -54,7 +55,8 @@ class History(Opened):
 
         flow = self.load_flow(path)
         starts = start_problems(self, flow.options.schedule, named_assets(task.options.outlets for task in flow.tasks))
-        return (*found, *self.limit_problems(flow), *notice_problems(self, flow), *starts)
+        plain = cell_problems(lambda: self.secrets.stored, plain_sources(cells))
+        return (*found, *self.limit_problems(flow), *plain, *notice_problems(self, flow), *starts)
 
     def limit_problems(self, flow: Flow, offers: Callable[[], Offers | None] | None = None) -> tuple[Problem, ...]:
         """What this installation would never let run. Pools, connections and what workers have are looked up only where a task asks for them."""

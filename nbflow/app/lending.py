@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,15 +19,23 @@ if TYPE_CHECKING:
 
 def secret_problems(stored: Callable[[], SecretStore], flow: Flow, captures: CaptureSet | None = None) -> tuple[Problem, ...]:
     """Connections and variables that a task names and nobody has set. They are looked up only where a task names any."""
-    wanted = [(task, _of_task(task, captures)) for task in flow.tasks]
-    if not any(found for _, found in wanted):
+    return _missing(stored, [(f"Task {task.id}", task.cell.number, _of_task(task, captures)) for task in flow.tasks])
+
+
+def cell_problems(stored: Callable[[], SecretStore], sources: Iterable[tuple[int, str]]) -> tuple[Problem, ...]:
+    """As `secret_problems`, for plain cells by their number: functions in them may be used by tasks."""
+    return _missing(stored, [("This cell", number, named_by_code(source)) for number, source in sources])
+
+
+def _missing(stored: Callable[[], SecretStore], wanted: Sequence[tuple[str, int, Named]]) -> tuple[Problem, ...]:
+    if not any(found for _, _, found in wanted):
         return ()
     connections = {one.name for one in stored().connections()}
     variables = {one.name for one in stored().variables()}
     problems = []
-    for task, found in wanted:
-        problems += [_missing(task, "connection", name, connections) for name in sorted(found.connections - connections)]
-        problems += [_missing(task, "variable", name, variables) for name in sorted(found.variables - variables)]
+    for who, cell, found in wanted:
+        problems += [_problem(who, cell, "connection", name, connections) for name in sorted(found.connections - connections)]
+        problems += [_problem(who, cell, "variable", name, variables) for name in sorted(found.variables - variables)]
     return tuple(problems)
 
 
@@ -47,10 +55,9 @@ def _of_task(task: Task, captures: CaptureSet | None = None) -> Named:
     return found
 
 
-def _missing(task: Task, what: str, name: str, known: Iterable[str]) -> Problem:
+def _problem(who: str, cell: int, what: str, name: str, known: Iterable[str]) -> Problem:
     hint = nearest(name, known) or f" Set it with nbflow {what}s set {name}."
-    message = f'Task {task.id} uses the {what} "{name}", which does not exist.{hint}'
-    return Problem(cell=task.cell.number, line=1 if task.cell.number else 0, message=message, code=what)
+    return Problem(cell=cell, line=1 if cell else 0, message=f'{who} uses the {what} "{name}", which does not exist.{hint}', code=what)
 
 
 def lender(secrets: Callable[[], Secrets]) -> Callable[[Task, Job], Lent]:

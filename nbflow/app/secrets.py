@@ -59,12 +59,16 @@ class Secrets:
         opened = self._seals.open(stored.sealed)
         return Connection(name=name, url=opened["url"], more=opened["extra"], description=stored.description)
 
-    def set_connection(self, name: str, url: str, *, extra: Mapping[str, Any] | None = None, description: str = "") -> StoredConnection:
-        """Make the connection, or replace it. Raises UserError, SetupError."""
+    def set_connection(
+        self, name: str, url: str, *, extra: Mapping[str, Any] | None = None, description: str | None = None
+    ) -> StoredConnection:
+        """Make the connection, or replace it; without a description that stays. Raises UserError, SetupError."""
         check_name(name, "connection")
         check_url(name, url)
         more = dict(extra or {})
         sealed = self._seal({"url": url, "extra": more})
+        if description is None:
+            description = next((one.description for one in self.stored.connections() if one.name == name), "")
         stored = StoredConnection(name=name, shown=shown_url(url), extra=tuple(more), description=description, sealed=sealed)
         self.stored.save_connection(stored)
         self._note("set", f"connection {name}", stored.shown)
@@ -94,11 +98,13 @@ class Secrets:
         stored = self.stored.variable(name)
         return str(self._seals.open(stored.sealed)["value"]) if stored.is_secret else stored.value
 
-    def set_variable(self, name: str, value: str, *, secret: bool | None = None, description: str = "") -> StoredVariable:
+    def set_variable(self, name: str, value: str, *, secret: bool | None = None, description: str | None = None) -> StoredVariable:
         """Make the variable, or replace it; one with a name such as `api_token` is a secret unless said otherwise."""
         check_name(name, "variable")
         secret = is_sensitive(name) if secret is None else secret
         sealed = self._seal({"value": value}) if secret else ""
+        if description is None:
+            description = next((one.description for one in self.stored.variables() if one.name == name), "")
         stored = StoredVariable(name=name, value="" if secret else value, is_secret=secret, description=description, sealed=sealed)
         self.stored.save_variable(stored)
         self._note("set", f"variable {name}")

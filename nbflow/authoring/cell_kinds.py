@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
 from nbflow.authoring.magics import PYTHON_CELL_MAGICS, magic_call, plain_cell
+from nbflow.authoring.notebook_file import CellSource
 
 
 class CellKind(StrEnum):
@@ -38,6 +40,12 @@ def classify(source: str) -> CellKind:
     if name and name not in PYTHON_CELL_MAGICS:
         return CellKind.SKIP
     return CellKind.RUN if _RUN.search(source) and _runs_at_top(source) else CellKind.PLAIN
+
+
+def plain_sources(cells: Iterable[CellSource]) -> list[tuple[int, str]]:
+    """The number and the text of each plain cell."""
+    kinds = {CellKind.PLAIN, CellKind.RUN}
+    return [(cell.number, cell.source) for cell in cells if cell.kind == "code" and classify(cell.source) in kinds]
 
 
 def _runs_at_top(source: str) -> bool:

@@ -56,8 +56,8 @@ def connections_get(name: str, as_json: bool) -> None:  # noqa: FBT001 - as abov
 @click.argument("url", required=False)
 @click.option("--password", "asks", is_flag=True, help="Ask for the password, which is then typed as it is and stands in no history.")
 @click.option("--extra", default="", metavar="JSON", help="What this kind of connection needs besides; - reads it from standard input.")
-@click.option("--description", default="", help="What it is for.")
-def connections_set(name: str, url: str | None, asks: bool, extra: str, description: str) -> None:  # noqa: FBT001 - as above
+@click.option("--description", default=None, help="What it is for (without: as before).")
+def connections_set(name: str, url: str | None, asks: bool, extra: str, description: str | None) -> None:  # noqa: FBT001 - as above
     """Make a connection, or replace it: TYPE://LOGIN:PASSWORD@HOST:PORT/SCHEMA, or any Apprise URL.
 
     Without URL, or with -, it is asked for, or read from standard input, so that it stands in no history of a shell.

@@ -51,8 +51,8 @@ def variables_get(name: str, as_json: bool) -> None:  # noqa: FBT001 - as above
 @click.argument("name")
 @click.argument("value", required=False)
 @click.option("--secret/--no-secret", default=None, help="Whether it is kept sealed and never shown (without: as its name says).")
-@click.option("--description", default="", help="What it is for.")
-def variables_set(name: str, value: str | None, secret: bool | None, description: str) -> None:  # noqa: FBT001 - as above
+@click.option("--description", default=None, help="What it is for (without: as before).")
+def variables_set(name: str, value: str | None, secret: bool | None, description: str | None) -> None:  # noqa: FBT001 - as above
     """Make a variable, or replace it. Without VALUE, or with -, it is asked for, or read from standard input."""
     if value is None or value == "-":
         value = click.prompt("Value", hide_input=True) if sys.stdin.isatty() else sys.stdin.read().removesuffix("\n")

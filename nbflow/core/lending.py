@@ -43,6 +43,8 @@ class Named:
         return bool(self.connections or self.variables or self.maybe_connections or self.maybe_variables)
 
     def __or__(self, other: Named) -> Named:
+        if not other or not self:
+            return self or other
         return Named(
             connections=self.connections | other.connections,
             variables=self.variables | other.variables,
@@ -93,7 +95,7 @@ def _unpacked(data: bytes) -> Lent:
 def named(operator: str, source: str, *, conn: str = "", templates: Iterable[str] = ()) -> Named:
     """What a task of this operator names; `templates` are options that are rendered."""
     found = _in_python(source) if operator in _PYTHON else _in_template(source)
-    for template in templates:
+    for template in filter(None, templates):
         found |= _in_template(template)
     return found | Named(connections=frozenset({conn})) if conn else found
 

@@ -87,6 +87,15 @@ def test_a_function_of_the_notebook_may_name_it_too(workspace: Workspace):
     assert workspace.given(handle.run_id, "a")["a_is"].shown == "'eu'"
 
 
+def test_check_looks_at_plain_cells_too(workspace: Workspace, tmp_path: Path):
+    where = "%load_ext nbflow\nfrom nbflow import ctx\ndef where():\n    return ctx.var('region')"
+    path = notebook(tmp_path / "plain_uses.ipynb", where, "%%task a\nx = where()", "%nbflow run")
+    (problem,) = workspace.problems(path)
+    assert problem.message == 'This cell uses the variable "region", which does not exist. Set it with nbflow variables set region.'
+    workspace.secrets.set_variable("region", "eu")
+    assert workspace.problems(path) == ()
+
+
 def test_a_run_uses_them_and_its_history_has_no_secret(workspace: Workspace, tmp_path: Path):
     workspace.secrets.set_connection("warehouse", URL)
     workspace.secrets.set_variable("region", "eu")

@@ -61,6 +61,8 @@ def test_a_connection_is_set_from_standard_input_shown_and_deleted(nbflow, tmp_p
         assert workspace.secrets.connection("warehouse").url == URL
         audit = workspace.store.deployments.audit("connection warehouse")
     assert [(entry.what, entry.detail) for entry in audit] == [("set", "postgresql://me:***@db:5432/sales")]
+    nbflow("connections", "set", "warehouse", given=URL + "0\n")
+    assert json.loads(nbflow("connections", "get", "warehouse", "--json"))["description"] == "of sales"
     assert nbflow("connections", "delete", "warehouse") == "Connection warehouse is deleted.\n"
     assert nbflow("connections", "list").strip() == "There are no connections: nbflow connections set NAME."
 
