@@ -166,12 +166,12 @@ def notice_problems(workspace: History, flow: Flow) -> tuple[Problem, ...]:
         for place in places
         for wrong in _wrong(workspace, place.addresses)
     ]
-    return (*found, *_unknown_owners(workspace, flow))
+    return (*found, *_unknown_owners(workspace, flow), *_for_nobody(workspace, flow))
 
 
 def refuse_notices(workspace: History, flow: Flow) -> None:
-    """Raises FlowError with every problem."""
-    problems = notice_problems(workspace, flow)
+    """Raises FlowError with every problem that is no warning."""
+    problems = [problem for problem in notice_problems(workspace, flow) if problem.severity == "error"]
     if problems:
         raise FlowError(problems, flow.path)
 
@@ -241,6 +241,26 @@ def _unknown_owners(workspace: History, flow: Flow) -> Iterator[Problem]:
         if owner not in owners:
             hint = nearest(owner, owners) or " Add it there."
             yield Problem(cell=cell, line=line, message=f'owner "{owner}" is not in [owners] of nbflow.toml.{hint}', code=_CODE)
+
+
+def _for_nobody(workspace: History, flow: Flow) -> Iterator[Problem]:
+    """What is to be told, and nobody is there to hear it."""
+    keys = flow.options.schedule
+    said = [key for key in ("deadline", "late_start") if keys.get(key)]
+    if not said and not any(task.options.deadline for task in flow.tasks):
+        return
+    found = audience(flow, keys, installation(workspace.settings))
+    cell, lines = _header_lines(flow.path) if said else (0, {})
+    for key in said:
+        if not found.of_run.get(KEYS[f"on_{key}"]):
+            who = f"say on_{key} or on_failure in [notify], or an owner who is in [owners] of nbflow.toml"
+            message = f"{key} is set, but nobody is told when it is missed: {who}."
+            yield Problem(cell=cell, line=lines.get((key,), 0), message=message, code=_CODE, severity="warning")
+    for task in flow.tasks:
+        if task.options.deadline and not found.of_tasks.get(task.id, {}).get(Topic.DEADLINE):
+            message = f"Task {task.id} has a deadline, but nobody is told when it is missed: add --notify URL."
+            line = 1 if task.cell.number else 0
+            yield Problem(cell=task.cell.number, line=line, message=message, code=_CODE, severity="warning")
 
 
 # --- what became of it ----------------------------------------------------------------------------------------------------

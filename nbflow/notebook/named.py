@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`%nbflow connections` and `variables`: what there is. They are set in a terminal: what is typed in a cell stands in the saved notebook."""
+"""`%nbflow connections`, `variables` and `notifications`: what there is. They are set in a terminal: what is typed in a cell stands in the saved notebook."""
 
 from __future__ import annotations
 
@@ -32,3 +32,11 @@ class Named:
             self._channel.write("There are no variables: type nbflow variables set NAME VALUE in a terminal.\n")
             return
         self._channel.show(table(("variable", "value", "description"), [(one.name, one.shown, one.description) for one in found]), "")
+
+    def notifications(self, asked: Asked) -> None:  # noqa: ARG002 - as above
+        found = self._history.workspace.store.notifications.notifications(limit=20)
+        if not found:
+            self._channel.write("Nobody was told anything yet.\n")
+            return
+        rows = [(str(one.id), one.state.value, one.shown, one.subject, one.reason) for one in found]
+        self._channel.show(table(("id", "state", "to", "subject", "why not"), rows), "")

@@ -211,6 +211,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     ),
     "connections": Verb(meaning="the connections that tasks may use, without their secrets", answered_by="named:Named"),
     "variables": Verb(meaning="the variables that tasks may use", answered_by="named:Named"),
+    "notifications": Verb(meaning="what people were told of runs, and what could not be sent", answered_by="named:Named"),
     "check": Verb(meaning="everything that would go wrong, without running anything", answered_by="here:Here"),
     "cancel": Verb(
         meaning="cancel the run that is going on, or tasks of it: cancel [TASK ...]",

@@ -41,6 +41,7 @@ class FlowKeywords(TypedDict, total=False):
     on_overlap: str
     run_timeout: Duration
     deadline: Duration
+    late_start: Duration
     tags: Names
     owner: str
     doc: str

@@ -3,7 +3,7 @@
 
 Two or three real schedulers on one database, SQLite or a PostgreSQL server that is started here. While the runs come due, schedulers, hosts,
 workers, Dask's scheduler and processes of user code are killed and stopped at random, and connections to the database dropped. Afterwards each due
-date has exactly one run, every run has ended as its flow ends, no task ran again that had succeeded, and no pool and no flow had more at once than may be.
+date has exactly one run, every run has ended as its flow ends, no task ran again that had succeeded, and no pool and no flow had more at once than may be; a webhook and a mail server were told of each end once.
 """
 
 from __future__ import annotations

@@ -106,6 +106,15 @@ def test_a_bad_address_of_a_task_and_an_unknown_owner_are_refused(home: Path) ->
     assert 'cell 2, line 2: owner "team" is not in [owners] of nbflow.toml.' in said
 
 
+def test_a_deadline_of_which_nobody_is_told_is_a_warning(home: Path) -> None:
+    path = sales(home, "json://localhost", "%%task load --deadline 07:30\nx = 1")
+    Path(path).write_text(Path(path).read_text().replace("on_failure", "on_success"))
+    said = typed("check", path)
+    assert "warning: cell 2, line 3: deadline is set, but nobody is told when it is missed: say on_deadline or on_failure" in said
+    assert "warning: cell 3, line 1: Task load has a deadline, but nobody is told when it is missed: add --notify URL." in said
+    assert "Deployed sales" in typed("deploy", path)
+
+
 SETTINGS = {
     "notify = [3]": 'nbflow.toml, line 1: notify must be a list of addresses such as ["ops-mail", "mailto://..."].',
     "notify = ['s3cret secret']": "nbflow.toml, line 1: notify must hold URLs",
