@@ -34,10 +34,20 @@ WARM: Final = 2
 _IDLE: Final = 60.0
 
 
+class _Unshown(str):
+    """A text that a log does not show: Dask writes down the arguments of what failed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
 def settings_as_json(settings: Settings) -> dict[str, Any]:
     """For another process of this or another machine, which hosts runs and tells nobody of them."""
     quiet = replace(settings, notify="", owners="")
-    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(quiet).items()}
+    found = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(quiet).items()}
+    return {**found, **{name: _Unshown(found[name]) for name in ("database_url", "secret_key")}}
 
 
 def settings_from_json(document: dict[str, Any]) -> Settings:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nbflow.core.errors import SetupError
-from nbflow.settings import load_settings
+from nbflow.settings import Settings, load_settings
 
 TABLE = """\
 home = "place"
@@ -96,3 +96,17 @@ def test_defaults_of_all_flows_are_keys_of_a_schedule_and_options_of_tasks(tmp_p
     assert "[defaults]: retries cannot be" in refused(tmp_path, '[defaults]\nretries = "many"')
     assert '"after" belongs to one task, so it cannot stand in [defaults]' in refused(tmp_path, '[defaults]\nafter = "x"')
     assert '[defaults]: catchup must be "latest", "all" or "none"' in refused(tmp_path, '[defaults]\ncatchup = "some"')
+
+
+def test_what_goes_to_another_process_arrives_whole_and_shows_no_secret(tmp_path: Path) -> None:
+    import json
+    import pickle
+
+    from nbflow.headless.hosts import settings_as_json, settings_from_json
+
+    settings = Settings(home=tmp_path, database_url="postgresql://me:TopSecret1@db/x", secret_key="TopSecret2")
+    assert "TopSecret2" not in repr(settings)
+    document = settings_as_json(settings)
+    assert "TopSecret" not in repr(document)
+    for travelled in (pickle.loads(pickle.dumps(document)), json.loads(json.dumps(document))):
+        assert settings_from_json(travelled) == settings
