@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 #: The ends of another flow's run that can be waited for.
 ENDS: Final = (RunState.SUCCESS.value, RunState.FAILED.value)
 _FINISHED: Final = frozenset(state.value for state in RunState if state.is_finished)
+#: Of one asset the newest updates are kept.
+MOST_UPDATES: Final = 1000
 #: Characters of a path or URL.
 _LONGEST: Final = 1000
 _WORD: Final = re.compile(r"(?P<kind>[a-z]+):(?P<rest>.+)", re.DOTALL)
@@ -205,7 +207,7 @@ class AssetUse:
     updated_by: tuple[str, ...] = ()
     read_by: tuple[str, ...] = ()
     starts: tuple[str, ...] = ()
-    #: How often it was updated, as far as is known, and the last time.
+    #: How many updates are kept, and the newest.
     count: int = 0
     newest: Occasion | None = None
 

@@ -21,6 +21,8 @@ DEPLOYED: Final = "deployed"
 _LONGEST_ID: Final = 250
 #: A run knows so many of the occasions that started it, the newest.
 MOST_EVENTS: Final = 1000
+#: A parameter of this name is given what started the run: so a notebook that never heard of nbflow hears of it.
+EVENTS: Final = "events"
 
 
 def planned_run_id(kind: str, date: datetime, name: str) -> RunId:
@@ -79,8 +81,9 @@ def asked_run(
     )
 
 
-def started_run(deployment: Deployment, kind: Kind, occasions: Sequence[Occasion], at: datetime) -> RunRecord:
-    """The run that these occasions start. It has no logical date; `at` makes its id."""
+def started_run(deployment: Deployment, kind: Kind, occasions: Sequence[Occasion], at: datetime, *, asks: bool = False) -> RunRecord:
+    """The run that these occasions start. It has no logical date; `at` makes its id. `asks`: the flow has the parameter EVENTS."""
+    events = tuple(occasion.document() for occasion in occasions[-MOST_EVENTS:])
     return RunRecord(
         run_id=planned_run_id(kind.value, at, deployment.name),
         flow=deployment.name,
@@ -88,9 +91,9 @@ def started_run(deployment: Deployment, kind: Kind, occasions: Sequence[Occasion
         interval_start=at,
         interval_end=at,
         run_type=kind.value,
-        events=tuple(occasion.document() for occasion in occasions[-MOST_EVENTS:]),
+        events=events,
         created_at=at,
-        params=deployment.params,
+        params={EVENTS: list(events), **deployment.params} if asks else deployment.params,
         trigger=DEPLOYED,
         deployment=deployment.name,
         run_after=at,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`%nbflow connections`, `variables` and `notifications`: what there is. They are set in a terminal: what is typed in a cell stands in the saved notebook."""
+"""`%nbflow assets`, `connections`, `variables` and `notifications`: what there is. It is set in a terminal: what is typed in a cell is saved with it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,15 @@ class Named:
 
     def __init__(self, magics: NbflowMagics) -> None:
         self._history, self._channel = History(magics), magics.channel
+
+    def assets(self, asked: Asked) -> None:  # noqa: ARG002 - all verbs are called alike
+        found = self._history.workspace.store.occasions.assets()
+        if not found:
+            self._channel.write("There are no assets yet: write --outlets NAME on the %%task line of what makes one.\n")
+            return
+        when = [f"{use.newest.at.astimezone():%a %d %b %Y %H:%M:%S}" if use.newest else "never" for use in found]
+        rows = [(use.name, at, ", ".join(use.updated_by), ", ".join(use.starts)) for use, at in zip(found, when, strict=True)]
+        self._channel.show(table(("asset", "updated", "by flows", "starts"), rows), "")
 
     def connections(self, asked: Asked) -> None:  # noqa: ARG002 - all verbs are called alike
         found = self._history.workspace.secrets.stored.connections()

@@ -209,6 +209,7 @@ VERBS: Final[Mapping[str, Verb]] = {
         answered_by="backfilling:Backfilling",
         options=_backfill_options,
     ),
+    "assets": Verb(meaning="the assets that tasks update and flows wait for", answered_by="named:Named"),
     "connections": Verb(meaning="the connections that tasks may use, without their secrets", answered_by="named:Named"),
     "variables": Verb(meaning="the variables that tasks may use", answered_by="named:Named"),
     "notifications": Verb(meaning="what people were told of runs, and what could not be sent", answered_by="named:Named"),

@@ -23,7 +23,7 @@ from nbflow.core.backfills import BACKFILL
 from nbflow.core.deployments import Deployment
 from nbflow.core.errors import NbflowError
 from nbflow.core.occasions import Kind, Occasion
-from nbflow.core.planning import started_run
+from nbflow.core.planning import EVENTS, started_run
 from nbflow.core.protocols import Store
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.schedule import Overlap, Schedule
@@ -63,6 +63,8 @@ class Hall(Protocol):
     def schedule_of(self, deployment: Deployment) -> Schedule: ...
 
     def records_of(self, version: str) -> tuple[TaskRecord, ...]: ...
+
+    def parameters_of(self, version: str) -> frozenset[str]: ...
 
     def pauses(self, deployment: Deployment, schedule: Schedule, now: datetime) -> bool:
         """Whether the flow pauses itself now."""
@@ -193,7 +195,8 @@ class Arriving:
         """A run for each; under `on_overlap = "skip"` none more than may be active."""
         if schedule.on_overlap is Overlap.SKIP and several:
             several = several[: max(0, schedule.max_active_runs - len(self._active(deployment)))]
-        return [started_run(deployment, occasions[0].kind, occasions, self._instant(now)) for occasions in several]
+        asks = EVENTS in self._hall.parameters_of(deployment.version) if several else False
+        return [started_run(deployment, occasions[0].kind, occasions, self._instant(now), asks=asks) for occasions in several]
 
     def _instant(self, now: datetime) -> datetime:
         """Now, and another one each time."""

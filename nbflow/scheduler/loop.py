@@ -84,7 +84,8 @@ class Scheduler:
     #: Between two looks at the same files.
     look_pause: timedelta = timedelta(seconds=10)
     _schedules: dict[str, Schedule] = field(default_factory=dict)
-    _tasks: dict[str, tuple[TaskId, ...]] = field(default_factory=dict)
+    #: Of each version its tasks, and its parameters.
+    _versions: dict[str, tuple[tuple[TaskId, ...], frozenset[str]]] = field(default_factory=dict)
     _looked_after: datetime | None = None
 
     def __post_init__(self) -> None:
@@ -261,12 +262,20 @@ class Scheduler:
         return found
 
     def records_of(self, version: str) -> tuple[TaskRecord, ...]:
-        tasks = self._tasks.get(version)
-        if tasks is None:
-            if len(self._tasks) > 50_000:
-                self._tasks.clear()
-            tasks = self._tasks[version] = tuple(task.id for task in self.store.flow(version).tasks)
-        return tuple(TaskRecord(key=TaskKey(task)) for task in tasks)
+        return tuple(TaskRecord(key=TaskKey(task)) for task in self._known(version)[0])
+
+    def parameters_of(self, version: str) -> frozenset[str]:
+        return self._known(version)[1]
+
+    def _known(self, version: str) -> tuple[tuple[TaskId, ...], frozenset[str]]:
+        found = self._versions.get(version)
+        if found is None:
+            if len(self._versions) > 50_000:
+                self._versions.clear()
+            flow = self.store.flow(version)
+            tasks, parameters = tuple(task.id for task in flow.tasks), frozenset(parameter.name for parameter in flow.parameters)
+            found = self._versions[version] = (tasks, parameters)
+        return found
 
 
 def _passed_over(following: Deployment, planned: PlannedRun) -> Deployment:

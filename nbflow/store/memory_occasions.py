@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from nbflow.core.deployments import Deployment
-from nbflow.core.occasions import AssetUse, Kind, Occasion, occasions_of
+from nbflow.core.occasions import MOST_UPDATES, AssetUse, Kind, Occasion, occasions_of
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.watching import Watch
 from nbflow.store.asset_uses import asset_uses
@@ -35,7 +36,9 @@ class MemoryOccasions:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._references: dict[str, frozenset[Reference]] = {}
-        self._updates: list[Occasion] = []
+        #: The newest of each asset.
+        self._updates: dict[str, deque[Occasion]] = {}
+        self._count = 0
         self._waiting: dict[int, _Waiting] = {}
         self._last = 0
         self._watches: dict[tuple[str, str], Watch] = {}
@@ -68,12 +71,13 @@ class MemoryOccasions:
     def update(self, occasion: Occasion) -> Occasion:
         with self._store.lock:
             self._record(occasion)
-            return self._updates[-1]
+            return self._updates[occasion.subject][-1]
 
     def _record(self, occasion: Occasion) -> None:
         occasion = self._store.kept(occasion)
         if occasion.kind is Kind.ASSET:
-            self._updates.append(replace(occasion, id=len(self._updates) + 1))
+            self._count += 1
+            self._updates.setdefault(occasion.subject, deque(maxlen=MOST_UPDATES)).append(replace(occasion, id=self._count))
         for name in sorted(self._references):
             if (occasion.kind.value, occasion.subject) in self._references[name] and self._is_open(name):
                 self._last += 1
@@ -83,15 +87,13 @@ class MemoryOccasions:
 
     def assets(self) -> tuple[AssetUse, ...]:
         with self._store.lock:
-            counts: dict[str, tuple[int, Occasion]] = {}
-            for update in self._updates:
-                counts[update.subject] = (counts.get(update.subject, (0, update))[0] + 1, update)
+            counts = {asset: (len(updates), updates[-1]) for asset, updates in self._updates.items()}
             roles = [(subject, role, name) for name in sorted(self._references) for role, subject in self._references[name]]
             return asset_uses(counts, [entry for entry in roles if entry[1] in {"asset", "outlet", "inlet"}])
 
     def updates_of(self, asset: str, limit: int = 50) -> tuple[Occasion, ...]:
         with self._store.lock:
-            return tuple(update for update in reversed(self._updates) if update.subject == asset)[:limit]
+            return tuple(reversed(self._updates.get(asset, ())))[:limit]
 
     # who waits
 

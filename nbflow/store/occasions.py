@@ -12,10 +12,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, bindparam, func, insert, literal_column, select
+from sqlalchemy import Connection, Integer, Row, Text, bindparam, func, insert, literal_column, select
 
 from nbflow.core.ids import RunId
-from nbflow.core.occasions import AssetUse, Kind, Occasion, occasions_of
+from nbflow.core.occasions import MOST_UPDATES, AssetUse, Kind, Occasion, occasions_of
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.watching import Watch
 from nbflow.store.asset_uses import asset_uses
@@ -44,6 +44,10 @@ class Occasions:
         """`create` makes a run; False where its id is taken."""
         self._database, self._runs, self._create = database, runs, create
         self._insert_update = database.insert(asset_event, names=["asset", "at", "record"])
+        updates = asset_event.c
+        of_one = updates.asset == bindparam("of")
+        self._oldest = database.statement(select(updates.id).where(of_one).order_by(updates.id.desc()).offset(bindparam("most", type_=Integer)).limit(1))
+        self._forget = database.statement(asset_event.delete().where(of_one, updates.id <= bindparam("until")))
         columns = reference.c
         listening = (
             select(columns.name, columns.role, columns.subject, literal_column("1"), bindparam("new_record", type_=Text))
@@ -81,6 +85,9 @@ class Occasions:
         record, subject = encode(occasion), column_text(occasion.subject)
         if occasion.kind is Kind.ASSET:
             self._insert_update.run(connection, asset=subject, at=micros(occasion.at), record=record)
+            oldest = self._oldest.run(connection, of=subject, most=MOST_UPDATES).scalar_one_or_none()
+            if oldest is not None:
+                self._forget.run(connection, of=subject, until=oldest)
         self._tell.run(connection, role=occasion.kind.value, of=subject, new_record=record)
 
     # assets

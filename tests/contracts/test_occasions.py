@@ -90,6 +90,17 @@ class TestAssets:
         assert first.extra == {"rows": 3}
         assert waiting(store) == [("asset", "logs")] * 2
 
+    def test_of_one_asset_the_newest_updates_are_kept(self, store, monkeypatch):
+        for module in ("occasions", "memory_occasions"):
+            monkeypatch.setattr(f"nbflow.store.{module}.MOST_UPDATES", 3)
+        store.occasions.update(by_hand())
+        store.occasions.update(by_hand("other"))
+        store.commit(under_way(store), [updating(*["logs"] * 5)])
+        kept = store.occasions.updates_of("logs", limit=50)
+        assert len(kept) == 3
+        assert {update.run_id for update in kept} == {"r-etl"}
+        assert [use.count for use in store.occasions.assets()] == [3, 1]
+
     def test_who_has_to_do_with_an_asset(self, store):
         store.deployments.create(a_deployment("etl", outlets=("logs",), inlets=("raw",)))
         store.deployments.create(a_deployment("report", schedule={"assets": "logs & (b | c)"}, inlets=("logs",)))
@@ -217,6 +228,16 @@ class TestWatches:
         assert store.occasions.take_watch(watch, NOW + MINUTE) is None
         assert [each.url for each in store.occasions.due_watches(NOW)] == ["s3://b/*"]
         assert self.watch(store) == taken
+
+    def test_of_many_schedulers_one_takes_a_look_and_one_writes_what_it_saw(self, store):
+        watch = self.watch(store)
+        with ThreadPoolExecutor(4) as pool:
+            taken = [each for each in pool.map(lambda _: store.occasions.take_watch(watch, NOW + MINUTE), range(8)) if each]
+            (mine,) = taken
+            runs = [[(a_run(f"r{number}", deployment="report"), TASKS)] for number in range(8)]
+            done = list(pool.map(lambda run: store.occasions.settle_watch(replace(mine, count=1), run), runs))
+        assert done.count(True) == 1
+        assert len(store.deployments.active("report")) == 1
 
     def test_what_was_seen_and_its_runs_go_together(self, store):
         taken = store.occasions.take_watch(self.watch(store), NOW + MINUTE)

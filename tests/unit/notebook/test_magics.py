@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from nbflow.app.arriving import update_asset
 from nbflow.core.errors import UserError
 from nbflow.notebook import extension
 from tests.unit.notebook.recording import RecordingChannel
@@ -166,6 +167,14 @@ def test_the_extension_can_be_unloaded_and_loaded_again(shell, loaded):
     again = extension.load(shell, RecordingChannel())
     assert again is not loaded
     assert shell.find_cell_magic("task") is not None
+
+
+def test_assets_are_listed(execute, channel, loaded):
+    execute("%nbflow assets")
+    assert "There are no assets yet: write --outlets NAME on the %%task line of what makes one." in "".join(channel.texts("none"))
+    update_asset(loaded.magics.launcher.host.workspace, "clean_logs")
+    execute("%nbflow assets")
+    assert "clean_logs" in "".join(channel.texts("none"))
 
 
 def test_connections_and_variables_are_listed_and_completed(execute, channel, loaded, shell):

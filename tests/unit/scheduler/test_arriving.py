@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from nbflow.core.model import Flow, Task
+from nbflow.core.model import Flow, Parameter, Task
 from nbflow.core.occasions import Kind, Occasion
 from nbflow.core.options import TaskOptions
 from nbflow.core.records import Change, TaskRecord
@@ -349,6 +349,17 @@ class TestFiles:
         world.deploy(on=["file:in/*.csv"])
         self.look(world)
         assert list(files.asked) == ["/n/in/*.csv"]
+
+    def test_a_parameter_called_events_is_given_what_started_the_run(self, world, files):
+        asks = Flow(name="asks", tasks=(Task(id="a", source="x"),), parameters=(Parameter(name="events", default="[]"),))
+        world.deploy("asks", flow=asks, on=["file:*.csv"])
+        world.deploy("does", on=["file:*.csv"])
+        self.look(world)
+        files.put("a.csv", world.clock.now())
+        self.look(world, 2)
+        (run,) = runs(world, "asks")
+        assert run.params == {"events": [dict(event) for event in run.events]}
+        assert runs(world, "does")[0].params == {}
 
     def test_two_schedulers_look_in_turn_and_start_each_file_once(self, world, files):
         other = world.another("other", Launched(), looks=Looked(files.files))
