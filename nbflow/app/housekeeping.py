@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -58,9 +58,9 @@ def unreferenced_before(rooms: Opened) -> datetime:
     return min(day, since) if since is not None else day
 
 
-def _discard(rooms: Opened, hashes: Iterable[str], before: datetime) -> int:
+def _discard(rooms: Opened, hashes: Sequence[str], before: datetime) -> int:
     """Take these artifacts away, as far as they are old and still nobody's."""
-    return sum(rooms.artifacts.discard(hash, before) for hash in rooms.store.house.unreferenced(tuple(hashes)))
+    return sum(rooms.artifacts.discard(hash, before) for hash in rooms.store.house.unreferenced(hashes))
 
 
 def other_databases(rooms: Opened) -> tuple[str, ...]:
@@ -180,8 +180,8 @@ class Housekeeper:
             _remove_folder(self._rooms.settings.home / "runs" / run.run_id)
             self._discard(hashes, done)
 
-    def _discard(self, hashes: Iterable[str], done: Cleaned) -> None:
-        if not self._others:
+    def _discard(self, hashes: Sequence[str], done: Cleaned) -> None:
+        if hashes and not self._others:
             done.artifacts += _discard(self._rooms, hashes, self._before)
 
     def _thin(self, what: str, done: Cleaned, flow: str, limit: int = 200) -> bool:
