@@ -19,7 +19,7 @@ from nbflow.core.ids import TaskKey
 from nbflow.core.machine import RunMachine
 from nbflow.core.planning import planned_run
 from nbflow.core.protocols import Store
-from nbflow.core.records import RunRecord, TaskRecord
+from nbflow.core.records import Lease, RunRecord, TaskRecord
 from nbflow.core.renewing import renewed
 from nbflow.core.schedule import Schedule
 from nbflow.core.states import RunState, TaskState
@@ -99,34 +99,45 @@ class Backfilling:
         return _owned(planned_run(deployment, self._schedule_of(deployment), planned, now, BACKFILL), backfill, date, deployment, now)
 
     def _run_again(self, backfill: Backfill, date: BackfillDate, deployment: Deployment | None, now: datetime) -> None:
-        """Clear the run as a whole: it is queued then, for the version and the parameters in force, and belongs to the backfill."""
-        store = self._store
+        """Clear the run of a date as a whole, and write down what came of it.
+
+        The lease is given back first: should this process die in between, the next turn finds the date taken, and a run that anybody may take.
+        """
         try:
-            lease = store.claim(date.run_id, self._owner, self._seconds)
-            run = store.run(date.run_id)
+            lease = self._store.claim(date.run_id, self._owner, self._seconds)
+            run = self._store.run(date.run_id)
         except UserError:  # it was deleted meanwhile: the date has no run, so it gets one
-            store.backfills.settle(backfill.id, replace(date, run_id="", verdict=DateVerdict.CREATE, state=DateState.WAITING))
+            again = replace(date, run_id="", verdict=DateVerdict.CREATE, state=DateState.WAITING)
+            self._store.backfills.settle(backfill.id, again)
             return
-        if run.backfill == backfill.id:
-            store.backfills.settle(backfill.id, replace(date, state=DateState.MADE))
-        elif not run.state.is_finished:
-            store.backfills.settle(backfill.id, replace(date, state=DateState.PASSED))
-        elif lease is None:
-            return  # somebody is about to change it: the next turn sees what came of that
-        elif deployment is None or store.backfills.get(backfill.id).is_cancelled:
-            store.backfills.settle(backfill.id, replace(date, state=DateState.DROPPED))
-        else:
-            flow = store.flow(deployment.version)
-            ours = _owned(run, backfill, date, deployment, now)
-            stands = renewed(ours, store.task_records(run.run_id), flow, deployment.version, now)
-            machine = RunMachine(flow, stands.run, stands.records)
-            keys = tuple(key for key, record in machine.records.items() if record.state is not TaskState.REMOVED)
-            step = machine.handle(ClearRequested(keys=keys, by=f"backfill {backfill.id}", waits=True), now)
-            store.save_captures(run.run_id, b"")  # its plain cells run again, too
-            store.commit(lease, [*stands.changes, *step.changes])
-            store.backfills.settle(backfill.id, replace(date, state=DateState.MADE))
+        state = self._cleared(backfill, date, run, deployment=deployment, lease=lease, now=now)
         if lease is not None:
-            store.release(lease)
+            self._store.release(lease)
+        if state is not None:
+            self._store.backfills.settle(backfill.id, replace(date, state=state))
+
+    def _cleared(
+        self, backfill: Backfill, date: BackfillDate, run: RunRecord, *, deployment: Deployment | None, lease: Lease | None, now: datetime
+    ) -> DateState | None:
+        """The run is queued, for the version and the parameters in force, and the backfill's; None: the next turn sees what came of it."""
+        store = self._store
+        if run.backfill == backfill.id:
+            return DateState.MADE
+        if not run.state.is_finished:
+            return DateState.PASSED
+        if deployment is None or store.backfills.get(backfill.id).is_cancelled:
+            return DateState.DROPPED
+        if lease is None:
+            return None  # somebody is about to change it
+        flow = store.flow(deployment.version)
+        ours = _owned(run, backfill, date, deployment, now)
+        stands = renewed(ours, store.task_records(run.run_id), flow, deployment.version, now)
+        machine = RunMachine(flow, stands.run, stands.records)
+        keys = tuple(key for key, record in machine.records.items() if record.state is not TaskState.REMOVED)
+        step = machine.handle(ClearRequested(keys=keys, by=f"backfill {backfill.id}", waits=True), now)
+        store.save_captures(run.run_id, b"")  # its plain cells run again, too
+        store.commit(lease, [*stands.changes, *step.changes])
+        return DateState.MADE
 
     # --- how ------------------------------------------------------------------------------------------------------------
 

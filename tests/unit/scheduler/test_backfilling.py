@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +24,7 @@ from nbflow.core.planning import planned_run, planned_run_id
 from nbflow.core.records import Change, TaskRecord
 from nbflow.core.states import RunState, TaskState
 from nbflow.core.timetable import Interval, PlannedRun
+from nbflow.scheduler.backfilling import Backfilling
 from tests.unit.scheduler.world import Launched, World
 
 DAY = timedelta(days=1)
@@ -487,3 +489,72 @@ def test_each_date_runs_at_most_once_and_never_too_many_at_once(case) -> None:
             assert world.store.run(run_id) == before[run_id]
     assert len(world.dates()) == 8
     assert world.store.backfills.get(asked.id).ended_at is not None or not work
+
+
+class Death(BaseException):
+    """The process is gone: nothing catches it."""
+
+
+class Mortal:
+    """A store whose process dies at one of its writes, just before it or just after."""
+
+    def __init__(self, target: object, until: list[int]) -> None:
+        self._target, self._until = target, until
+
+    def __getattr__(self, name: str):
+        found = getattr(self._target, name)
+        if name in {"backfills", "deployments"}:
+            return Mortal(found, self._until)
+        if name not in {"take", "make_run", "settle", "cancel", "close", "note", "claim", "commit", "release", "save_captures"}:
+            return found
+
+        def call(*arguments, **keywords):
+            self._until[0] -= 1
+            if self._until[0] == 0:
+                raise Death
+            done = found(*arguments, **keywords)
+            self._until[0] -= 1
+            if self._until[0] == 0:
+                raise Death
+            return done
+
+        return call
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    states=st.dictionaries(st.integers(1, 6), st.sampled_from(["success", "failed"])),
+    deaths=st.lists(st.integers(1, 24), max_size=12),
+    cancelled_after=st.one_of(st.none(), st.integers(0, 6)),
+)
+def test_whenever_a_scheduler_dies_the_next_one_finishes_what_it_began(states, deaths, cancelled_after) -> None:
+    world = world_at()
+    had = {number: existing(world, number, RunState(state)) for number, state in states.items()}
+    made = backfill(world, day(1), day(6), reprocess="completed", max_active=2)
+    for turn in range(40):
+        # Its leases lapse at once, as those of a dead process do in the end.
+        dying = Mortal(world.store, [deaths[turn] if turn < len(deaths) else 0])
+        with contextlib.suppress(Death):
+            Backfilling(dying, f"dying {turn}", 0.0, world.scheduler.schedule_of).advance(world.clock.now())
+        if turn == cancelled_after and world.store.backfills.get(made.id).ended_at is None:
+            world.store.backfills.cancel(made.id, "ann")
+        world.scheduler.take(world.clock.now())
+        world.scheduler.take_orphans()
+        assert len(world.launched.runs) <= 2
+        world.end_all()
+        if world.store.backfills.get(made.id).ended_at is not None:
+            break
+    ended = world.store.backfills.get(made.id)
+    assert ended.ended_at is not None
+    dates = world.store.backfills.dates(made.id)
+    assert {date.state for date in dates} <= {DateState.MADE, DateState.DROPPED}
+    if cancelled_after is None:
+        assert {date.state for date in dates} == {DateState.MADE}
+        assert world.store.backfills.progress(made.id).success == 6
+    assert len(world.launched.order) == len(set(world.launched.order))
+    assert len(world.dates()) == len(set(world.dates()))
+    for number, run_id in had.items():
+        run, date = world.store.run(run_id), dates[number - 1]
+        assert run.clear_number == int(run.backfill == made.id) <= 1
+        assert run.state.is_finished
+        assert (date.state is DateState.MADE) == (run.backfill == made.id)
