@@ -12,18 +12,23 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nbflow.app import Workspace
 from nbflow.core.errors import NbflowError, UserError
 from nbflow.core.ids import RunId
+from nbflow.executors.cluster import LEAST_WORKERS
 from nbflow.settings import Settings
+
+if TYPE_CHECKING:
+    from nbflow.operators.kernels import KernelPool
 
 _log = logging.getLogger("nbflow.scheduler")
 #: Notebooks hosted at once by one process: each is a kernel.
@@ -53,6 +58,13 @@ def settings_as_json(settings: Settings) -> dict[str, Any]:
 def settings_from_json(document: dict[str, Any]) -> Settings:
     """What `settings_as_json` wrote."""
     return Settings(**{**document, "home": Path(document["home"])})
+
+
+def hosting_pool(settings: Settings) -> KernelPool:
+    """As many notebooks are busy at once as attempts may run at once: their cells cost as much."""
+    from nbflow.operators.kernels import KernelPool  # noqa: PLC0415 - heavy, and only where runs are hosted
+
+    return KernelPool(size=WARM, at_once=settings.workers or max(LEAST_WORKERS, os.cpu_count() or 1))
 
 
 class HostProcess:
@@ -141,6 +153,7 @@ class _Kept:
     """A workspace of this process that hosts runs."""
 
     workspace: Workspace
+    pool: KernelPool
     users: int = 0
     idle: threading.Timer | None = None
 
@@ -155,12 +168,15 @@ def host_here(settings: dict[str, Any], run_id: str, scheduler: str) -> None:
 
     name = json.dumps(settings, sort_keys=True)
     with _keeping:
-        kept = _kept.setdefault(name, _Kept(Workspace(settings_from_json(settings))))
+        kept = _kept.get(name)
+        if kept is None:
+            workspace = Workspace(settings_from_json(settings))
+            kept = _kept[name] = _Kept(workspace, hosting_pool(workspace.settings))
         kept.users += 1
         if kept.idle is not None:
             kept.idle.cancel()
     try:
-        host_run(kept.workspace, run_id, scheduler)
+        host_run(kept.workspace, run_id, scheduler, kept.pool)
     except UserError as error:
         _log.info("%s", error)  # it is somebody else's
     finally:
@@ -177,6 +193,7 @@ def _close_idle(name: str) -> None:
         if kept is None or kept.users:
             return
         del _kept[name]
+    kept.pool.close()
     kept.workspace.close()
 
 
@@ -186,7 +203,6 @@ def _close_idle(name: str) -> None:
 def serve() -> None:
     """Host what is asked for on standard input, until there is nobody who asks and everything has ended."""
     from nbflow.headless.deployed import host_run  # noqa: PLC0415 - heavy, and only this process needs it
-    from nbflow.operators.kernels import KernelPool  # noqa: PLC0415 - as above
 
     speaking = threading.Lock()
 
@@ -198,7 +214,8 @@ def serve() -> None:
                 return  # the scheduler is gone
 
     workspace = Workspace(settings_from_json(json.loads(sys.stdin.readline())["settings"]))
-    pool = KernelPool(size=WARM, prefill=True)
+    pool = hosting_pool(workspace.settings)
+    pool.warm()
     workspace.warm()
 
     def host(run_id: str, scheduler: str) -> None:

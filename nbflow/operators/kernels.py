@@ -27,6 +27,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKerne
 from jupyter_client.manager import AsyncKernelManager
 
 from nbflow.core.errors import SetupError, nearest
+from nbflow.operators.turns import Turns
 
 _log = logging.getLogger("nbflow.operators")
 _T = TypeVar("_T")
@@ -93,8 +94,11 @@ class Kernel:
 class KernelPool:
     """Warm kernels of this process. Safe to use from several threads and event loops."""
 
-    def __init__(self, kernel_name: str = "python3", size: int = 1, *, prefill: bool = False) -> None:
-        """Keep `size` kernels of that name warm: from now on with `prefill`, else from the second notebook on (one alone would not gain)."""
+    def __init__(self, kernel_name: str = "python3", size: int = 1, *, prefill: bool = False, at_once: int | None = None) -> None:
+        """Keep `size` kernels of that name warm: from now on with `prefill`, else from the second notebook on (one alone would not gain).
+
+        At most `at_once` notebooks have a kernel that is busy.
+        """
         self._kernel_name, self._size = kernel_name, size
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,6 +107,7 @@ class KernelPool:
         self._obtaining: set[asyncio.Task[Any]] = set()
         self._taken = 0
         self._closed = False
+        self.turns = Turns(at_once)
         if prefill:
             self.warm()
 

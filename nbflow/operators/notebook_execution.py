@@ -29,7 +29,10 @@ from nbflow.operators.notebook_cells import CellRunner, CellStopped
 from nbflow.operators.notebook_failures import unhandled
 from nbflow.operators.notebook_files import number_in_file
 from nbflow.operators.notebook_host import Ending, EndKind, HostedRun, NotebookHost, NotebookInfo, RunInfo, Shown
+from nbflow.operators.turns import Turn
 
+#: Seconds within which a slot that is free is had.
+_AT_ONCE: Final = 0.05
 #: Seconds the rest of a cancelled run may take.
 _CANCEL_GRACE: Final = 20.0
 #: Run in the kernel before the first cell. A warm kernel is brought where a fresh one would have started.
@@ -69,6 +72,8 @@ class Execution:
         self._options = dict(options)
         self._loop: asyncio.AbstractEventLoop
         self._runner: CellRunner
+        #: Held while the kernel is busy.
+        self._turn: Turn
         self._areas: TaskAreas
         self._run: HostedRun
         #: The cell being executed; None before the first and after the last.
@@ -90,9 +95,10 @@ class Execution:
         _require_folder(self._info.working_dir)
         if self._info.is_flow:
             _require_python(self._info.kernel_name, find_kernel(self._info.kernel_name).language)
-        kernel_soon = pool.take(self._info.kernel_name, self._info.working_dir, start_timeout=start_timeout)
+        self._turn = pool.turns.one()
         async with AsyncExitStack() as stack:
-            starting = asyncio.ensure_future(stack.enter_async_context(kernel_soon))  # while the host gets ready
+            stack.enter_context(self._turn.held_at_most())
+            starting = asyncio.ensure_future(self._obtain(pool, stack, start_timeout))  # while the host gets ready
             try:
                 self._run = await asyncio.to_thread(self._host.begin, self._info, self._stop_soon)
             except BaseException:
@@ -103,6 +109,11 @@ class Execution:
             self._nb_man.before_save = lambda: self._write_metadata(self._run.info())
             ending, error = await self._execute_or_end(starting)
         return await self._settle(ending, error)
+
+    async def _obtain(self, pool: KernelPool, stack: AsyncExitStack, start_timeout: float) -> Kernel:
+        await self._turn.take()
+        soon = pool.take(self._info.kernel_name, self._info.working_dir, start_timeout=start_timeout)
+        return await stack.enter_async_context(soon)
 
     async def _execute_or_end(self, starting: asyncio.Future[Kernel]) -> tuple[Ending, NbflowError | None]:
         """Execute; whatever else comes of it, the host is told how it ended."""
@@ -138,7 +149,7 @@ class Execution:
         try:
             if server is not None:
                 await self._attach(kernel, server)
-            await asyncio.to_thread(self._run.before_cells)
+            await self._before_cells()
             if self._stop.done():  # whoever watches it has not heard yet
                 self._runner.stop(self._stop.result())
             ending = await self._run_cells()
@@ -156,6 +167,14 @@ class Execution:
             if server is not None:
                 server.close()
         return ending, error
+
+    async def _before_cells(self) -> None:
+        """Whoever waits for a slot gives others a turn: they may hold the slot, and wait for one."""
+        ready = asyncio.ensure_future(asyncio.to_thread(self._run.before_cells))
+        if not (await asyncio.wait({ready}, timeout=_AT_ONCE))[0]:
+            self._turn.give()
+        await ready
+        await self._turn.take()
 
     async def _prepare(self, kernel: Kernel) -> None:
         if kernel.language != "python":
@@ -302,6 +321,7 @@ class Execution:
         self._asking = self._index if self._index is not None else self._asking
         self._flow = request.flow
         self._areas.know(request.flow)
+        self._turn.give()
 
     async def _end_advance(self, advanced: Advanced | None) -> None:
         assert self._advancing_since is not None
@@ -310,6 +330,7 @@ class Execution:
         if advanced is not None and advanced.failures:
             self._cells_with_failures.add(self._index)
         self._nb_man.save()
+        await self._turn.take()
 
     def _time_advancing(self) -> float:
         """Seconds in which cells waited for tasks: their own time limits are the tasks'."""

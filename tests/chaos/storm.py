@@ -29,7 +29,7 @@ from tests.chaos.surroundings import Databases, ForeignCluster
 #: Seconds of a lease: short, so that what is dead or asleep is noticed within the storm.
 LEASE: Final = 6.0
 #: Seconds within which at least one more run must end, once nothing is struck any more.
-PATIENCE: Final = 120.0
+PATIENCE: Final = 240.0
 #: Seconds from the deployment to the first due date: the schedulers start meanwhile.
 AHEAD: Final = 5
 
