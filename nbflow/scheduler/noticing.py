@@ -45,8 +45,10 @@ _log = logging.getLogger("nbflow.scheduler")
 _PAGE: Final = 100
 #: Changes read at once.
 _LONG: Final = 10_000
-#: Audiences and flows that are remembered.
-_MOST: Final = 5_000
+#: Audiences that are remembered (most are nobody), and flows, which are large.
+_MOST: Final = 20_000
+_MOST_FLOWS: Final = 20
+_NOBODY: Final = Audience()
 _FAILED: Final = frozenset({TaskState.FAILED, TaskState.SKIPPED})
 
 
@@ -81,7 +83,7 @@ class Noticing:
         deployment = self._deployment(run)
         keys = self._keys(run, deployment)
         to = self._audience(run, keys)
-        if to.is_nobody and to.escalation is None:
+        if to is _NOBODY:
             self.store.notifications.forget(seen)
             return 0
         changes = self.store.changes(run.run_id, seen.cursor, _LONG)
@@ -114,14 +116,16 @@ class Noticing:
         said = json.dumps([keys.get(key) for key in ("notify", "deadline", "late_start")], default=str)
         found = self._audiences.get((run.version, said))
         if found is None:
-            _make_room(self._audiences)
-            found = self._audiences[run.version, said] = audience(self._flow(run), keys, self.installation)
+            _make_room(self._audiences, _MOST)
+            found = audience(self._flow(run), keys, self.installation)
+            found = _NOBODY if found.is_nobody and found.escalation is None else found
+            self._audiences[run.version, said] = found
         return found
 
     def _flow(self, run: RunRecord) -> Flow:
         found = self._flows.get(run.version)
         if found is None:
-            _make_room(self._flows)
+            _make_room(self._flows, _MOST_FLOWS)
             found = self._flows[run.version] = self.store.flow(run.version)
         return found
 
@@ -224,6 +228,6 @@ def _file(run: RunRecord) -> str:
     return run.output or run.path
 
 
-def _make_room(kept: dict[Any, Any]) -> None:
-    if len(kept) > _MOST:
+def _make_room(kept: dict[Any, Any], most: int) -> None:
+    if len(kept) >= most:
         kept.clear()
