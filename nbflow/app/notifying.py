@@ -130,7 +130,7 @@ def send_again(workspace: Workspace, id: int) -> Notification:
     """Try a message that failed again, now; returns it as it stands then. Raises UserError for one that waits or was sent."""
     outbox = workspace.store.notifications
     outbox.send_again(id, workspace.clock.now())
-    Notifier(workspace).deliverer.deliver(workspace.clock.now)
+    Notifier(workspace).deliverer.deliver(workspace.clock.now, only=[id])
     return outbox.notification(id)
 
 
@@ -306,7 +306,9 @@ def say_notifications(workspace: Workspace) -> tuple[bool, str]:
 
 
 def tell_of(workspace: Workspace, run_id: str) -> tuple[Notification, ...]:
-    """Tell people of a run that no scheduler watches, now; returns what could not be sent."""
-    workspace.store.notifications.watch(run_id, workspace.clock.now())
-    Notifier(workspace).turn()
-    return tuple(one for one in workspace.store.notifications.notifications(run_id=run_id) if one.state is not Sending.SENT)
+    """Tell people of a run that no scheduler watches, now, and of nothing else; returns what could not be sent."""
+    outbox, clock = workspace.store.notifications, workspace.clock
+    notifier = Notifier(workspace)
+    notifier.noticing.look(outbox.watch(run_id, clock.now()), clock.now())
+    notifier.deliverer.deliver(clock.now, only=[one.id for one in outbox.notifications(run_id=run_id, state=Sending.WAITING)])
+    return tuple(one for one in outbox.notifications(run_id=run_id) if one.state is not Sending.SENT)

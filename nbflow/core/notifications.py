@@ -89,8 +89,8 @@ class Watched:
 class NotificationStore(Protocol):
     """The outbox, and the runs that are watched. Every run of a deployment is, from its making; a cleared one again."""
 
-    def watch(self, run_id: str, now: datetime) -> None:
-        """Have this run looked at soon."""
+    def watch(self, run_id: str, now: datetime) -> Watched:
+        """Have this run looked at soon, from its beginning if it was not watched."""
         ...
 
     def watched(self, now: datetime, limit: int = 100, *, without: Sequence[str] = ()) -> tuple[Watched, ...]:
@@ -118,9 +118,16 @@ class NotificationStore(Protocol):
     # the outbox
 
     def claim(
-        self, now: datetime, owner: str, seconds: float, *, limit: int = 1, is_dead: Callable[[str], bool] = lambda _: False
+        self,
+        now: datetime,
+        owner: str,
+        seconds: float,
+        *,
+        limit: int = 1,
+        is_dead: Callable[[str], bool] = lambda _: False,
+        only: Sequence[int] | None = None,
     ) -> tuple[Claimed, ...]:
-        """Take messages that are to be sent by now, the oldest first, and that nobody has claimed.
+        """Take messages that are to be sent by now (`only` these, by id), the oldest first, and that nobody has claimed.
 
         A claim lapses after so many seconds by the database's clock, or when its owner is known to have died.
         """

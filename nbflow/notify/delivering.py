@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -40,10 +40,10 @@ class Deliverer:
     seconds: float = CLAIM
     wait: Callable[[float], object] = field(default_factory=lambda: threading.Event().wait)
 
-    def deliver(self, now: Callable[[], datetime]) -> int:
-        """Everything that is to be sent by now; returns how many messages were tried."""
+    def deliver(self, now: Callable[[], datetime], only: Sequence[int] | None = None) -> int:
+        """Everything that is to be sent by now, or `only` these messages; returns how many were tried."""
         count = 0
-        while claimed := self.outbox.claim(now(), self.owner, self.seconds, limit=_AT_ONCE, is_dead=self.is_dead):
+        while claimed := self.outbox.claim(now(), self.owner, self.seconds, limit=_AT_ONCE, is_dead=self.is_dead, only=only):
             count += len(claimed)
             if len(claimed) == 1:
                 self._record(claimed[0], self._try(claimed[0]), now())

@@ -34,6 +34,7 @@ from nbflow.store.schema import (
     task_instance,
     thinned,
     waiter,
+    watch,
 )
 from nbflow.store.schema import attempt as attempt_table
 from nbflow.store.schema import request as request_table
@@ -58,6 +59,7 @@ _OF_RUNS: Final = (
     (run_capture, "captures"),
     (waiter, "tasks that wait for a slot"),
     (callback, "callbacks"),
+    (watch, "watched runs"),
     (artifact_reference, "references to artifacts"),
     (cache_entry, "entries of the cache"),
 )

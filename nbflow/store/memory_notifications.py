@@ -37,9 +37,10 @@ class MemoryNotifications:
 
     # runs
 
-    def watch(self, run_id: str, now: datetime) -> None:
+    def watch(self, run_id: str, now: datetime) -> Watched:
         with self._store.lock:
             self.begin(run_id, 0, now)
+            return self._watched[run_id][0]
 
     def begin(self, run_id: str, cursor: int, now: datetime) -> None:
         """Under the lock: watch the run from this cursor on."""
@@ -112,14 +113,21 @@ class MemoryNotifications:
             self._kept[id] = _Kept(replace(self._store.kept(one), id=id))
 
     def claim(
-        self, now: datetime, owner: str, seconds: float, *, limit: int = 1, is_dead: Callable[[str], bool] = lambda _: False
+        self,
+        now: datetime,
+        owner: str,
+        seconds: float,
+        *,
+        limit: int = 1,
+        is_dead: Callable[[str], bool] = lambda _: False,
+        only: Sequence[int] | None = None,
     ) -> tuple[Claimed, ...]:
         with self._store.lock:
             clock = self._store.after(0)
             due = [
                 (kept.notification.next_at, id)
                 for id, kept in self._kept.items()
-                if kept.notification.next_at is not None and kept.notification.next_at <= now
+                if kept.notification.next_at is not None and kept.notification.next_at <= now and (only is None or id in only)
                 if not kept.owner or kept.expires_at is None or kept.expires_at <= clock or is_dead(kept.owner)
             ]
             found = []

@@ -23,6 +23,7 @@ from nbflow.store.schema import watch as watch_table
 from nbflow.store.sentences import not_to_send_again, unknown_notification
 
 _N, _W, _LEASE = notification_table.c, watch_table.c, lease_table.c
+_SEEN = select(_W.run_id, _W.cursor, _W.since, _W.acknowledged, _W.revision)
 
 
 class Notifications:
@@ -61,9 +62,10 @@ class Notifications:
 
     # runs
 
-    def watch(self, run_id: str, now: datetime) -> None:
+    def watch(self, run_id: str, now: datetime) -> Watched:
         with self._database.writing() as connection:
             self.begin(connection, run_id, 0, now)
+            return _seen(connection.execute(_SEEN.where(_W.run_id == run_id)).one())
 
     def begin(self, connection: Connection, run_id: str, cursor: int, now: datetime) -> None:
         """Watch the run from this cursor on; one that is watched already is looked at again."""
@@ -77,19 +79,13 @@ class Notifications:
             self.begin(connection, run_id, cursor, now)
 
     def watched(self, now: datetime, limit: int = 100, *, without: Sequence[str] = ()) -> tuple[Watched, ...]:
-        query = (
-            select(_W.run_id, _W.cursor, _W.since, _W.acknowledged, _W.revision)
-            .join(lease_table, _LEASE.run_id == _W.run_id)
-            .where(or_(_LEASE.cursor > _W.cursor, _W.look_at <= micros(now)))
-        )
+        grown = or_(_LEASE.cursor > _W.cursor, _W.look_at <= micros(now))
+        query = _SEEN.join(lease_table, _LEASE.run_id == _W.run_id).where(grown)
         if without:
             query = query.where(_W.run_id.not_in(without))
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(_W.since, _W.run_id).limit(limit)).all()
-        return tuple(
-            Watched(run_id=run_id, cursor=cursor, since=instant(since), acknowledged=acknowledged, revision=revision)
-            for run_id, cursor, since, acknowledged, revision in rows
-        )
+        return tuple(map(_seen, rows))
 
     def settle(
         self, seen: Watched, *, cursor: int, look_at: datetime | None, is_over: bool, notifications: Sequence[Notification] = ()
@@ -124,9 +120,16 @@ class Notifications:
     # the outbox
 
     def claim(
-        self, now: datetime, owner: str, seconds: float, *, limit: int = 1, is_dead: Callable[[str], bool] = lambda _: False
+        self,
+        now: datetime,
+        owner: str,
+        seconds: float,
+        *,
+        limit: int = 1,
+        is_dead: Callable[[str], bool] = lambda _: False,
+        only: Sequence[int] | None = None,
     ) -> tuple[Claimed, ...]:
-        due = _N.next_at <= micros(now)
+        due = _N.next_at <= micros(now) if only is None else (_N.next_at <= micros(now)) & _N.id.in_(only)
         held = (_N.owner != "") & (_N.expires_at > now_micros())
         with self._database.reading() as connection:
             owners = connection.scalars(select(_N.owner).where(due, held).distinct()).all()
@@ -178,6 +181,11 @@ class Notifications:
         if record is None:
             raise unknown_notification(id)
         return _read(id, record)
+
+
+def _seen(row: Any) -> Watched:
+    run_id, cursor, since, acknowledged, revision = row
+    return Watched(run_id=run_id, cursor=cursor, since=instant(since), acknowledged=acknowledged, revision=revision)
 
 
 def _read(id: int, record: str) -> Notification:

@@ -81,7 +81,7 @@ class TestWatching:
     def test_a_run_that_nobody_deployed_is_not_until_somebody_asks(self, store):
         store.create_run(a_run(deployment=""), ())
         assert store.notifications.watched(NOW) == ()
-        store.notifications.watch("r1", NOW)
+        assert store.notifications.watch("r1", NOW) == the_watched(store)
         assert the_watched(store).cursor == 0
 
     def test_it_is_looked_at_again_when_its_log_grows(self, store):
@@ -173,6 +173,13 @@ class TestOutbox:
         assert (claimed.notification.key, claimed.owner) == ("r1/1", "a")
         assert store.notifications.claim(NOW, "b", 60, limit=10) == ()
         assert [one.notification.key for one in store.notifications.claim(NOW + SECOND, "b", 60, limit=10)] == ["r1/2"]
+
+    def test_some_are_asked_for(self, store):
+        put(store, a_message(), a_message("r1/2"))
+        ids = {one.key: one.id for one in store.notifications.notifications()}
+        assert store.notifications.claim(NOW, "a", 60, limit=10, only=[]) == ()
+        (claimed,) = store.notifications.claim(NOW, "a", 60, limit=10, only=[ids["r1/2"]])
+        assert claimed.notification.key == "r1/2"
 
     def test_ten_deliverers_at_once_claim_each_once(self, store):
         put(store, *(a_message(f"r1/{number}") for number in range(20)))
