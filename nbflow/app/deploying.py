@@ -23,7 +23,7 @@ from nbflow.core.errors import UserError
 from nbflow.core.ids import FlowName, TaskKey, flow_name
 from nbflow.core.model import Flow
 from nbflow.core.parameters import check_parameters
-from nbflow.core.planning import asked_run, rescheduled
+from nbflow.core.planning import EVENTS, asked_run, rescheduled
 from nbflow.core.records import RunRecord, TaskRecord
 from nbflow.core.schedule import Schedule
 
@@ -133,6 +133,8 @@ def prepared(workspace: Workspace, found: Read, wish: Wish) -> Prepared:
     refuse_itself(chosen, schedule)
     if schedule.timetable is not None:
         refuse_missing(found.flow, values)
+    elif schedule.starts:
+        refuse_missing(found.flow, {EVENTS: [], **values})
     if kept is not None and kept.version:
         _refuse_moved_dates(workspace, found, kept)
     commit, is_dirty = git_state(Path(file).parent, [Path(file), *(found.root / name for name in found.files)])

@@ -46,7 +46,9 @@ class Occasions:
         self._insert_update = database.insert(asset_event, names=["asset", "at", "record"])
         updates = asset_event.c
         of_one = updates.asset == bindparam("of")
-        self._oldest = database.statement(select(updates.id).where(of_one).order_by(updates.id.desc()).offset(bindparam("most", type_=Integer)).limit(1))
+        self._oldest = database.statement(
+            select(updates.id).where(of_one).order_by(updates.id.desc()).offset(bindparam("most", type_=Integer)).limit(1)
+        )
         self._forget = database.statement(asset_event.delete().where(of_one, updates.id <= bindparam("until")))
         columns = reference.c
         listening = (
