@@ -60,11 +60,12 @@ def duration_text(value: Any) -> str:
 
 def deadline(value: Any) -> str:
     """So long after a run was due, or a time of day; kept as written."""
+    text = value if isinstance(value, str) else f"{value:g}s" if isinstance(value, int | float) and not isinstance(value, bool) else ""
     try:
-        read_deadline(str(value))
+        read_deadline(text)
     except UserError:
         raise UserError(f'must be a duration such as "45m", or a time of day such as "07:30", not {_shown(value)}.') from None
-    return str(value)
+    return text
 
 
 def addresses(value: Any) -> tuple[str, ...]:

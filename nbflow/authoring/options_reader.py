@@ -165,8 +165,9 @@ def _addresses(value: Any) -> tuple[str, ...]:
 
 
 def _deadline(value: Any) -> str:
-    read_deadline(value)
-    return str(value)
+    text = value if isinstance(value, str) else f"{parse_duration(value).total_seconds():g}s"
+    read_deadline(text)
+    return text
 
 
 def _resources(value: Any) -> dict[str, str]:

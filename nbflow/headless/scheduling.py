@@ -207,6 +207,8 @@ class SchedulerProcess:
             self._notifier.turn()
         except NbflowError as error:
             _log.warning("%s", error)
+        except Exception:  # noqa: BLE001 - whatever it is, the next look may find another
+            _log.exception("messages could not be looked after")
 
     def _drain(self) -> None:
         until = monotonic() + self._workspace.settings.lease

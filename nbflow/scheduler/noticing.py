@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -49,6 +49,8 @@ _LONG: Final = 10_000
 _MOST: Final = 20_000
 _MOST_FLOWS: Final = 20
 _NOBODY: Final = Audience()
+#: After so long a run that could not be told of is tried again.
+_PAUSE: Final = timedelta(minutes=1)
 _FAILED: Final = frozenset({TaskState.FAILED, TaskState.SKIPPED})
 
 
@@ -62,18 +64,23 @@ class Noticing:
     #: The zone that keys of a schedule name.
     zone_of: Callable[[Mapping[str, Any]], tzinfo]
     base_url: str = ""
+    #: Runs that could not be told of, and until when they are left alone.
+    _failing: dict[str, datetime] = field(default_factory=dict)
     _audiences: dict[tuple[str, str], Audience] = field(default_factory=dict)
     _flows: dict[str, Flow] = field(default_factory=dict)
 
     def tick(self, now: datetime) -> int:
-        """One turn; returns how many messages were written. A run that cannot be told of keeps no other waiting."""
-        written, failing = 0, set[str]()
-        while found := self.store.notifications.watched(now, _PAGE, without=tuple(failing)):
+        """One turn; returns how many messages were written. A run that cannot be told of keeps no other waiting, and is tried again later."""
+        written = 0
+        self._failing = {run_id: until for run_id, until in self._failing.items() if until > now}
+        while found := self.store.notifications.watched(now, _PAGE, without=tuple(self._failing)):
             for seen in found:
                 try:
                     written += self.look(seen, now)
-                except NbflowError as error:
-                    failing.add(seen.run_id)
+                except Exception as error:  # noqa: BLE001 - a mistake of ours about one run silences none of the others
+                    self._failing[seen.run_id] = now + _PAUSE
+                    if not isinstance(error, NbflowError):
+                        _log.exception("run %s", seen.run_id)
                     _log.warning("what there is to tell of run %s could not be found out: %s", seen.run_id, error)
         return written
 

@@ -193,3 +193,44 @@ def test_its_bounds_may_depend_on_the_time_of_day() -> None:
 def test_a_cluster_may_not_be(table: str, message: str) -> None:
     (problem,) = read_header(f"%%flow\n{table}").problems
     assert problem.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ('deadline = "45m"', {"deadline": "45m"}),
+        ("deadline = 90", {"deadline": "90s"}),
+        ('deadline = "7:30"\nlate_start = "10m"', {"deadline": "7:30", "late_start": "10m"}),
+        ('[notify]\non_failure = "ops"', {"notify": {"on_failure": ["ops"]}}),
+        (
+            '[notify]\nskips_over = "5 in 10 runs"\nescalate = {after = "30m", to = "boss"}',
+            {"notify": {"skips_over": "5 in 10 runs", "escalate": {"after": "30m", "to": ["boss"]}}},
+        ),
+    ],
+)
+def test_who_is_told(said: str, kept: dict) -> None:
+    header = read_header(f"%%flow x\n{said}")
+    assert (header.problems, header.options.schedule) == ([], kept)
+
+
+@pytest.mark.parametrize(
+    ("said", "line", "sentence"),
+    [
+        ('deadline = "soon"', 2, 'deadline must be a duration such as "45m", or a time of day such as "07:30", not "soon".'),
+        ("deadline = true", 2, 'deadline must be a duration such as "45m", or a time of day such as "07:30", not true.'),
+        ('[notify]\non_faliure = "x"', 3, 'There is no key "on_faliure" in [notify]. Did you mean "on_failure"?'),
+        ("[notify]\non_failure = 3", 3, 'notify.on_failure must be a list of addresses such as ["ops-mail", "mailto://..."].'),
+        (
+            '[notify]\non_retry = ["ok", "not one"]',
+            3,
+            'notify.on_retry must hold URLs such as "mailto://..." and names of connections: address 2',
+        ),
+        ('[notify]\nskips_over = "5"', 3, 'notify.skips_over must be such as "5 in 10 runs", with fewer skips than runs, not "5".'),
+        ('[notify]\nescalate = "boss"', 3, 'notify.escalate must be a table such as {after = "30m", to = ["mailto://..."]}.'),
+        ('[notify]\nescalate = {after = "x", to = "boss"}', 3, "in this one, something must be a duration"),
+    ],
+)
+def test_who_cannot_be_told(said: str, line: int, sentence: str) -> None:
+    (problem,) = read_header(f"%%flow x\n{said}").problems
+    assert (problem.line, problem.severity) == (line, "error")
+    assert sentence in problem.message

@@ -244,7 +244,10 @@ def test_a_task_tells_its_own_addresses_of_its_own_end_and_deadline() -> None:
     assert "Task a: attempt 1, cell 4, line 3" in world.store.notifications.notifications()[0].text
 
 
-def test_a_run_that_cannot_be_told_of_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("mistake", [SetupError("The database is away."), KeyError("a mistake of ours")])
+def test_a_run_that_cannot_be_told_of_keeps_no_other_waiting(
+    mistake: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     world = Told()
     for name in ("bad", "good"):
         world.deploy(name, schedule="@hourly", notify=OPS)
@@ -254,14 +257,18 @@ def test_a_run_that_cannot_be_told_of_keeps_no_other_waiting(monkeypatch: pytest
 
     def failing(seen, now):
         if "bad" in seen.run_id:
-            raise SetupError("The database is away.")
+            raise mistake
         return look(seen, now)
 
     monkeypatch.setattr(world.noticing, "look", failing)
     with caplog.at_level(logging.WARNING, "nbflow.scheduler"):
         world.tick(MINUTE)
-    assert [one.flow for one in world.store.notifications.notifications()] == ["good"]
-    assert "could not be found out: The database is away." in caplog.text
+        assert [one.flow for one in world.store.notifications.notifications()] == ["good"]
+        world.tick(timedelta(seconds=1))
+    assert caplog.text.count(f"could not be found out: {mistake}") == 1
+    monkeypatch.setattr(world.noticing, "look", look)
+    world.tick(MINUTE)
+    assert sorted(one.flow for one in world.store.notifications.notifications()) == ["bad", "good"]
 
 
 @pytest.mark.parametrize("seed", range(5))
