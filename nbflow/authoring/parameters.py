@@ -63,7 +63,7 @@ class FlowParameters:
             Parameter(
                 name=name,
                 default="" if parameter.default is parameter.empty else repr(parameter.default),
-                **{"type": _name(self._hints.get(name)), **self._declared.get(name, {})},
+                **{"type": _name(self._hints.get(name)), "choices": _choices(self._hints.get(name)), **self._declared.get(name, {})},
             )
             for name, parameter in self._signature.parameters.items()
         )
@@ -136,6 +136,12 @@ class FlowParameters:
         if choices and read not in choices:
             raise UserError(f'Parameter {name} of flow {self._flow} takes one of {", ".join(map(str, choices))}, and "{read}" is none.')
         return read
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """The values that a Literal takes, as far as JSON has them."""
+    values = get_args(hint) if get_origin(hint) is Literal else ()
+    return values if all(isinstance(value, str | int | None) and not isinstance(value, Enum) for value in values) else ()
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def flow_card(workspace: Workspace, deployment: Deployment) -> None:
     out = console()
     rows = {
         "flow": deployment.name,
-        "file": deployment.path,
+        "file": deployment.path + _in_file(workspace, deployment),
         "version": f"{deployment.number} ({deployment.version[:12]})" if deployment.version else "none yet",
         "deployed": f"{deployment.deployed_at.astimezone():%a %d %b %Y %H:%M} by {deployment.by or 'nobody known'}",
         "commit": f"{deployment.commit[:12]}{', with changes' if deployment.is_dirty else ''}" if deployment.commit else "",
@@ -68,6 +68,14 @@ def flow_card(workspace: Workspace, deployment: Deployment) -> None:
         out.print(
             Text(f"           {entry.at.astimezone():%a %d %b %H:%M}  {entry.what}  {entry.detail}  {entry.by}".rstrip()), style="dim"
         )
+
+
+def _in_file(workspace: Workspace, deployment: Deployment) -> str:
+    """`:sales`, of a flow of a Python file."""
+    from nbflow.app.reading import flow_in_file  # noqa: PLC0415 - as below
+
+    name = flow_in_file(workspace.store.flow(deployment.version)) if deployment.version else ""
+    return f":{name}" if name else ""
 
 
 def versions_table(versions: Sequence[DeployedVersion]) -> None:

@@ -149,6 +149,8 @@ def runs_open(run_id: str, only_print: bool) -> None:  # noqa: FBT001 - click pa
 
     with closing(open_workspace()) as workspace:
         run = workspace.run(run_id)
+    if not run.output and run.path.endswith(".py"):
+        raise UserError(f"Run {run.run_id} is of a Python flow, which has no notebook: type nbflow runs logs {run.run_id}.")
     if not run.output:
         raise UserError(f"Run {run.run_id} has no executed notebook: it ran live, its outputs are in {run.path or 'its own notebook'}.")
     page = notebook_html(Path(run.output))

@@ -103,3 +103,20 @@ def test_a_systemd_unit_and_a_compose_file(capsys: pytest.CaptureFixture[str]) -
     assert print_file(["compose"]) == 0
     assert print_file(["docker"]) == 2
     assert capsys.readouterr().err == "nbflow: say which file: python -m nbflow.deploy systemd | compose\n"
+
+
+def test_a_python_file(home: Path) -> None:
+    file = home / "flows_typed.py"
+    file.write_text(
+        "from nbflow import flow, task\n\n\n@task\ndef one(): ...\n\n\n@flow\ndef a(day: str = 'x'):\n    one()\n\n\n@flow\ndef b():\n    one()\n"
+    )
+    both = json.loads(typed("deploy", file, "--json").output)
+    assert [flow["flow"] for flow in both["flows"]] == ["a", "b"]
+    assert f"file       {file}:a" in typed("flows", "show", "a").output.replace("\n", "")
+    told = typed("flows", "trigger", "a", "-p", "day", "5")
+    assert 'Parameter day of flow a takes text, and "5" is none.' in str(told.exception)
+    run_id = json.loads(typed("flows", "trigger", "a", "-r", "day", "5", "--json").output)["run_id"]
+    assert (
+        str(typed("runs", "open", run_id).exception)
+        == f"Run {run_id} is of a Python flow, which has no notebook: type nbflow runs logs {run_id}."
+    )
