@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -20,6 +21,11 @@ from nbflow.core.errors import SetupError
 if TYPE_CHECKING:
     from nbflow.app import Workspace
     from nbflow.headless.scheduling import SchedulerProcess
+
+
+#: Seconds between two looks at what runs side by side, and for JupyterLab to end in order.
+_LOOK: Final = 0.2
+_PATIENCE: Final = 10.0
 
 
 @click.command()
@@ -69,39 +75,61 @@ def metrics() -> None:
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--metrics-port", "--health-port", "port", type=click.IntRange(0, 65535), help="Answer /health and /metrics there; 0: any.")
 @click.argument("jupyter_arguments", nargs=-1, type=click.UNPROCESSED)
-def up(jupyter_arguments: tuple[str, ...]) -> None:
+def up(port: int | None, jupyter_arguments: tuple[str, ...]) -> None:
     """The scheduler, the Dask cluster and JupyterLab in one terminal; Ctrl-C ends them. Further arguments are JupyterLab's."""
-    from nbflow.headless.scheduling import SchedulerProcess  # noqa: PLC0415 - main.py says why
+    from nbflow.executors.cluster import read_facts, stop_home_cluster  # noqa: PLC0415 - main.py says why
+    from nbflow.headless.scheduling import SchedulerProcess  # noqa: PLC0415 - as above
 
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise SetupError("JupyterLab is not installed: type pip install 'jupyter-nbflow[lab]', or use nbflow scheduler without it.")
     _log_to_stderr()
-    with closing(open_workspace()) as workspace:
-        workspace.warm()
-        process = SchedulerProcess(workspace, _say)
-        thread = threading.Thread(target=process.run, name="nbflow-scheduler")
-        thread.start()
-        try:
-            _lab(process, jupyter_arguments)
-        finally:
-            process.stop()
-            thread.join()
-
-
-def _lab(process: SchedulerProcess, arguments: tuple[str, ...]) -> None:
-    """JupyterLab, until it ends or somebody ends us."""
+    workspace = open_workspace()
+    home, was_there = workspace.settings.home, read_facts(workspace.settings.home) is not None
     try:
-        lab = subprocess.Popen([sys.executable, "-m", "jupyterlab", *arguments])  # noqa: S603 - the person's own words
-    except OSError as error:
-        raise SetupError(f"JupyterLab cannot be started: {error.strerror}.") from None
+        with closing(workspace):
+            workspace.warm()
+            process = SchedulerProcess(workspace, _say)
+            with _watched(workspace, process, "127.0.0.1", port):
+                _side_by_side(process, jupyter_arguments)
+    finally:
+        if not was_there:  # what it began, it ends; what still ran there is gone on with by the next scheduler
+            stop_home_cluster(home)
 
-    def stop(*_: object) -> None:
+
+def _side_by_side(process: SchedulerProcess, arguments: tuple[str, ...]) -> None:
+    """The scheduler and JupyterLab, until one of them ends or somebody ends us."""
+    # In a session of its own: an interrupt is ours to pass on, and JupyterLab asks no questions.
+    lab = subprocess.Popen([sys.executable, "-m", "jupyterlab", *arguments], start_new_session=True)  # noqa: S603 - the person's own words
+    thread = threading.Thread(target=process.run, name="nbflow-scheduler")
+    thread.start()
+    is_asked = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: is_asked.set())
+    try:
+        while not is_asked.wait(_LOOK) and thread.is_alive() and lab.poll() is None:
+            pass
+        has_failed = not is_asked.is_set() and bool(lab.poll())
+        has_stopped = not is_asked.is_set() and not thread.is_alive()
+    finally:
         process.stop()
-        lab.terminate()
+        _end(lab)
+        thread.join()
+    if has_failed:
+        raise SetupError("JupyterLab did not start, or broke off: what it said stands above. nbflow scheduler needs none.")
+    if has_stopped:
+        raise SetupError("The scheduler broke off: what it said stands above.")
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    if lab.wait() == 1:
-        raise SetupError("JupyterLab did not start: type pip install 'jupyter-nbflow[lab]', or use nbflow scheduler without it.")
+
+def _end(lab: subprocess.Popen[bytes]) -> None:
+    """Whatever it does; its kernels end with it."""
+    lab.terminate()
+    try:
+        lab.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        lab.kill()
+        lab.wait()
 
 
 def _log_to_stderr() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import nbformat
@@ -100,6 +101,12 @@ def test_a_systemd_unit_and_a_compose_file(capsys: pytest.CaptureFixture[str]) -
     assert "-m nbflow scheduler" in text_of("systemd")
     services = yaml.safe_load(text_of("compose"))["services"]
     assert list(services) == ["database", "dask", "worker", "scheduler", "lab"]
+    words = shlex.split(services["scheduler"]["command"])
+    port = next(words[place + 1] for place, word in enumerate(words) if word == "--metrics-port")
+    assert words[0] == "nbflow"
+    cli.commands["scheduler"].make_context("scheduler", words[2:])  # every option of it is one
+    assert f"http://127.0.0.1:{port}/health" in services["scheduler"]["healthcheck"]["test"][-1]
+    compile(services["scheduler"]["healthcheck"]["test"][-1], "healthcheck", "exec")
     assert print_file(["compose"]) == 0
     assert print_file(["docker"]) == 2
     assert capsys.readouterr().err == "nbflow: say which file: python -m nbflow.deploy systemd | compose\n"
