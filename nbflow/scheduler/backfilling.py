@@ -14,7 +14,7 @@ from datetime import datetime
 from nbflow.core.backfills import BACKFILL, Backfill, BackfillDate, DateState, DateVerdict
 from nbflow.core.deployments import AuditEntry, Deployment
 from nbflow.core.errors import NbflowError, UserError
-from nbflow.core.events import ClearRequested, RunAbandoned
+from nbflow.core.events import ClearRequested, MarkRequested
 from nbflow.core.ids import TaskKey
 from nbflow.core.machine import RunMachine
 from nbflow.core.planning import planned_run
@@ -48,7 +48,7 @@ class Backfilling:
         store = self._store.backfills
         deployment = self._deployment(backfill.flow)
         if deployment is None and not backfill.is_cancelled:
-            backfill = store.cancel(backfill.id, "nbflow, since the flow was undeployed")
+            backfill = store.cancel(backfill.id, "whoever undeployed the flow")
         if backfill.is_cancelled:
             self.end_queued(backfill, now)
         progress = store.progress(backfill.id)
@@ -70,14 +70,15 @@ class Backfilling:
         )
 
     def end_queued(self, backfill: Backfill, now: datetime) -> None:
-        """The runs of a cancelled backfill that nobody has taken end as failed; those that run go on."""
+        """The runs of a cancelled backfill that nobody has taken end as failed, by a person's hand: nobody is alarmed. Those that run go on."""
         for run in self._store.backfills.queued(backfill.id):
             lease = self._store.claim(run.run_id, self._owner, self._seconds)
             if lease is None:
                 continue  # a scheduler has just taken it: it runs to its end
             machine = RunMachine(self._store.flow(run.version), self._store.run(run.run_id), self._store.task_records(run.run_id))
-            why = f"Backfill {backfill.id} was cancelled by {backfill.cancelled_by}."
-            step = machine.handle(RunAbandoned(reason=why), now)
+            step = machine.handle(
+                MarkRequested(state=RunState.FAILED, by=f"{backfill.cancelled_by}, who cancelled backfill {backfill.id}"), now
+            )
             if step.changes:
                 self._store.commit(lease, step.changes)
             self._store.release(lease)

@@ -223,7 +223,7 @@ class Scheduler:
             lease = self.store.claim(run_id, self.owner, self.seconds, owner)
             if lease is None:
                 continue
-            if lease.epoch > 2 * MOST_HOSTS:
+            if lease.epoch - 3 * run.clear_number > 2 * MOST_HOSTS:  # who clears it takes it too, and then it is hosted again
                 self.launcher.give_up(lease, f"The process that hosted this run ended {MOST_HOSTS} times.")
                 continue
             _log.warning("run %s goes on: whoever drove it is gone", run_id)

@@ -363,7 +363,8 @@ def test_cancelling_fails_what_is_queued_and_lets_end_what_runs() -> None:
     progress = world.store.backfills.progress(made.id)
     assert (progress.running + progress.queued, progress.failed, progress.dropped) == (1, 2, 6)
     failed = world.store.run(world.store.backfills.dates(made.id)[1].run_id)
-    assert (failed.state.value, failed.reason) == ("failed", f"Backfill {made.id} was cancelled by ann.")
+    assert (failed.state.value, failed.by_hand) == ("failed", True)
+    assert failed.reason.endswith(f"The run was marked failed by ann, who cancelled backfill {made.id}.")
     assert all(record.state.is_finished for record in world.store.task_records(failed.run_id))
     world.end_all()
     world.tick()
@@ -399,7 +400,7 @@ def test_an_undeployed_flow_ends_its_backfill() -> None:
     world.store.deployments.delete("sales")
     world.tick()
     ended = world.store.backfills.get(made.id)
-    assert (ended.state, ended.cancelled_by) == ("cancelling", "nbflow, since the flow was undeployed")
+    assert (ended.state, ended.cancelled_by) == ("cancelling", "whoever undeployed the flow")
     world.end_all()
     world.tick()
     assert world.store.backfills.get(made.id).state == "cancelled"

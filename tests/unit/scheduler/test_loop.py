@@ -370,6 +370,21 @@ def test_a_run_that_ends_its_hosts_is_given_up() -> None:
     assert world.launched.given_up[run_id] == f"The process that hosted this run ended {MOST_HOSTS} times."
 
 
+def test_a_run_that_was_cleared_often_is_hosted_again() -> None:
+    world = World()
+    world.deploy(schedule="@hourly")
+    world.tick(HOUR)
+    (run_id,) = world.launched.runs
+    lease = world.launched.runs[run_id]
+    for _ in range(2 * MOST_HOSTS):
+        lease = world.store.claim(run_id, "host", 60, lease.owner)
+    world.store.commit(lease, [], run=replace(world.store.run(run_id), clear_number=7))
+    world.scheduler.handed.clear()
+    world.tick(timedelta(seconds=61))
+    assert not world.launched.given_up
+    assert world.launched.order == [run_id, run_id]
+
+
 # --- any order of things ------------------------------------------------------------------------------------------------
 
 
