@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import pickle
 import threading
 import time
@@ -13,13 +12,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from distributed.batched import BatchedSend
 from tornado.ioloop import PeriodicCallback
 
 from nbflow.core.ids import Token
 from nbflow.core.job import ExecutorEvent, Job, OutputMade, Report
 from nbflow.executors.endings import Facts, output_size, unusable
 from nbflow.executors.lanes import Lanes
+from nbflow.executors.outgoing import Outgoing
 from nbflow.executors.pool import ChildPool
 
 #: Of the Dask task of an attempt; its token follows.
@@ -92,21 +91,13 @@ class Line:
     """The worker's end of a client's line (adr/0002): jobs come in over a comm, their events go out over it, until it closes."""
 
     def __init__(self, loop: Any) -> None:
-        self._loop = loop
-        self._stream = BatchedSend(interval=0, loop=loop)
-        self.mailbox = Mailbox(loop, self._send)
+        self._out = Outgoing(loop)
+        self.mailbox = Mailbox(loop, self._out.send)
         self.over = threading.Event()
-
-    def _send(self, data: bytes) -> None:
-        def send() -> None:
-            with contextlib.suppress(OSError):  # its client is gone: nobody waits for it
-                self._stream.send(data)
-
-        self._loop.add_callback(send)
 
     async def serve(self, comm: Any, take: Callable[[Sequence[Job]], None]) -> None:
         """Runs in the worker's event loop until the client hangs up or is gone, or the worker ends."""
-        self._stream.start(comm)
+        self._out.start(comm)
         try:
             while not self.over.is_set():
                 for payload in await comm.read():
@@ -115,7 +106,7 @@ class Line:
             pass
         finally:
             self.over.set()
-            comm.abort()
+            self._out.abort()
 
 
 class Host:

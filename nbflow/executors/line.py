@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from nbflow.core.job import Job
+from nbflow.executors.outgoing import Outgoing
 
 _log = logging.getLogger(__name__)
 #: Seconds in which what a worker had sent is read after it died.
@@ -30,12 +31,10 @@ class Line:
     """
 
     def __init__(self, client: Any, hear: Callable[[bytes], None], ended: Callable[[Line], None]) -> None:
-        from distributed.batched import BatchedSend  # noqa: PLC0415 - distributed, loaded with the client
-
-        from nbflow.executors.dask_worker import LINE_PREFIX  # noqa: PLC0415 - as above
+        from nbflow.executors.dask_worker import LINE_PREFIX  # noqa: PLC0415 - distributed, loaded with the client
 
         self._client, self._hear, self._ended = client, hear, ended
-        self._stream = BatchedSend(interval=0, loop=client.loop)
+        self._out = Outgoing(client.loop)
         self._key = LINE_PREFIX + uuid.uuid4().hex
         #: Of the worker, once it is known.
         self.address = ""
@@ -60,19 +59,13 @@ class Line:
 
     def send(self, jobs: Sequence[Job]) -> None:
         """Hand over; from any thread. Where the worker is gone meanwhile, `ended` says so."""
-        data = pickle.dumps(jobs, protocol=5)
-
-        def send() -> None:
-            with contextlib.suppress(OSError):
-                self._stream.send(data)
-
-        self._client.loop.add_callback(send)
+        self._out.send(pickle.dumps(jobs, protocol=5))
 
     def close(self) -> None:
         """Hang up: the worker ends whatever still runs, and the Dask task ends. From any thread."""
         self.is_over = True
         with contextlib.suppress(RuntimeError):  # the loop has ended, and the comm with it
-            self._client.loop.add_callback(self._stream.abort)
+            self._client.loop.add_callback(self._out.abort)
 
     def wait_read(self) -> None:
         """Until everything that came over it was heard."""
@@ -87,14 +80,14 @@ class Line:
         try:
             comm = await connect(self.address, **self._client.connection_args)
             await comm.write({"op": LINE_OP, "key": self._key, "reply": False})
-            self._stream.start(comm)
+            self._out.start(comm)
             while not self.is_over:
                 for data in await comm.read():
                     self._hear(data)
         except OSError as error:
             _log.debug("the line to the Dask worker %s has ended: %s", self.address, error)
         finally:
-            self._stream.abort()
+            self._out.abort()
             self._read.set()
             if not self.is_over:
                 self._client.loop.call_later(_WHY, self._give_up)
