@@ -10,6 +10,7 @@ import argparse
 import faulthandler
 import importlib
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -20,13 +21,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from nbflow.core.job import AttemptBegan, ExecutorEvent, Report
+from nbflow.core.job import AttemptBegan, ExecutorEvent, Job, Report
 from nbflow.core.protocols import ArtifactStore
 from nbflow.executors import endings, processes
 from nbflow.executors.begun import Begun
 from nbflow.executors.frames import Begin, Done, FrameReader, Ready, Said, pack
 from nbflow.executors.supervisor import supervise
-from nbflow.executors.user_modules import UserModules
+from nbflow.executors.tickets import Taker
+from nbflow.executors.user_modules import UserModules, unchanged
 
 #: Growth of resident memory after which a child is not used again.
 GROWTH_LIMIT: Final = 1 << 30
@@ -49,13 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--control", type=int, required=True, help="socket the supervisor listens to")
     parser.add_argument("--crash", type=int, required=True, help="socket faulthandler writes to")
     parser.add_argument("--begun", type=int, required=True, help="memory in which it stands which job has begun")
+    parser.add_argument("--tickets", type=int, required=True, help="pipe in which it stands how many more jobs may be begun")
     parser.add_argument("--runner", default="nbflow.operators.entry:run_job")
     parser.add_argument("--preload", default="")
     options = parser.parse_args(arguments)
     data, control = socket.socket(fileno=options.data), socket.socket(fileno=options.control)
     data.set_inheritable(False)
     control.set_inheritable(False)
-    os.set_inheritable(options.crash, False)  # noqa: FBT003 - the standard library's signature
+    for end in (options.crash, options.tickets):
+        os.set_inheritable(end, False)  # noqa: FBT003 - the standard library's signature
     begun = Begun(options.begun)
     os.close(options.begun)
     processes.become_subreaper()
@@ -64,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if child:
         data.close()
         os.close(options.crash)
+        os.close(options.tickets)
         supervise(child, control)
         os._exit(0)
     control.close()
@@ -72,14 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     processes.become_subreaper()
     _prefer_for_oom_killer()
     faulthandler.enable(options.crash, all_threads=False)
-    ChildLoop(data, begun, options.runner, tuple(filter(None, options.preload.split(",")))).serve()
+    ChildLoop(data, begun, Taker(options.tickets), options.runner, tuple(filter(None, options.preload.split(",")))).serve()
     os._exit(0)  # threads that user code left behind must not hold the process
 
 
 class ChildLoop:
     """Takes jobs from the parent one by one and answers each with a `Done`."""
 
-    def __init__(self, sock: socket.socket, begun: Begun, runner: str, preload: Sequence[str]) -> None:
+    def __init__(self, sock: socket.socket, begun: Begun, tickets: Taker, runner: str, preload: Sequence[str]) -> None:
         module, _, name = runner.partition(":")
         running = importlib.import_module(module)
         self._run_job = getattr(running, name)
@@ -88,7 +93,7 @@ class ChildLoop:
         self._prepare: Callable[[], None] = getattr(running, "prepare", lambda: None)
         for library in (*_FIRST_USED, *preload):
             _import_quietly(library)
-        self._sock, self._begun = sock, begun
+        self._sock, self._begun, self._tickets = sock, begun, tickets
         self._sending = threading.Lock()
         self._pid = os.getpid()
         self._modules = UserModules()
@@ -102,31 +107,45 @@ class ChildLoop:
         self._prepare()
         self._send(Ready(pid=self._pid))
         while (message := reader.next()) is not None:
-            self._send_frame(self._answer(message))
+            self._do(message)
+
+    def _do(self, begin: Begin) -> None:
+        """One job after the other, as long as the parent has not taken back the rest."""
+        left = len(begin.jobs)
+        for job in begin.jobs:
+            left -= 1
+            report, spent = self._attempt(job, begin.worker)
+            may_go_on = left > 0 and not spent and unchanged(self._modules.stamps())
+            # The ticket is taken before the parent hears of the end: a ticket of later jobs is never mistaken for one of these.
+            goes_on = may_go_on and self._tickets.take()
+            self._send(
+                Done(
+                    report=report,
+                    spent=spent,
+                    goes_on=goes_on,
+                    files=self._modules.stamps(),
+                    heavy=tuple(name for name in HEAVY if name in sys.modules),
+                )
+            )
             self._prepare()
+            if not goes_on:
+                return
 
-    def _answer(self, begin: Begin) -> bytes:
+    def _attempt(self, job: Job, worker: str) -> tuple[bytes, str]:
+        """Its report, pickled, and why this child must not be used again ("" when it may)."""
         since = time.time_ns()
-        report = self._report(begin)
+        report = self._report(job, worker)
         spent = self._why_spent(since)
-        done = Done(
-            report=report,
-            spent=spent,
-            files=self._modules.stamps(),
-            heavy=tuple(name for name in HEAVY if name in sys.modules),
-        )
         try:
-            return pack(done)
+            return pickle.dumps(report, protocol=5), spent
         except Exception as error:  # noqa: BLE001 - a value of the user's refuses to pickle in any way it likes
-            return pack(Done(report=_failed(begin, error), spent="its report could not be sent"))
+            return pickle.dumps(_failed(job, worker, error), protocol=5), "its report could not be sent"
 
-    def _report(self, begin: Begin) -> Report:
-        job = begin.job
-        tell = self._teller()
+    def _report(self, job: Job, worker: str) -> Report:
         try:
-            report: Report = self._run_job(job, _artifacts(job.artifacts_url), tell, worker=begin.worker)
+            report: Report = self._run_job(job, _artifacts(job.artifacts_url), self._teller(), worker=worker)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, also from a signal handler, and the child must answer
-            return _failed(begin, error)
+            return _failed(job, worker, error)
         return report
 
     def _teller(self) -> Callable[[ExecutorEvent], None]:
@@ -180,8 +199,8 @@ def _is_stray(thread: threading.Thread) -> bool:
     return not thread.name.startswith("nbflow") and not type(thread).__module__.startswith("tqdm")
 
 
-def _failed(begin: Begin, error: BaseException) -> Report:
-    return endings.raised(endings.Facts(token=begin.job.token, worker=begin.worker, started_at=datetime.now(UTC)), error)
+def _failed(job: Job, worker: str, error: BaseException) -> Report:
+    return endings.raised(endings.Facts(token=job.token, worker=worker, started_at=datetime.now(UTC)), error)
 
 
 def _import_quietly(library: str) -> None:

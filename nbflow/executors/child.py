@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The parent's side of one warm child process: hand it a job, pass on what it says, hold it to its limits, end it for certain.
+"""The parent's side of one warm child process: hand it jobs, pass on what it says, hold it to its limits, end it for certain.
 
 What happens in the child is `nbflow/worker.py`; why there is a child at all is `adr/0001-user-code-runs-in-a-child-of-the-worker.md`.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import select
 import socket
 import subprocess
@@ -16,22 +17,26 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final
 
 from nbflow.core.ids import Token
-from nbflow.core.job import ExecutorEvent, Job, OutputMade, Report
+from nbflow.core.job import AttemptBegan, ExecutorEvent, Job, OutputMade, Report
 from nbflow.executors import deaths, endings, processes
 from nbflow.executors.begun import Begun, new_page
 from nbflow.executors.frames import Begin, Done, FileStamp, FrameReader, Ready, Said, pack
+from nbflow.executors.handed import Attempt, Ended, Handed
 from nbflow.executors.supervisor import END, STATUS
+from nbflow.executors.tickets import Tickets
 from nbflow.executors.user_modules import unchanged
 
 #: Seconds between two looks at the memory of a job that has a limit.
 SAMPLE: Final = 0.1
 #: Seconds between two looks whether a job has begun.
 LOOK: Final = 0.02
+#: Seconds after which a job is too slow to hold back those that were handed over with it.
+SLOW: Final = 0.02
+#: Seconds in which reports of jobs that were handed over together gather, so that they are read together.
+GATHER: Final = 0.002
 #: Seconds a child may take to import what it needs.
 START_LIMIT: Final = 60.0
 #: Seconds the supervisor has to end everything before this side does it.
@@ -50,33 +55,8 @@ class ChildDied(Exception):
     """The child is gone; the message says how."""
 
 
-@dataclass
-class _Attempt:
-    """The job a child is running."""
-
-    job: Job
-    worker: str
-    memory_limit: int | None
-    deadline: float | None
-    started_at: datetime | None = None
-    outputs: endings.HeardOutputs = field(default_factory=endings.HeardOutputs)
-    #: Set when it is ended from here: the report to give, or None for a cancelled attempt.
-    ended: bool = False
-    report: Report | None = None
-    ended_at: float = 0.0
-    gone: threading.Event = field(default_factory=threading.Event)
-    #: Of the system, before it began.
-    oom_kills: int | None = field(default_factory=deaths.oom_kill_count)
-
-    def facts(self) -> endings.Facts:
-        return endings.Facts(token=self.job.token, worker=self.worker, started_at=self.started_at, outputs=self.outputs.ref())
-
-    def end(self, report: Report | None = None) -> None:
-        self.ended, self.report, self.ended_at = True, report, time.monotonic()
-
-
 class ChildProcess:
-    """One process that runs one job at a time in its main thread. `run` blocks; `cancel` and `end` may come from any thread."""
+    """One process that runs one job at a time in its main thread. `run_all` blocks; `cancel` and `end` may come from any thread."""
 
     def __init__(self, *, runner: str = "", preload: Sequence[str] = ()) -> None:
         self.id = uuid.uuid4().hex
@@ -90,7 +70,7 @@ class ChildProcess:
         self._files: tuple[FileStamp, ...] = ()
         self._place: tuple[str, tuple[str, ...]] | None = None
         self._lock = threading.Lock()
-        self._attempt: _Attempt | None = None
+        self._handed: Handed | None = None
         self._status: int | None = None
         self._last_words = ""
         self._dead = threading.Event()
@@ -101,7 +81,8 @@ class ChildProcess:
         self._crash, crash = socket.socketpair()
         page = new_page()
         self._begun = Begun(page)
-        ends = {"data": data.fileno(), "control": control.fileno(), "crash": crash.fileno(), "begun": page}
+        self._tickets = Tickets()
+        ends = {"data": data.fileno(), "control": control.fileno(), "crash": crash.fileno(), "begun": page, "tickets": self._tickets.reader}
         command = [sys.executable, "-P", "-m", "nbflow.worker", *(f"--{name}={end}" for name, end in ends.items())]
         command += [f"--runner={runner}"] if runner else []
         command += [f"--preload={','.join(preload)}"] if preload else []
@@ -137,7 +118,7 @@ class ChildProcess:
 
     def suits(self, job: Job) -> bool:
         """Whether it may run this job: nothing it loaded has changed, and its modules come from where this job's would."""
-        return not self.spent and self._jobs < JOB_LIMIT and (not self._files or (self._place == _place(job) and unchanged(self._files)))
+        return not self.spent and self._jobs < JOB_LIMIT and (not self._files or (self._place == place_of(job) and unchanged(self._files)))
 
     @property
     def is_alive(self) -> bool:
@@ -153,33 +134,64 @@ class ChildProcess:
         *,
         worker: str = "",
         memory_limit: int | None = None,
-        is_wanted: Callable[[], bool] = lambda: True,
     ) -> Report | None:
-        """Run the job to its end, whatever that is. None when it was cancelled; then nothing of it runs any more.
+        """Run the job to its end, whatever that is. None when it was cancelled; then nothing of it runs any more."""
+        last = self.run_all([job], tell, lambda *_: None, lambda _: None, worker=worker, memory_limit=memory_limit)
+        return None if last is None else last[1]
 
-        `is_wanted` is asked once `cancel` can reach the attempt: a cancel that came just before is not missed.
+    def run_all(
+        self,
+        jobs: Sequence[Job],
+        tell: Callable[[ExecutorEvent], None],
+        ended: Ended,
+        give_back: Callable[[Sequence[Job]], None],
+        *,
+        worker: str = "",
+        memory_limit: int | None = None,
+        is_wanted: Callable[[Token], bool] = lambda _: True,
+    ) -> tuple[Job, Report | None] | None:
+        """Run these jobs, one after the other. Each comes back once: it `ended`, or was not begun and is given back, for another child.
+
+        The last that ended is not told but returned, for whoever puts the child to another use first.
+        `is_wanted` is asked once `cancel` can reach the attempts: a cancel that came just before is not missed.
         """
-        deadline = time.monotonic() + job.timeout.total_seconds() if job.timeout is not None else None
-        attempt = _Attempt(job, worker, job.memory_limit or memory_limit, deadline)
+        wanted: list[Job] = []
+        unwanted: list[Job] = []
         with self._lock:
-            self._attempt = attempt
+            for job in jobs:
+                (wanted if is_wanted(job.token) else unwanted).append(job)
+            handed = Handed(wanted, give_back, worker=worker, memory_limit=memory_limit, tickets=self._tickets) if wanted else None
+            self._handed = handed
+        for job in unwanted:
+            ended(job, None)
+        if handed is None:
+            return None
         try:
-            return self._converse(attempt, tell) if is_wanted() else None
+            with contextlib.suppress(OSError):  # it died while it was idle: the control socket says how
+                self._data.sendall(pack(Begin(jobs=tuple(wanted), worker=worker)))
+            return self._converse(handed, tell, ended)
         finally:
             with self._lock:
-                self._attempt = None
-            attempt.gone.set()
+                self._handed = None
+            handed.gone.set()
 
     def cancel(self, token: Token) -> bool:
-        """End the attempt of this token, with everything it started; returns when it is gone. False when another one, or none, is running."""
+        """End the attempt of this token, with everything it started; returns when it is gone. False when others, or none, are running."""
         with self._lock:
-            attempt = self._attempt
-            if attempt is None or attempt.job.token != token:
+            handed = self._handed
+            if handed is None or not (handed.current.job.token == token or handed.is_left(token)):
                 return False
-            attempt.end()
-            self.spent = "its attempt was cancelled"
-            self._order_end()
-        attempt.gone.wait()
+            back = handed.take_back()
+            is_begun = all(job.token != token for job in back)
+            if is_begun:
+                handed.cancelled.add(token)
+                if handed.current.job.token == token:
+                    handed.current.end()
+                self.spent = "its attempt was cancelled"
+                self._order_end()
+        handed.give_back(back)  # whoever gets it asks whether it is wanted
+        if is_begun:
+            handed.gone.wait()
         return True
 
     def end(self) -> None:
@@ -187,43 +199,66 @@ class ChildProcess:
         self.spent = self.spent or "it was ended"
         self._order_end()
         with self._lock:
-            attempt = self._attempt
-        if attempt is None:
+            handed = self._handed
+        if handed is None:
             self._bury()
         else:
-            attempt.gone.wait()
+            handed.gone.wait()
 
-    def _converse(self, attempt: _Attempt, tell: Callable[[ExecutorEvent], None]) -> Report | None:
-        with contextlib.suppress(OSError):  # it died while it was idle: the control socket says how
-            self._data.sendall(pack(Begin(job=attempt.job, worker=attempt.worker)))
+    def _converse(self, handed: Handed, tell: Callable[[ExecutorEvent], None], ended: Ended) -> tuple[Job, Report | None]:
         while True:
-            ready = self._wait(self._next_look(attempt))
+            ready = self._wait(self._next_look(handed))
             if not ready:
-                self._look_whether_begun(attempt, tell)
+                self._look_whether_begun(handed.current, tell)
             if self._data.fileno() in ready:
-                report = self._listen(attempt, tell)
-                if report is not None:
-                    return self._finish(attempt, report)
+                last = self._listen(handed, tell, ended)
+                if last is not None:
+                    return last
+                if handed.has_left:
+                    time.sleep(GATHER)
             if self._control.fileno() in ready:
-                return self._buried(attempt, tell)
-            self._hold_to_limits(attempt)
+                return self._buried(handed, tell, ended)
+            self._hold_to_limits(handed)
 
-    def _listen(self, attempt: _Attempt, tell: Callable[[ExecutorEvent], None]) -> Report | None:
+    def _listen(self, handed: Handed, tell: Callable[[ExecutorEvent], None], ended: Ended) -> tuple[Job, Report | None] | None:
+        """Pass on what it says. How the last one ended, when no other one goes on."""
         for message in self._reader.read():
-            self._look_whether_begun(attempt, tell)
+            attempt = handed.current
             if isinstance(message, Said):
+                self._look_whether_begun(attempt, tell)
                 event = message.event
                 if isinstance(event, OutputMade):
                     attempt.outputs.add(event)
                 tell(event)
             elif isinstance(message, Done):
                 self._remember(attempt.job, message)
-                return message.report
+                report: Report = pickle.loads(message.report)  # noqa: S301 - of our own child
+                if attempt.started_at is None and report.started_at is not None:  # the page may say that of the next one by now
+                    tell(AttemptBegan(token=report.token, at=report.started_at, worker=attempt.worker))
+                end = attempt.job, self._end(handed, report, goes_on=message.goes_on)
+                if not message.goes_on:
+                    return end
+                ended(*end)
         if self._reader.ended:
             self._poll.unregister(self._data)  # from here on the control socket tells
         return None
 
-    def _look_whether_begun(self, attempt: _Attempt, tell: Callable[[ExecutorEvent], None]) -> None:
+    def _end(self, handed: Handed, report: Report, *, goes_on: bool) -> Report | None:
+        """An attempt has ended, perhaps in the same moment in which it was cancelled or ran out of time."""
+        with self._lock:
+            attempt, rest = handed.current, []
+            if goes_on:
+                handed.advance()
+            else:
+                rest = handed.take_rest()
+                self._handed = None
+        if not goes_on:
+            if attempt.ended:
+                self._bury()
+            handed.give_back(rest)
+        return attempt.report if attempt.ended else report
+
+    def _look_whether_begun(self, attempt: Attempt, tell: Callable[[ExecutorEvent], None]) -> None:
         if attempt.started_at is None:
             event = self._begun.read(attempt.job.token, attempt.worker)
             if event is not None:
@@ -232,36 +267,32 @@ class ChildProcess:
 
     def _remember(self, job: Job, done: Done) -> None:
         self._jobs += 1
-        self._files, self._place, self.heavy = done.files, _place(job), done.heavy
+        self._files, self._place, self.heavy = done.files, place_of(job), done.heavy
         self.spent = self.spent or done.spent
 
-    def _finish(self, attempt: _Attempt, report: Report) -> Report | None:
-        """The child has answered, perhaps in the same moment in which it was cancelled or ran out of time."""
-        with self._lock:
-            self._attempt = None
-        if attempt.ended:
-            self._bury()
-            return attempt.report
-        return report
-
-    def _buried(self, attempt: _Attempt, tell: Callable[[ExecutorEvent], None]) -> Report | None:
+    def _buried(self, handed: Handed, tell: Callable[[ExecutorEvent], None], ended: Ended) -> tuple[Job, Report | None]:
         """The child is gone: its last words may still be in the socket."""
-        report = None
-        while report is None and not self._reader.ended:
-            report = self._listen(attempt, tell)
-        self._look_whether_begun(attempt, tell)
+        last = None
+        while last is None and not self._reader.ended:
+            last = self._listen(handed, tell, ended)
+        self._look_whether_begun(handed.current, tell)
         self._bury()
         self.spent = self.spent or "it died"
+        if last is not None:
+            return last
+        with self._lock:
+            attempt, rest = handed.current, handed.take_rest()
+            self._handed = None
+        handed.give_back(rest)
         if attempt.ended:
-            return attempt.report
-        if report is not None:
-            return report
-        return deaths.of_attempt(attempt.facts(), self._status, oom_kills=attempt.oom_kills, trace=self._last_words)
+            return attempt.job, attempt.report
+        return attempt.job, deaths.of_attempt(attempt.facts(), self._status, oom_kills=attempt.oom_kills, trace=self._last_words)
 
     # --- limits ----------------------------------------------------------------------------------------------------------
 
-    def _next_look(self, attempt: _Attempt) -> float | None:
+    def _next_look(self, handed: Handed) -> float | None:
         """Seconds until a limit has to be looked at; None: never."""
+        attempt = handed.current
         if attempt.ended:
             return END_LIMIT
         looks = [] if attempt.deadline is None else [max(0.0, attempt.deadline - time.monotonic())]
@@ -269,23 +300,30 @@ class ChildProcess:
             looks.append(SAMPLE)
         if attempt.started_at is None:
             looks.append(LOOK)
+        if handed.has_left:
+            looks.append(max(LOOK, attempt.since + SLOW - time.monotonic()))
         return min(looks, default=None)
 
-    def _hold_to_limits(self, attempt: _Attempt) -> None:
+    def _hold_to_limits(self, handed: Handed) -> None:
+        attempt = handed.current
         if attempt.ended:
             if time.monotonic() > attempt.ended_at + END_LIMIT:
                 self._sweep()  # the supervisor was told to end everything and did not answer in time
             return
         report = self._broken_limit(attempt)
-        if report is None:
+        is_slow = handed.has_left and time.monotonic() - attempt.since >= SLOW
+        if report is None and not is_slow:
             return
         with self._lock:
-            if not attempt.ended:  # else a cancel came first
+            back = handed.take_back()
+            if report is not None and not attempt.ended:  # else a cancel came first
                 attempt.end(report)
-        self.spent = "its attempt was ended"
-        self._order_end()
+        handed.give_back(back)
+        if report is not None:
+            self.spent = "its attempt was ended"
+            self._order_end()
 
-    def _broken_limit(self, attempt: _Attempt) -> Report | None:
+    def _broken_limit(self, attempt: Attempt) -> Report | None:
         job, limit = attempt.job, attempt.memory_limit
         facts = attempt.facts()
         if job.timeout is not None and attempt.deadline is not None and time.monotonic() >= attempt.deadline:
@@ -322,6 +360,8 @@ class ChildProcess:
             self._control.close()
             self._last_words = self._read_last_words()
             self._crash.close()
+            with self._lock:
+                self._tickets.close()
             self._dead.set()
 
     def _read_last_words(self) -> str:
@@ -343,6 +383,6 @@ def _environment(child_id: str) -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name not in _OF_DASK | {_KEY}}, processes.MARK: child_id}
 
 
-def _place(job: Job) -> tuple[str, tuple[str, ...]]:
+def place_of(job: Job) -> tuple[str, tuple[str, ...]]:
     """Where this job's `import helper` looks."""
     return job.process.cwd, job.process.sys_path

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nbflow.core.job import ExecutorEvent, Job, Report
+from nbflow.core.job import ExecutorEvent, Job
 
 _HEAD: Final = struct.Struct("!Q")
 _CHUNK: Final = 1 << 18
@@ -34,9 +34,9 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class Begin:
-    """Run this job. `worker` is the name people are shown."""
+    """Run these jobs, one after the other as long as there are tickets. `worker` is the name people are shown."""
 
-    job: Job
+    jobs: tuple[Job, ...]
     worker: str
 
 
@@ -49,11 +49,13 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """The job's report, and what decides whether the child may be used again."""
+    """The job's report, pickled, and what decides whether the child may be used again."""
 
-    report: Report
+    report: bytes
     #: Why it must not be used again; "" when it may.
     spent: str = ""
+    #: The child begins the next of the jobs it was given; otherwise it waits for others.
+    goes_on: bool = False
     #: Modules of the user it has loaded.
     files: tuple[FileStamp, ...] = ()
     #: Heavy libraries it has loaded: the next child imports them before its first job.

@@ -9,15 +9,17 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tornado.ioloop import PeriodicCallback
 
 from nbflow.core.ids import Token
 from nbflow.core.job import ExecutorEvent, Job, OutputMade, Report
+from nbflow.executors.child import place_of
 from nbflow.executors.endings import Facts, output_size, unusable
-from nbflow.executors.lanes import Lanes
+from nbflow.executors.lanes import Lanes, Piece
 from nbflow.executors.outgoing import Outgoing
 from nbflow.executors.pool import ChildPool
 
@@ -27,6 +29,9 @@ KEY_PREFIX: Final = "nbflow-"
 TICK: Final = 0.02
 #: Live outputs in one message; more than that is dropped, since the report has them all.
 BATCH_LIMIT: Final = 2_000_000
+#: Most jobs that a child is given at once, while attempts take no longer than this (adr/0003).
+TOGETHER: Final = 8
+QUICK: Final = timedelta(milliseconds=10)
 #: Seconds between two looks for attempts nobody waits for.
 WATCH: Final = 0.5
 
@@ -109,6 +114,18 @@ class Line:
             self._out.abort()
 
 
+class _Sent(NamedTuple):
+    """A job, and what it came over."""
+
+    line: Line
+    job: Job
+
+
+def _go_together(first: _Sent, other: _Sent) -> bool:
+    """Whether one child may do both: their modules come from the same places."""
+    return first.line is other.line and place_of(first.job) == place_of(other.job)
+
+
 class Host:
     """The children of one Dask worker."""
 
@@ -118,7 +135,8 @@ class Host:
         self._mailboxes: dict[str, Mailbox] = {}
         #: Every attempt that is running or waits here, with the key of the Dask task that stands for it.
         self._running: dict[Token, str] = {}
-        self._lanes = Lanes(worker.state.nthreads)
+        self._slots = worker.state.nthreads
+        self._lanes: Lanes[_Sent] = Lanes(self._slots, self._do, _go_together)
         #: By the key of their Dask task.
         self._lines: dict[str, Line] = {}
         self._watch: PeriodicCallback | None = None
@@ -159,18 +177,39 @@ class Host:
 
     def _take(self, line: Line, key: str, jobs: Sequence[Job]) -> None:
         self._running.update((job.token, key) for job in jobs)
-        self._lanes.add((job.priority, partial(self._run, line, job)) for job in jobs)
+        self._lanes.add((job.priority, _Sent(line, job)) for job in jobs)
 
-    def _run(self, line: Line, job: Job) -> None:
-        report = None
-        try:
-            report = self.pool.run(job, line.mailbox.put) if not line.over.is_set() else None
-        except Exception as error:  # noqa: BLE001 - a lane that ends would be worse than any error
-            report = unusable(Facts(token=job.token, worker=self._worker.address), f"the worker could not run it: {error}")
-        finally:
+    def _do(self, pieces: Sequence[Piece[_Sent]]) -> None:
+        """What one child does, one after the other."""
+        line = pieces[0].work.line
+        open_ = {piece.work.job.token: piece for piece in pieces}
+
+        def ended(job: Job, report: Report | None) -> None:
+            open_.pop(job.token, None)
             self._running.pop(job.token, None)
-        if report is not None:  # when nothing waits here, a child has nothing to do until the client sends more
-            line.mailbox.deliver(report, at_once=self._lanes.is_dry)
+            if report is not None:
+                self._tell_end(line, report)
+
+        def give_back(jobs: Sequence[Job]) -> None:
+            self._lanes.give_back([open_.pop(job.token) for job in jobs])
+
+        jobs = [piece.work.job for piece in pieces]
+        try:
+            if line.over.is_set():
+                for job in jobs:
+                    ended(job, None)
+            else:
+                self.pool.run_all(jobs, line.mailbox.put, ended, give_back)
+        except Exception as error:  # noqa: BLE001 - a lane that ends would be worse than any error
+            for piece in list(open_.values()):
+                facts = Facts(token=piece.work.job.token, worker=self._worker.address)
+                ended(piece.work.job, unusable(facts, f"the worker could not run it: {error}"))
+
+    def _tell_end(self, line: Line, report: Report) -> None:
+        is_quick = report.started_at is not None and report.ended_at - report.started_at <= QUICK
+        self._lanes.most = TOGETHER if is_quick else 1
+        # When nothing waits here, a child has nothing to do until the client sends more.
+        line.mailbox.deliver(report, at_once=len(self._running) < self._slots)
 
     # --- the end ---------------------------------------------------------------------------------------------------------
 

@@ -6,36 +6,49 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
-class Lanes:
-    """At most `size` pieces of work at once; higher priority first, then in the order brought. The threads start when they are needed and stay."""
+class Piece(NamedTuple, Generic[T]):
+    """One piece of work and its place in the queue, which it keeps when it comes back."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    rank: int
+    number: int
+    work: T
+
+
+class Lanes(Generic[T]):
+    """At most `size` threads that `do` work; higher priority first, then in the order brought. They start when they are needed and stay.
+
+    `do` does not raise. It gets one piece, or several at once that go `together`: up to `most`, but only while many more are waiting.
+    """
+
+    def __init__(self, size: int, do: Callable[[Sequence[Piece[T]]], None], together: Callable[[T, T], bool] = lambda *_: False) -> None:
+        self._size, self._do, self._together = size, do, together
+        #: Whoever knows how long pieces take sets it.
+        self.most = 1
         self._changed = threading.Condition()
-        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._queue: list[Piece[T]] = []
         self._count = itertools.count()
         self._threads = self._idle = 0
         self._closed = False
 
-    def add(self, work: Iterable[tuple[int, Callable[[], None]]]) -> None:
-        """Do all of this (a priority and a function that does not raise each); returns at once."""
+    def add(self, work: Iterable[tuple[int, T]]) -> None:
+        """Do all of this (a priority and a piece each); returns at once."""
+        self.give_back([Piece(-priority, next(self._count), piece) for priority, piece in work])
+
+    def give_back(self, pieces: Sequence[Piece[T]]) -> None:
+        """Do these after all, in their turn."""
         with self._changed:
-            pieces = 0
-            for priority, piece in work:
-                heapq.heappush(self._queue, (-priority, next(self._count), piece))
-                pieces += 1
+            for piece in pieces:
+                heapq.heappush(self._queue, piece)
             for _ in range(min(self._size - self._threads, len(self._queue) - self._idle)):
                 self._threads += 1
                 threading.Thread(target=self._serve, name="nbflow-lane", daemon=True).start()
-            self._changed.notify(pieces)
-
-    @property
-    def is_dry(self) -> bool:
-        """Nothing waits for a thread."""
-        return not self._queue
+            self._changed.notify(len(pieces))
 
     def close(self) -> None:
         """The threads end when there is nothing left to do."""
@@ -53,5 +66,13 @@ class Lanes:
                 if not self._queue:
                     self._threads -= 1
                     return
-                _, _, piece = heapq.heappop(self._queue)
-            piece()
+                pieces = self._next()
+            self._do(pieces)
+
+    def _next(self) -> list[Piece[T]]:
+        """Half of this lane's share at most, so that the lanes come to an end together."""
+        most = min(self.most, len(self._queue) // (2 * self._size))
+        pieces = [heapq.heappop(self._queue)]
+        while len(pieces) < most and self._together(pieces[0].work, self._queue[0].work):
+            pieces.append(heapq.heappop(self._queue))
+        return pieces

@@ -6,13 +6,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from nbflow.core.ids import Token
 from nbflow.core.job import ExecutorEvent, Job, Report
 from nbflow.executors import endings
 from nbflow.executors.child import ChildDied, ChildProcess
+from nbflow.executors.handed import Ended
 
 _log = logging.getLogger(__name__)
 #: Cancelled tokens that are remembered, in case their job still arrives.
@@ -33,7 +35,10 @@ class ChildPool:
         self._warm = min(warm, size)
         self._changed = threading.Condition()
         self._idle: list[ChildProcess] = []
+        #: Whose child, once there is one, has each job that was begun or may be.
         self._busy: dict[Token, ChildProcess | None] = {}
+        #: Children that have jobs, or will have them when they have started.
+        self._working = 0
         self._starting = 0
         self._cancelled: OrderedDict[Token, None] = OrderedDict()
         self._heavy: tuple[str, ...] = ()
@@ -42,20 +47,51 @@ class ChildPool:
 
     def run(self, job: Job, tell: Callable[[ExecutorEvent], None]) -> Report | None:
         """Run the job in a child; blocks. None when the attempt was cancelled, before or while it ran."""
-        child = self._take(job)
+        reports: list[Report | None] = []
+        self.run_all([job], tell, lambda _, report: reports.append(report), lambda _: None)
+        return reports[0]
+
+    def run_all(
+        self,
+        jobs: Sequence[Job],
+        tell: Callable[[ExecutorEvent], None],
+        ended: Ended,
+        give_back: Callable[[Sequence[Job]], None],
+    ) -> None:
+        """Run these jobs in one child, one after the other; blocks. Each comes back once: it `ended`, or is given back since it was not begun.
+
+        Their modules come from the same places. When the last of them is told to have ended, the child is free already.
+        """
+        child = self._take(jobs)
         if child is None:
-            return None
+            for job in jobs:
+                ended(job, None)
+            return
+        back = partial(self._take_back, give_back)
+        told = partial(self._tell_end, ended)
         try:
-            try:
-                child.wait_ready()
-                report = child.run(
-                    job, tell, worker=self.worker, memory_limit=self._memory_limit, is_wanted=lambda: self._wanted(job.token)
-                )
-            except ChildDied as died:
-                report = endings.lost(endings.Facts(token=job.token, worker=self.worker), str(died))
-            return report if self._wanted(job.token) else None
+            child.wait_ready()
+            last = child.run_all(jobs, tell, told, back, worker=self.worker, memory_limit=self._memory_limit, is_wanted=self._wanted)
+        except ChildDied as died:
+            last = jobs[0], endings.lost(endings.Facts(token=jobs[0].token, worker=self.worker), str(died))
+            back(jobs[1:])
         finally:
-            self._give_back(job.token, child)
+            self._give_back(jobs, child)
+        if last is not None:
+            told(*last)
+
+    def _tell_end(self, ended: Ended, job: Job, report: Report | None) -> None:
+        with self._changed:
+            self._busy.pop(job.token, None)
+            wanted = self._is_wanted(job.token)
+        ended(job, report if wanted else None)
+
+    def _take_back(self, give_back: Callable[[Sequence[Job]], None], jobs: Sequence[Job]) -> None:
+        if jobs:
+            with self._changed:
+                for job in jobs:
+                    self._busy.pop(job.token, None)
+            give_back(jobs)
 
     def cancel(self, tokens: Iterable[Token]) -> None:
         """End these attempts; returns when nothing of them runs any more. A job of such a token that arrives later is not run."""
@@ -84,30 +120,34 @@ class ChildPool:
     def pids(self) -> tuple[int, ...]:
         """The processes user code runs in, idle ones too."""
         with self._changed:
-            return tuple(child.pid for child in [*self._idle, *filter(None, self._busy.values())] if child.pid)
+            return tuple(child.pid for child in dict.fromkeys([*self._idle, *filter(None, self._busy.values())]) if child.pid)
 
     # --- which child -----------------------------------------------------------------------------------------------------
 
     def _wanted(self, token: Token) -> bool:
         with self._changed:
-            return token not in self._cancelled and not self._closed
+            return self._is_wanted(token)
 
-    def _take(self, job: Job) -> ChildProcess | None:
-        """A child for this job, warm when there is one; None when the job is not wanted any more."""
-        while True:
-            with self._changed:
-                while len(self._busy) >= self.size and job.token not in self._cancelled and not self._closed:
-                    self._changed.wait()
-                if job.token in self._cancelled or self._closed:
-                    return None
-                self._busy[job.token] = None
-                child, unfit = self._pick(job)
-                self._busy[job.token] = child
+    def _is_wanted(self, token: Token) -> bool:
+        return token not in self._cancelled and not self._closed
+
+    def _take(self, jobs: Sequence[Job]) -> ChildProcess | None:
+        """A child for these jobs, warm when there is one; None when none of them is wanted any more."""
+        with self._changed:
+            while self._working >= self.size and any(self._is_wanted(job.token) for job in jobs):
+                self._changed.wait()
+            if not any(self._is_wanted(job.token) for job in jobs):
+                return None
+            self._working += 1
+            child, unfit = self._pick(jobs[0])
+            self._busy.update((job.token, child) for job in jobs)
+        try:
             for other in unfit:
                 other.end()
-            if child is None:
-                child = self._start(job.token)
-            return child
+            return child if child is not None else self._start(jobs)
+        except BaseException:
+            self._free(jobs, child)
+            raise
 
     def _pick(self, job: Job) -> tuple[ChildProcess | None, list[ChildProcess]]:
         """The idle child used last that suits the job, and those to end to keep within `size`."""
@@ -119,19 +159,19 @@ class ChildPool:
                 self._idle = [other for other in self._idle if other is not child and other not in unfit]
                 return child, unfit
         self._idle = [child for child in self._idle if child not in unfit]
-        while self._idle and len(self._idle) + len(self._busy) + self._starting > self.size:
+        while self._idle and len(self._idle) + self._working + self._starting > self.size:
             unfit.append(self._idle.pop(0))
         return None, unfit
 
-    def _start(self, token: Token) -> ChildProcess:
+    def _start(self, jobs: Sequence[Job]) -> ChildProcess:
         child = ChildProcess(runner=self._runner, preload=self._heavy)
         with self._changed:
-            self._busy[token] = child
+            self._busy.update((job.token, child) for job in jobs)
         return child
 
-    def _give_back(self, token: Token, child: ChildProcess) -> None:
+    def _give_back(self, jobs: Sequence[Job], child: ChildProcess) -> None:
         with self._changed:
-            self._busy.pop(token, None)
+            self._free(jobs, child)
             self._heavy = tuple(dict.fromkeys([*self._heavy, *child.heavy]))
             keep = not child.spent and not self._closed
             if keep:
@@ -139,6 +179,13 @@ class ChildPool:
             self._changed.notify()
         if not keep:
             threading.Thread(target=self._replace, args=(child,), name="nbflow-bury", daemon=True).start()
+
+    def _free(self, jobs: Sequence[Job], child: ChildProcess | None) -> None:
+        with self._changed:
+            self._working -= 1
+            for job in jobs:
+                if self._busy.get(job.token) is child:
+                    self._busy.pop(job.token, None)
 
     # --- in the background -----------------------------------------------------------------------------------------------
 
@@ -148,7 +195,7 @@ class ChildPool:
 
     def _top_up(self) -> None:
         with self._changed:
-            missing = 0 if self._closed else self._warm - len(self._idle) - len(self._busy) - self._starting
+            missing = 0 if self._closed else self._warm - len(self._idle) - self._working - self._starting
             missing = max(0, missing)
             self._starting += missing
         for _ in range(missing):
@@ -164,7 +211,7 @@ class ChildPool:
             child = None
         with self._changed:
             self._starting -= 1
-            surplus = child is not None and (self._closed or len(self._idle) + len(self._busy) >= self.size)
+            surplus = child is not None and (self._closed or len(self._idle) + self._working >= self.size)
             if child is not None and not surplus:
                 self._idle.append(child)
             self._changed.notify()
