@@ -114,10 +114,12 @@ def _first_fingerprint(value: Any, ref: ValueRef, definitions: DefinitionTable) 
 
 
 def _fingerprint(value: Any, ref: ValueRef, definitions: DefinitionTable) -> str:
+    is_canonical = ref.format in _CANONICAL
     try:
-        return encode_parts(value, definitions=definitions, as_pickle=ref.format not in _CANONICAL).hash
+        encoded = encode_parts(value, definitions=definitions, as_pickle=not is_canonical)
     except UnstorableValue:
         return "cannot be stored any more"
+    return encoded.hash if is_canonical else encoded.checksum
 
 
 def give(job: Job, namespace: Mapping[str, Any], inputs: Inputs, artifacts: ArtifactStore, given: Given) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import zlib
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -45,6 +46,14 @@ class Encoded:
         for part in self.parts:
             digest.update(part)
         return digest.hexdigest()
+
+    @property
+    def checksum(self) -> str:
+        """Tells values of one attempt apart, in a third of the time."""
+        found = 0
+        for part in self.parts:
+            found = zlib.crc32(part, found)
+        return f"{self.size} {found:08x}"
 
     def data(self) -> bytes:
         """One bytes object: the only copy that is made."""
