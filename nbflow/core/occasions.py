@@ -96,9 +96,10 @@ def say_event(event: Mapping[str, Any]) -> str:
 
 def occasions_of(changes: Iterable[Change], run: Callable[[], RunRecord]) -> Iterator[Occasion]:
     """What these changes of a run mean to others. `run` is asked for only where an asset was updated."""
+    who: RunRecord | None = None
     for change in changes:
         for asset in change.updates:
-            who, key = run(), change.key
+            who, key = who or run(), change.key
             yield Occasion(
                 kind=Kind.ASSET,
                 subject=asset,

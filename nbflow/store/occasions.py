@@ -43,7 +43,7 @@ class Occasions:
     def __init__(self, database: Database, runs: Runs, create: Create) -> None:
         """`create` makes a run; False where its id is taken."""
         self._database, self._runs, self._create = database, runs, create
-        self._insert_update = database.insert(asset_event, names=["asset", "at", "record"])
+        self._insert_update = database.statement(asset_event.insert().returning(asset_event.c.id), ["asset", "at", "record"])
         updates = asset_event.c
         of_one = updates.asset == bindparam("of")
         self._oldest = database.statement(
@@ -74,23 +74,29 @@ class Occasions:
 
     def record(self, connection: Connection, run_id: str, changes: Iterable[Change]) -> None:
         """What these changes of a run mean to those who wait, in their own transaction."""
-        for occasion in occasions_of(changes, lambda: self._runs.lock(connection, run_id)):
-            self._record(connection, occasion)
+        self._record(connection, occasions_of(changes, lambda: self._runs.lock(connection, run_id)))
 
     def update(self, occasion: Occasion) -> Occasion:
         with self._database.writing() as connection:
-            self._record(connection, occasion)
-            newest = select(func.max(asset_event.c.id)).where(asset_event.c.asset == occasion.subject)
-            return replace(occasion, id=connection.execute(newest).scalar_one())
+            (id,) = self._record(connection, [occasion])
+        return replace(occasion, id=id)
 
-    def _record(self, connection: Connection, occasion: Occasion) -> None:
-        record, subject = encode(occasion), column_text(occasion.subject)
-        if occasion.kind is Kind.ASSET:
-            self._insert_update.run(connection, asset=subject, at=micros(occasion.at), record=record)
-            oldest = self._oldest.run(connection, of=subject, most=MOST_UPDATES).scalar_one_or_none()
+    def _record(self, connection: Connection, occasions: Iterable[Occasion]) -> list[int]:
+        """Returns the ids of the updates of assets among them."""
+        updated: set[str] = set()
+        ids: list[int] = []
+        for occasion in occasions:
+            record, subject = encode(occasion), column_text(occasion.subject)
+            if occasion.kind is Kind.ASSET:
+                updated.add(subject)
+                done = self._insert_update.run(connection, asset=subject, at=micros(occasion.at), record=record)
+                ids.append(done.scalar_one())
+            self._tell.run(connection, role=occasion.kind.value, of=subject, new_record=record)
+        for asset in sorted(updated):  # in one order: drivers that do the same at once wait for each other, and not in a circle
+            oldest = self._oldest.run(connection, of=asset, most=MOST_UPDATES).scalar_one_or_none()
             if oldest is not None:
-                self._forget.run(connection, of=subject, until=oldest)
-        self._tell.run(connection, role=occasion.kind.value, of=subject, new_record=record)
+                self._forget.run(connection, of=asset, until=oldest)
+        return ids
 
     # assets
 

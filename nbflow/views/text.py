@@ -100,7 +100,9 @@ class _Tree:
         record = summary(self._records, task.id)
         if record is None:
             names = dict.fromkeys(name for edge in self._flow.edges if edge.downstream == task.id for name in edge.names)
-            return _joined(kind, waits, f"reads {listed(list(names), _NAMES_SHOWN)}" if names else "")
+            reads = f"reads {listed(list(names), _NAMES_SHOWN)}" if names else ""
+            updates = f"updates {listed(task.options.outlets, _NAMES_SHOWN)}" if task.options.outlets else ""
+            return _joined(kind, waits, reads, updates)
         at = self._now or record.ended_at or record.started_at
         time = took(record, at) if at else ""
         if copies_in(record):

@@ -8,9 +8,12 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 
+from nbflow.core.ids import FlowName, TaskId
+from nbflow.core.model import Flow, Task
 from nbflow.core.options import TaskOptions
 from nbflow.core.states import RunState
 from nbflow.views.text import graph_json, graph_text, mermaid, run_json, run_row
+from nbflow.views.words import understood
 from tests.unit.views.flows import APPS, NOW, START, a_flow, a_record, a_run, a_task, all_in, by_key, monitor_errors
 from tests.unit.views.test_layout import flows
 from tests.unit.views.test_svg import PAYLOADS
@@ -111,3 +114,12 @@ def test_run_json_has_the_promised_shape():
 
 def test_a_row_of_a_run_has_the_promised_shape():
     assert {"run_id", "flow", "state", "logical_date", "start", "end"} <= set(run_row(a_run(a_flow())))
+
+
+def test_a_task_says_which_assets_it_updates() -> None:
+    clean = Task(id=TaskId("clean"), source="x = 1", options=TaskOptions(outlets=("clean_logs", "s3://b/x"), inlets=("raw",)))
+    flow = Flow(name=FlowName("etl"), tasks=(clean,))
+    assert graph_text(flow, {}).splitlines()[1] == "clean  updates clean_logs, s3://b/x"
+    assert understood(flow, clean) == "Waits for nothing. Updates clean_logs, s3://b/x."
+    options = graph_json(flow)["tasks"][0]["options"]
+    assert (options["outlets"], options["inlets"]) == (["clean_logs", "s3://b/x"], ["raw"])
