@@ -229,11 +229,20 @@ class Housekeeper:
         for folder in folders:
             if RunId(folder.name) not in known:
                 done.files += _remove_folder(folder)
+        done.files += self._sweep_versions(home / "versions")
         log = home / "cluster.log"
         with suppress(OSError):
             if log.stat().st_size > _LONGEST_LOG:  # whoever writes it appends
                 with log.open("r+b") as file:
                     file.truncate(0)
+
+    def _sweep_versions(self, place: Path) -> int:
+        """Versions that were laid out for their runs: whoever needs one again lays it out again, and its run has not ended then."""
+        old = [folder for folder in _folders(place) if folder.stat().st_mtime < self._before.timestamp()]
+        if not old:
+            return 0
+        used = set(self._rooms.store.house.versions_in_use())
+        return sum(_remove_folder(folder) for folder in old if not any(version.startswith(folder.name) for version in used))
 
 
 def _folders(folder: Path) -> list[Path]:

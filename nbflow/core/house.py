@@ -82,6 +82,10 @@ class HouseStore(Protocol):
         """Those among these that are runs."""
         ...
 
+    def versions_in_use(self) -> frozenset[str]:
+        """Those of the runs that have not ended."""
+        ...
+
     def running_since(self) -> datetime | None:
         """When the oldest run that is running now was created: what was written since may be what nobody refers to yet."""
         ...

@@ -41,6 +41,8 @@ class ValueRef:
     needs: tuple[str, ...] = ()
     #: Of format "list": what the copies of a mapped task gave, in map order. There are no bytes but theirs.
     items: tuple[ValueRef, ...] = ()
+    #: The run does not refer to the artifact any more (setting `retention`): the hash tells what it was, the bytes may be gone.
+    let_go: bool = False
 
 
 class CaptureKind(StrEnum):

@@ -127,5 +127,7 @@ def _as_own(attempt: AttemptRecord, key: TaskKey, job: Job, run_id: str, now: da
 
 def _are_there(attempt: AttemptRecord, artifacts: ArtifactStore) -> bool:
     refs: list[ValueRef] = [*attempt.values.values(), *(ref for refs in attempt.elements.values() for ref in refs)]
+    if any(ref.let_go for ref in refs):
+        return False
     hashes = {ref.hash for ref in refs if ref.inline is None} | ({attempt.outputs.hash} if attempt.outputs.hash else set())
     return all(artifacts.keep(hash) for hash in hashes)

@@ -384,8 +384,6 @@ class RemoteArtifacts:
 
 def _fanned(hash: str, url: str) -> str:
     """Where the artifact stands below the root. A word that is no hash cannot name a file elsewhere."""
-    if not hash:
-        raise SetupError("This value was let go of after some time (setting retention): run the task that gave it again.")
     if not _HASH.fullmatch(hash):
         raise _missing(hash, url)
     return f"{hash[:2]}/{hash}"
@@ -412,7 +410,8 @@ def _has_size(path: Path, size: int) -> bool:
 
 def _missing(hash: str, url: str) -> SetupError:
     return SetupError(
-        f"The stored value {hash[:12]} is missing from {url}: run the task that gave it again, or restore the folder from a backup."
+        f"The stored value {hash[:12]} is missing from {url}: run the task that gave it again, or restore the folder from a backup. "
+        "(Where the setting retention says artifacts, values go after that time.)"
     )
 
 

@@ -190,6 +190,10 @@ class House:
             found.update(RunId(run_id) for run_id in self._texts(select(_RUN.run_id).where(_RUN.run_id.in_(part))))
         return frozenset(found)
 
+    def versions_in_use(self) -> frozenset[str]:
+        texts = self._texts(select(_RUN.record).where(_RUN.state.in_(_UNFINISHED)))
+        return frozenset(decode(RunRecord, record).version for record in texts)
+
     def running_since(self) -> datetime | None:
         query = select(func.min(_RUN.created_at)).where(_RUN.state == RunState.RUNNING.value)
         with self._database.reading() as connection:

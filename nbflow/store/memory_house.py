@@ -111,6 +111,10 @@ class MemoryHouse:
         with self._store.lock:
             return frozenset(RunId(run_id) for run_id in run_ids if self._store.found(run_id) is not None)
 
+    def versions_in_use(self) -> frozenset[str]:
+        with self._store.lock:
+            return frozenset(each.record.version for each in self._store.everything() if not each.record.state.is_finished)
+
     def running_since(self) -> datetime | None:
         with self._store.lock:
             records = [each.record for each in self._store.everything()]

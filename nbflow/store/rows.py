@@ -122,5 +122,5 @@ def artifact_hashes(attempts: Iterable[AttemptRecord]) -> set[str]:
 
 
 def _hashes(values: Iterable[ValueRef]) -> set[str]:
-    """Of a list that the copies of a mapped task gave, the items stand in their own records: it has no bytes itself. "" was let go of."""
-    return {ref.hash for ref in values if ref.inline is None and ref.hash and ref.format != "list"}
+    """Of a list that the copies of a mapped task gave, the items stand in their own records: it has no bytes itself."""
+    return {ref.hash for ref in values if ref.inline is None and not ref.let_go and ref.format != "list"}

@@ -30,7 +30,7 @@ def _let_go(values: Mapping[str, ValueRef]) -> dict[str, ValueRef]:
 
 
 def _without(ref: ValueRef) -> ValueRef:
-    """A value without a hash is one that was let go of."""
+    """Its hash stays, so that runs can be compared."""
     if ref.format == "list":
         return replace(ref, items=tuple(_without(item) for item in ref.items))
-    return ref if ref.inline is not None else replace(ref, hash="")
+    return ref if ref.inline is not None else replace(ref, let_go=True)

@@ -84,6 +84,11 @@ class TestOld:
         assert store.house.known(["a", "b"]) == {"a"}
         assert store.house.known([]) == frozenset()
 
+    def test_the_versions_of_runs_that_have_not_ended(self, store):
+        past(store, "a", version="v1")
+        driven(store, a_run("b", version="v2"))
+        assert store.house.versions_in_use() == {"v2"}
+
     def test_since_when_something_runs(self, store):
         assert store.house.running_since() is None
         for days in (1, 2):
@@ -108,8 +113,11 @@ class TestThinning:
         self.whole(store)
         assert store.house.thin("a", values=True, outputs=False) == tuple(digit * 64 for digit in "1245")
         (attempt,) = store.attempts("a")
-        assert attempt.values["x"].hash == attempt.inputs["i"].hash == attempt.elements["x"][0].hash == attempt.error.frames == ""
-        assert (attempt.values["x"].size, attempt.values["small"].inline) == (1_000_000, b"1")
+        assert attempt.values["x"] == replace(artifact("1"), let_go=True)  # its hash still tells what it was
+        assert attempt.inputs["i"].let_go
+        assert attempt.elements["x"][0].let_go
+        assert attempt.error.frames == ""
+        assert attempt.values["small"] == ValueRef(hash="9" * 64, format="json", size=1, inline=b"1", shown="1")
         assert attempt.outputs.hash == "3" * 64
         assert store.delete_run("a") == ("3" * 64,)
 

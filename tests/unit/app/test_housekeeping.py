@@ -166,7 +166,7 @@ class TestWhatGoes:
         assert left(workspace) == {"old", "good", "young"}
         assert {path.name for path in (tmp_path / "runs").iterdir()} == {"young"}
         (attempt,) = workspace.attempts("old")
-        with pytest.raises(SetupError, match="let go of after some time"):
+        with pytest.raises(SetupError, match="Where the setting retention says artifacts, values go after that time"):
             workspace.artifacts.get(attempt.values["x"].hash)
         assert workspace.artifacts.get(workspace.attempts("young")[0].values["x"].hash) == b"young"
         assert list(findings(workspace, deep=True)) == []
@@ -180,6 +180,14 @@ class TestWhatGoes:
 
 
 class TestFiles:
+    def test_versions_that_were_laid_out_stay_while_a_run_of_them_goes_on(self, workspace, tmp_path):
+        run = happened(workspace, "on", days=1, state=RunState.RUNNING)
+        for name in (run.version[:32], "0" * 32):
+            (tmp_path / "versions" / name).mkdir(parents=True)
+            (tmp_path / "versions" / name / "n.ipynb").write_text("{}")
+        assert clean(workspace).files == 1
+        assert [path.name for path in (tmp_path / "versions").iterdir()] == [run.version[:32]]
+
     def test_what_nobody_refers_to_goes(self, workspace, tmp_path):
         happened(workspace, "r", days=1, value=b"known")
         orphan = workspace.artifacts.put(b"orphan")
@@ -270,8 +278,10 @@ def test_whatever_happened_nothing_that_is_needed_goes_and_no_row_is_without_its
             if run.run_id in there:
                 for attempt in workspace.attempts(run.run_id):
                     for ref in attempt.values.values():
-                        assert not ref.hash or workspace.artifacts.has(ref.hash)
-                        assert ref.hash or (run.state is RunState.SUCCESS and not cached and run.ended_at <= NOW - retention.artifacts)
+                        assert ref.let_go or workspace.artifacts.has(ref.hash)
+                        assert not ref.let_go or (
+                            run.state is RunState.SUCCESS and not cached and run.ended_at <= NOW - retention.artifacts
+                        )
             else:
                 assert not (Path(folder) / "runs" / run.run_id).exists()
         assert [finding for finding in findings(workspace, deep=True) if "stored value" in finding] == []
