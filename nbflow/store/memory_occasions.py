@@ -14,7 +14,7 @@ from nbflow.core.occasions import MOST_UPDATES, AssetUse, Kind, Occasion, occasi
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.watching import Watch
 from nbflow.store.asset_uses import asset_uses
-from nbflow.store.references import Reference, is_same, references
+from nbflow.store.referring import Reference, is_same, references
 from nbflow.store.sentences import taken
 
 if TYPE_CHECKING:
