@@ -238,11 +238,12 @@ class Housekeeper:
 
     def _sweep_versions(self, place: Path) -> int:
         """Versions that were laid out for their runs: whoever needs one again lays it out again, and its run has not ended then."""
-        old = [folder for folder in _folders(place) if folder.stat().st_mtime < self._before.timestamp()]
-        if not old:
-            return 0
-        used = set(self._rooms.store.house.versions_in_use())
-        return sum(_remove_folder(folder) for folder in old if not any(version.startswith(folder.name) for version in used))
+        count = 0
+        for folder in _folders(place):
+            if folder.stat().st_mtime < self._before.timestamp():
+                used = self._rooms.store.house.versions_in_use()
+                count += not any(version.startswith(folder.name) for version in used) and _remove_folder(folder)
+        return count
 
 
 def _folders(folder: Path) -> list[Path]:

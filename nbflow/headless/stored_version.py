@@ -39,6 +39,7 @@ def lay_out(workspace: Workspace, run: RunRecord) -> Stored:
     try:
         if not (folder / name).is_file():
             _write(folder, {**files, name.as_posix(): workspace.store.source(run.version)})
+        os.utime(folder)  # old ones are swept away
         _link_the_rest(folder, origin, {name.as_posix(), *files})
     except OSError as error:
         raise SetupError(f"The stored version of {run.flow} cannot be laid out in {folder}: {error.strerror or error}.") from None

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import URL, Connection, inspect, select
 
 from nbflow.core.errors import SetupError, UserError
 from nbflow.store.database import Database, now_micros
@@ -121,7 +121,8 @@ def _dump(database: Database, file: Path) -> None:
     if program is None:
         raise SetupError(f"pg_dump is not installed here. Where it is, type: pg_dump --format=custom --file={file} {shown!r}")
     aside = file.with_name(f".{file.name}.partial")
-    command = [program, "--format=custom", f"--file={aside}", f"--dbname={url.set(password=None).render_as_string()}"]
+    bare = URL.create(url.drivername, url.username, None, url.host, url.port, url.database, url.query)
+    command = [program, "--format=custom", f"--file={aside}", f"--dbname={bare.render_as_string()}"]
     secret = {"PGPASSWORD": url.password} if url.password else {}  # a command line is seen by everybody on the machine
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **secret})  # noqa: S603 - a program of PostgreSQL, found by its name
     if done.returncode:
