@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbflow.app.deploying import Wish, prepared, store
 from nbflow.app.reading import Read, ReadFile, file_in_root, flow_in_file, read_flows, read_python
+from nbflow.app.tracing import NotWanted
 from nbflow.authoring.python_file import defines_flows, read_target
 from nbflow.core.deployments import Deployment
 from nbflow.core.errors import NbflowError, UserError
@@ -36,6 +37,8 @@ class FlowsFolders:
     """Looks at the folders of the settings. What it remembers only spares work: another process finds the same."""
 
     workspace: Workspace
+    #: Whether anybody still waits for what a Python file says.
+    is_wanted: Callable[[], bool] | None = None
     #: File -> the modules it imports.
     _modules: dict[Path, tuple[Path, ...]] = field(default_factory=dict)
     #: File -> what it and its modules looked like when they were read last.
@@ -44,7 +47,7 @@ class FlowsFolders:
     _plain: dict[Path, str] = field(default_factory=dict)
 
     def scan(self) -> tuple[str, ...]:
-        """Deploy what is new or changed; returns a sentence for each thing that happened."""
+        """Deploy what is new or changed; returns a sentence for each thing that happened. Raises NotWanted in the middle of a file."""
         folders = self.workspace.settings.flows_folders
         if not folders:
             return ()
@@ -87,6 +90,8 @@ class FlowsFolders:
             return []
         try:
             read = self._read(path)
+        except NotWanted:
+            raise
         except NbflowError as error:
             self._seen[path] = now
             seen, found = _Seen(path, folder, now), deployments or (None,)
@@ -113,7 +118,11 @@ class FlowsFolders:
 
     def _read(self, path: Path) -> ReadFile:
         target = read_target(path)
-        return ReadFile(reads=read_flows(self.workspace, path)) if target is None else read_python(self.workspace, target)
+        return (
+            ReadFile(reads=read_flows(self.workspace, path))
+            if target is None
+            else read_python(self.workspace, target, is_wanted=self.is_wanted)
+        )
 
     def _name_in_file(self, deployment: Deployment) -> str:
         """Of a Python flow; a notebook is one flow, which has none."""

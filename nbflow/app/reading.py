@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,12 +63,17 @@ def read_flows(workspace: Workspace, path: Path | str) -> tuple[Read, ...]:
     return found.reads
 
 
-def read_python(workspace: Workspace, target: Target, params: Mapping[str, Any] | None = None) -> ReadFile:
-    """The flows of a file, or the one that the target names, traced with these parameters. Raises UserError when it cannot be read at all."""
+def read_python(
+    workspace: Workspace, target: Target, params: Mapping[str, Any] | None = None, is_wanted: Callable[[], bool] | None = None
+) -> ReadFile:
+    """The flows of a file, or the one that the target names, traced with these parameters.
+
+    Raises UserError when it cannot be read at all, NotWanted as soon as `is_wanted` says so.
+    """
     from nbflow.authoring.modules import modules_of_file  # noqa: PLC0415 - IPython's transformer is loaded when a file is read
 
     path = target.path.resolve()
-    traced = trace_file(target, params=params, defaults=workspace.settings.task_defaults)
+    traced = trace_file(target, params=params, defaults=workspace.settings.task_defaults, is_wanted=is_wanted)
     root = Path(place_of(path).folder)
     files = modules_of_file(path, root)
     source = path.read_bytes()

@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -25,6 +26,8 @@ from nbflow.core.model import Flow
 
 #: Seconds between two looks at whether an answer is still wanted.
 _LOOK: Final = 0.5
+#: Seconds that a file may take to be read for a deployment.
+PATIENCE: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,16 +81,30 @@ def trace_flow(target: Target, defaults: Mapping[str, Any] | None = None) -> Flo
     return flow
 
 
-def trace_file(target: Target, *, params: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None) -> FileTrace:
+def trace_file(
+    target: Target,
+    *,
+    params: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    is_wanted: Callable[[], bool] | None = None,
+) -> FileTrace:
     """The flows of a file as they would be deployed, or the one the target names, and what is wrong with those that cannot be.
 
-    Raises UserError naming the line when the file cannot be read, or a date of a schedule is another one each time it is read.
+    Raises UserError naming the line when the file cannot be read, or a date of a schedule is another one each time it is read, and when it takes
+    longer than PATIENCE seconds; NotWanted as soon as `is_wanted` says so.
     """
+    until = time.monotonic() + PATIENCE
+
+    def goes_on() -> bool:
+        if time.monotonic() > until:
+            raise UserError(f"Reading {target.path} took longer than {PATIENCE:.0f} s: what takes long belongs into its tasks.")
+        return is_wanted is None or is_wanted()
+
     path = target.path.resolve()
     request = Request(path=str(path), name=target.name, everything=True, params=params or {}, defaults=defaults or {}, cwd=str(path.parent))
-    found = _asked(request, folder=request.cwd)
+    found = _asked(request, folder=request.cwd, is_wanted=goes_on)
     has_dates = any(flow.options.schedule.keys() & set(DATES) for flow in found.flows)
-    refuse_moving_dates(path, found.flows, _asked(request, folder=request.cwd).flows if has_dates else ())
+    refuse_moving_dates(path, found.flows, _asked(request, folder=request.cwd, is_wanted=goes_on).flows if has_dates else ())
     return found
 
 

@@ -13,7 +13,6 @@ from typing import Any, Final
 from nbflow import __version__
 from nbflow.app import Workspace
 from nbflow.app.deploying import read_keys
-from nbflow.app.flows_folders import FlowsFolders
 from nbflow.app.notifying import Notifier, check_settings
 from nbflow.core.deployments import SchedulerRecord
 from nbflow.core.errors import NbflowError
@@ -23,6 +22,7 @@ from nbflow.engine.inbox import monotonic
 from nbflow.engine.owner import is_dead, me
 from nbflow.headless.hosts import HostProcess, host_here, settings_as_json
 from nbflow.headless.keeping import Keeping
+from nbflow.headless.scanning import Scanning
 from nbflow.operators.watching import find_files
 from nbflow.scheduler.looking import ThreadedLooks
 from nbflow.scheduler.loop import Scheduler
@@ -122,8 +122,7 @@ class SchedulerProcess:
         self._notifier = Notifier(workspace)
         self._keeping = Keeping(workspace, self._stopping)
         self._turned = monotonic()
-        self._folders = FlowsFolders(workspace)
-        self._scanned: float | None = None
+        self._scanning = Scanning(workspace, tell, self._stopping)
 
     def run(self) -> None:
         """Until `stop`; then what was handed over is waited for, and this scheduler leaves."""
@@ -133,6 +132,7 @@ class SchedulerProcess:
         teller = threading.Thread(target=self._tell_people, name="nbflow-notify", daemon=True)
         teller.start()
         self._keeping.start()
+        self._scanning.start()
         pause = 0.0
         while not self._stopping.wait(pause):
             began = monotonic()
@@ -149,6 +149,7 @@ class SchedulerProcess:
         keeper.join()
         teller.join()
         self._keeping.join()
+        self._scanning.join()
         self._tell_now()  # what ended meanwhile
 
     def stop(self) -> None:
@@ -170,12 +171,7 @@ class SchedulerProcess:
             )
 
     def _turn(self) -> None:
-        now = self._workspace.clock.now()
-        if self._scanned is None or monotonic() - self._scanned >= self._workspace.settings.scan_interval:
-            self._scanned = monotonic()
-            for told in self._folders.scan():
-                self._tell(told)
-        self.scheduler.tick(now)
+        self.scheduler.tick(self._workspace.clock.now())
 
     def _patience(self) -> float:
         """Seconds until something is due, at most the period."""

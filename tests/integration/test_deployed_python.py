@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from nbflow.app import Workspace
+from nbflow.app import Workspace, tracing
 from nbflow.app.deploying import Wish, deploy, deploy_file, trigger
 from nbflow.app.flows_folders import FlowsFolders
+from nbflow.app.tracing import NotWanted
 from nbflow.core.errors import UserError
 from nbflow.headless.deployed import host_run
 from nbflow.headless.running import resume_notebook
@@ -211,3 +212,18 @@ def test_a_run_goes_on_with_the_newest_version_of_its_file(workspace: Workspace,
     assert workspace.given(run_id, "total")["total()"].shown == "6"
     assert workspace.attempts(run_id, "extract_b") == before  # what had succeeded is kept, though the deployment itself has no such task
     assert resume_notebook(workspace, run_id, tasks=["total"]).succeeded
+
+
+def test_a_file_that_takes_for_ever_keeps_nothing_else_waiting(
+    workspace: Workspace, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "PATIENCE", 0.5)
+    file.write_text("import time\ntime.sleep(600)\n" + FLOWS)
+    with pytest.raises(UserError, match=r"Reading .*flows_to_deploy.py took longer than 0 s: what takes long belongs into its tasks"):
+        deploy(workspace, f"{file}:sales")
+    monkeypatch.setattr(tracing, "PATIENCE", 60)
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "slow.py").write_text(file.read_text())
+    with pytest.raises(NotWanted):
+        FlowsFolders(workspace, is_wanted=lambda: False).scan()
+    assert workspace.store.deployments.find() == ()
