@@ -69,7 +69,7 @@ def connections_set(name: str, url: str | None, asks: bool, extra: str, descript
     check_url(name, whole)
     if asks:
         whole = with_password(whole, _asked("Password"))
-    more = read_extra(name, _asked("extra") if extra == "-" else extra)
+    more = read_extra(name, sys.stdin.read() if extra == "-" else extra)
     with closing(open_workspace()) as workspace:
         stored = workspace.secrets.set_connection(name, whole, extra=more, description=description)
     click.echo(f"Connection {name} is set: {stored.shown}")

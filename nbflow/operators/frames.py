@@ -97,3 +97,10 @@ def _is_same(left: Any, right: Any, pandas: Any) -> bool:
         return False
     same_types = [str(one) for one in left.dtypes] == [str(other) for other in right.dtypes]
     return bool(same_types and type(left.index) is type(right.index) and left.columns.equals(right.columns) and left.attrs == right.attrs)
+
+
+def texts(frame: Any) -> bytes:
+    """Every text that stands in a frame, once in each column, as it is spelled."""
+    columns = [frame.iloc[:, place] for place, dtype in enumerate(frame.dtypes) if dtype.kind == "O"]
+    found = (str(value) for column in (*columns, frame.index) if column.dtype.kind == "O" for value in column.dropna().unique())
+    return "\0".join(found).encode("utf-8", "surrogatepass")

@@ -119,7 +119,7 @@ def store(
     """
     encoded, data = _encoded(value, definitions, limit)
     if refuse is not None:
-        refuse(data)
+        refuse(data if encoded.format != "parquet" else data + frames.texts(value))  # Parquet is compressed
     if len(data) <= inline_limit:
         return replace(_ref(value, encoded, data, hashlib.sha256(data).hexdigest()), inline=data, alias=alias)
     return replace(_ref(value, encoded, data, artifacts.put(data)), alias=alias)

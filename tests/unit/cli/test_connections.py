@@ -75,7 +75,7 @@ def test_a_password_is_typed_as_it_is(nbflow):
 
 
 def test_extra_is_kept_and_only_named(nbflow):
-    nbflow("connections", "set", "lake", "s3://bucket", "--extra", '{"secret": "TopSecret2", "anon": false}')
+    nbflow("connections", "set", "lake", "s3://bucket", "--extra", "-", given='{"secret": "TopSecret2",\n "anon": false}\n')
     assert json.loads(nbflow("connections", "get", "lake", "--json"))["extra"] == {"secret": "***", "anon": "***"}
     with closing(Workspace.open()) as workspace:
         assert workspace.secrets.connection("lake").extra == {"secret": "TopSecret2", "anon": False}

@@ -97,8 +97,9 @@ def test_a_failure_says_no_secret_and_leaves_none_in_its_frames(run, artifacts):
 
 
 def test_a_value_that_holds_a_secret_is_left_out_or_refused(run):
-    source = "import numpy as np\nfrom nbflow import ctx\npw = ctx.conn.password\nlink = ctx.conn\nnames = np.array([pw, 'x'])\nlist_ = [pw]\nn = 1"
-    report = run(source, offers=("pw", "link", "names", "list_", "n"))
+    source = "import numpy as np\nfrom nbflow import ctx\npw = ctx.conn.password\nlink = ctx.conn\nnames = np.array([pw, 'x'])\n"
+    source += "import pandas as pd\nframe = pd.DataFrame({'a': [pw[:-1] + str(n) for n in range(50)]})\nlist_ = [pw]\nn = 1"
+    report = run(source, offers=("pw", "link", "names", "frame", "list_", "n"))
     assert set(report.values) == {"n"}
     assert report.left_out["pw"] == (
         "left it out: a value that holds a secret of a connection or variable cannot be stored: "
