@@ -279,7 +279,8 @@ def tells(workspace: Workspace, deployment: Deployment) -> str:
     if not deployment.version:
         return ""
     found = audience(workspace.store.flow(deployment.version), deployment.schedule, installation(workspace.settings))
-    when = {Topic.DEADLINE: str(found.deadline), Topic.LATE_START: str(deployment.schedule.get("late_start") or "")}
+    skips = f"{found.skips.most} in {found.skips.runs} runs" if found.skips is not None else ""
+    when = {Topic.DEADLINE: str(found.deadline), Topic.LATE_START: str(deployment.schedule.get("late_start") or ""), Topic.SKIPS: skips}
     parts = []
     for topic, addresses in found.of_run.items():
         if topic in when and not when[topic]:

@@ -134,7 +134,9 @@ def _not_told(workspace: Workspace, deployment: Deployment) -> str:
     if not found:
         return ""
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-    return f"{found[0].shown} ({found[0].subject}): {found[0].reason}{more} (nbflow notifications list --flow {deployment.name})"
+    return (
+        f"{found[0].shown} ({found[0].subject}): {found[0].reason.rstrip('.')}{more} (nbflow notifications list --flow {deployment.name})"
+    )
 
 
 def _backfill(workspace: Workspace, deployment: Deployment) -> str:

@@ -7,7 +7,6 @@ import re
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Final
 
-from nbflow.core.clock_changes import offset_at
 from nbflow.core.durations import parse_duration
 from nbflow.core.errors import UserError
 
@@ -43,7 +42,7 @@ def _instant(wall: datetime, zone: tzinfo) -> datetime:
     instant = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
     if instant.astimezone(zone).replace(tzinfo=None) == wall:
         return instant
-    before, after = offset_at(zone, instant - _DAY), offset_at(zone, instant + _DAY)
+    before, after = ((instant + day).astimezone(zone).utcoffset() or timedelta() for day in (-_DAY, _DAY))
     low, high = wall.replace(tzinfo=UTC) - max(before, after), wall.replace(tzinfo=UTC) - min(before, after)
     while high - low > timedelta(seconds=1):
         middle = low + timedelta(seconds=int((high - low).total_seconds()) // 2)
