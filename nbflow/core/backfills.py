@@ -197,6 +197,10 @@ class BackfillStore(Protocol):
 
     def progress(self, id: int) -> Progress: ...
 
+    def ahead(self, id: int) -> Progress:
+        """As `progress`, of what waits or runs only: as quick for a long backfill as for a short one."""
+        ...
+
     def runs_at(self, flow: str, start: datetime, until: datetime) -> Mapping[datetime, tuple[RunId, RunState]]:
         """The runs of a deployment that have a logical date from `start` until `until`."""
         ...

@@ -51,13 +51,13 @@ class Backfilling:
             backfill = store.cancel(backfill.id, "whoever undeployed the flow")
         if backfill.is_cancelled:
             self.end_queued(backfill, now)
-        progress = store.progress(backfill.id)
+        ahead = store.ahead(backfill.id)
         is_held = backfill.paused or deployment is None or deployment.paused or not deployment.version
-        has_room = progress.waiting and progress.unfinished + progress.taken < backfill.max_active
-        if progress.taken or (has_room and not is_held):
+        has_room = ahead.waiting and ahead.unfinished + ahead.taken < backfill.max_active
+        if ahead.taken or (has_room and not is_held):
             for date in store.take(backfill.id, more=not is_held):
                 self._do(backfill, date, deployment, now)
-        elif progress.is_over and store.close(backfill.id, now):
+        elif ahead.is_over and store.close(backfill.id, now):
             self._note(store.get(backfill.id), now)
 
     def is_running(self) -> bool:

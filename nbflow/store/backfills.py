@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, literal_column, select
 
 from nbflow.core.backfills import Backfill, BackfillDate, DateState, Progress, counted
 from nbflow.core.ids import RunId
@@ -59,6 +59,12 @@ class Backfills:
         )
         waiting = _DATE.state == DateState.WAITING.value
         self._drop = database.statement(date_table.update().where(of, waiting).values(state=DateState.DROPPED.value))
+        ahead = _DATE.state.in_([literal_column(f"'{state.value}'") for state in (DateState.WAITING, DateState.TAKEN)])
+        self._dates_ahead = database.statement(select(_DATE.state, func.count()).where(of, ahead).group_by(_DATE.state))
+        going = _RUN.state.in_([literal_column(f"'{state.value}'") for state in RunState if not state.is_finished])
+        self._runs_ahead = database.statement(
+            select(_RUN.state, func.count()).where(_RUN.backfill == bindparam("of"), going).group_by(_RUN.state)
+        )
         self._move = database.statement(
             date_table.update()
             .where(of, _DATE.place == bindparam("at"), _DATE.state == bindparam("before"))
@@ -135,6 +141,10 @@ class Backfills:
         with self._database.reading() as connection:
             return self._progress(connection, id)
 
+    def ahead(self, id: int) -> Progress:
+        with self._database.reading() as connection:
+            return self._ahead(connection, id)
+
     def runs_at(self, flow: str, start: datetime, until: datetime) -> Mapping[datetime, tuple[RunId, RunState]]:
         query = select(_RUN.logical_date, _RUN.run_id, _RUN.state).where(
             _RUN.deployment == flow, _RUN.logical_date >= micros(start), _RUN.logical_date <= micros(until)
@@ -148,7 +158,7 @@ class Backfills:
         with self._database.writing() as connection:
             backfill = self._locked(connection, id)
             if more and not backfill.paused and backfill.ended_at is None:
-                progress = self._progress(connection, id)
+                progress = self._ahead(connection, id)
                 room = max(0, backfill.max_active - progress.unfinished - progress.taken)
                 for date in self._dates_in(connection, id, DateState.WAITING, room) if room else ():
                     self._write(connection, id, replace(date, state=DateState.TAKEN), before=DateState.WAITING)
@@ -183,7 +193,7 @@ class Backfills:
         with self._database.writing() as connection:
             backfill = self._locked(connection, id)
             if backfill.ended_at is None:
-                if not self._progress(connection, id).is_over:
+                if not self._ahead(connection, id).is_over:
                     return False
                 self._put(connection, replace(backfill, ended_at=now))
         return True
@@ -200,6 +210,11 @@ class Backfills:
     def _progress(self, connection: Connection, id: int) -> Progress:
         rows = self._counts.run(connection, of=id)
         return counted({(DateState(date), RunState(run) if run else None): count for date, run, count in rows})
+
+    def _ahead(self, connection: Connection, id: int) -> Progress:
+        rows = [row for query in (self._dates_ahead, self._runs_ahead) for row in query.run(connection, of=id)]
+        found: dict[str, int] = {state: count for state, count in rows}  # noqa: C416 - `dict` of rows is more than mypy knows
+        return Progress(**found)
 
     def _dates_in(self, connection: Connection, id: int, state: DateState, limit: int = 1_000_000) -> tuple[BackfillDate, ...]:
         return _read_dates(self._in_state.run(connection, of=id, wanted=state.value, most=limit))

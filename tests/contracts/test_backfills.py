@@ -128,6 +128,7 @@ def test_dates_are_taken_in_order_as_many_as_may_be_active(store, backfills):
     assert [date.place for date in backfills.take(made.id, more=False)] == []
     assert [date.place for date in backfills.take(made.id)] == [3]
     assert backfills.progress(made.id) == Progress(waiting=1, taken=1, passed=1, queued=1, success=1)
+    assert backfills.ahead(made.id) == Progress(waiting=1, taken=1, queued=1)
     assert [date.run_state for date in backfills.dates(made.id)][1:3] == [RunState.SUCCESS, RunState.QUEUED]
     assert store.task_records("r2") == TASKS
 

@@ -321,6 +321,19 @@ def test_what_a_person_gave_with_a_run_of_their_own_stays() -> None:
     assert world.store.run(run_id).params == {"region": "ch", "day": 1}
 
 
+def test_its_dates_stay_when_the_schedule_becomes_another_one_or_none() -> None:
+    world = world_at()
+    made = backfill(world, day(1), day(3), max_active=1)
+    world.tick()
+    for schedule in ([], "0 5 * * *"):
+        world.store.deployments.change("sales", lambda one, keys=schedule: replace(one, schedule={"schedule": keys}))
+        world.end_all()
+        world.tick()
+    finish(world, made.id)
+    assert [date.state.value for date in world.store.backfills.dates(made.id)] == ["made"] * 3
+    assert world.dates() == ["01-01T00:00", "01-02T00:00", "01-03T00:00"]
+
+
 # --- pausing and cancelling -------------------------------------------------------------------------------------------------
 
 
