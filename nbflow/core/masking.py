@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from nbflow.core.connections import MASK
 
@@ -66,6 +66,14 @@ class Mask:
             if text[start:] in self._beginnings:
                 return start
         return len(text)
+
+
+_HIDES_NOTHING: Final = Mask()
+
+
+def mask_of(secrets: Sequence[str]) -> Mask:
+    """The mask of an attempt: most are lent nothing, and share one."""
+    return Mask(secrets) if secrets else _HIDES_NOTHING
 
 
 class MaskedStream:

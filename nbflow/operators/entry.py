@@ -15,7 +15,7 @@ from typing import Final
 from nbflow.core.context import ctx
 from nbflow.core.errors import NbflowError, SetupError
 from nbflow.core.job import AttemptBegan, ErrorInfo, ExecutorEvent, Job, Outcome, OutputMade, OutputsRef, ProgressMade, Report
-from nbflow.core.masking import Mask
+from nbflow.core.masking import Mask, mask_of
 from nbflow.core.options import TaskKind
 from nbflow.core.protocols import ArtifactStore
 from nbflow.operators.already import found_already
@@ -70,7 +70,7 @@ def run_job(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = "")
         peak_bytes=usage.peak_bytes,
         cpu_seconds=usage.cpu_seconds,
     )
-    report = without_secrets(report, Mask(job.lent.hidden))
+    report = without_secrets(report, mask_of(job.lent.hidden))
     artifacts.keep_manifest(job.token, pickle.dumps(report, protocol=5))
     return report
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from nbflow.core.calls import CALL
 from nbflow.core.errors import UserError
 from nbflow.core.job import CaptureKind, Job, ValueRef
-from nbflow.core.masking import Mask
+from nbflow.core.masking import Mask, mask_of
 from nbflow.core.protocols import ArtifactStore
 from nbflow.operators.definitions import DefinitionTable
 from nbflow.operators.elements import ELEMENT_INLINE, store_elements
@@ -172,7 +172,7 @@ class _Storing:
         self._definitions = definitions
         self._inputs = inputs
         self._artifacts = artifacts
-        mask = Mask(job.lent.hidden)
+        mask = mask_of(job.lent.hidden)
         self._refuse = (lambda data: _refuse_secrets(data, mask)) if mask else None
         self._stored: dict[int, ValueRef] = {}
 

@@ -7,11 +7,11 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from nbflow.core.job import OutputsRef
-from nbflow.core.masking import Mask, MaskedStream
+from nbflow.core.masking import MaskedStream, mask_of
 from nbflow.core.protocols import ArtifactStore
 from nbflow.operators.streamtext import StreamText
 
@@ -48,10 +48,10 @@ def _size(output: Mapping[str, Any]) -> int:
 class Outputs:
     """Collects the outputs of one attempt, from any thread. `tell` hears each of them soon, as an nbformat output."""
 
-    def __init__(self, tell: Callable[[Output], None] = lambda _output: None, *, half: int = _HALF, hidden: Iterable[str] = ()) -> None:
+    def __init__(self, tell: Callable[[Output], None] = lambda _output: None, *, half: int = _HALF, hidden: Sequence[str] = ()) -> None:
         """`hidden` are texts that neither `tell` nor anybody else may see."""
         self._tell = tell
-        self.mask = Mask(hidden)
+        self.mask = mask_of(hidden)
         self._masked = {name: MaskedStream(self.mask) for name in ("stdout", "stderr")} if self.mask else {}
         self._half = half
         self._lock = threading.RLock()

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from nbflow.core.errors import NbflowError
 from nbflow.core.job import Job, ValueRef
-from nbflow.core.masking import Mask
+from nbflow.core.masking import Mask, mask_of
 from nbflow.core.protocols import ArtifactStore
 from nbflow.operators.attempt import Ending
 from nbflow.operators.definitions import DefinitionTable
@@ -62,7 +62,7 @@ def with_frames(ending: Ending, job: Job, artifacts: ArtifactStore) -> Ending:
     if ending.exception is None or ending.error is None:
         return ending
     try:
-        frames = _Keeping(DefinitionTable.from_captures(job.captures), Mask(job.lent.hidden)).frames(ending.exception)
+        frames = _Keeping(DefinitionTable.from_captures(job.captures), mask_of(job.lent.hidden)).frames(ending.exception)
         kept = artifacts.put(pickle.dumps(frames)) if frames else ""
     except Exception:  # noqa: BLE001  locals are the user's own objects, and looking at them must not change how the attempt ended
         return ending
