@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import cache_rows, dask_rows, notebook_rows, scheduler_rows, start_rows
+from tests.benchmarks import cache_rows, dask_rows, deployed_rows, notebook_rows, scheduler_rows, start_rows
 from tests.benchmarks.measure import Row
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Row]]] = {
@@ -32,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Row]]] = {
     "start": start_rows.start,
     "flows": scheduler_rows.many,
     "due": scheduler_rows.due,
+    "deployed": deployed_rows.deployed,
     "frame": dask_rows.frame,
 }
 

@@ -20,11 +20,11 @@ from nbflow.app import Workspace
 from tests.benchmarks.clusters import workspace
 from tests.benchmarks.measure import Row, in_turn
 
-_AT_ONCE = 20
+AT_ONCE = 20
 
 
 @contextmanager
-def _notebook() -> Iterator[tuple[Path, Path]]:
+def ten_cells() -> Iterator[tuple[Path, Path]]:
     """A notebook, and a folder for executed ones."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "ten.ipynb"
@@ -51,7 +51,7 @@ def notebook() -> Iterator[Row]:
 
     from nbflow.operators.kernels import KernelPool
 
-    with workspace() as opened, _notebook() as (source, folder):
+    with workspace() as opened, ten_cells() as (source, folder):
         pool = KernelPool(size=1, prefill=True)
         pool.warm().result()
 
@@ -71,7 +71,7 @@ def notebook() -> Iterator[Row]:
 
 def cold() -> Iterator[Row]:
     """The command line in a fresh process, home included."""
-    with _notebook() as (source, folder):
+    with ten_cells() as (source, folder):
         environment = {**os.environ, "NBFLOW_HOME": str(folder / "home")}
         command = [sys.executable, "-m", "papermill", str(source), str(folder / "out.ipynb"), "--no-progress-bar"]
         quiet = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
@@ -87,11 +87,18 @@ for number in range(int(first), {count}, 2):
 """
 
 
+def side_by_side(source: Path, folder: Path) -> None:
+    """Two processes of stock papermill, which execute the notebook ten times each."""
+    command = [sys.executable, "-c", _STOCK.format(count=AT_ONCE), str(source), str(folder)]
+    both = [subprocess.Popen([*command, str(first)], stderr=subprocess.DEVNULL) for first in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+
+
 def twenty() -> Iterator[Row]:
     """Twenty at once with two warm kernels at most, none of them prefilled, against two processes of stock papermill with ten each."""
     from nbflow.operators.kernels import KernelPool
 
-    with workspace() as opened, _notebook() as (source, folder):
+    with workspace() as opened, ten_cells() as (source, folder):
 
         def ours() -> None:
             pool = KernelPool(size=2)
@@ -101,14 +108,9 @@ def twenty() -> Iterator[Row]:
                 with slots:
                     _ours(opened, source, folder / f"ours{number}.ipynb", pool)
 
-            with ThreadPoolExecutor(_AT_ONCE) as threads:
-                list(threads.map(one, range(_AT_ONCE)))
+            with ThreadPoolExecutor(AT_ONCE) as threads:
+                list(threads.map(one, range(AT_ONCE)))
             pool.close()
 
-        def stock() -> None:
-            command = [sys.executable, "-c", _STOCK.format(count=_AT_ONCE), str(source), str(folder)]
-            both = [subprocess.Popen([*command, str(first)], stderr=subprocess.DEVNULL) for first in range(2)]
-            assert [process.wait() for process in both] == [0, 0]
-
-        many, raw = in_turn(ours, stock, rounds=3)
+        many, raw = in_turn(ours, lambda: side_by_side(source, folder), rounds=3)
     yield Row(name="20 notebooks, two kernels at a time", ours=many.wall, raw=raw.wall, against="two processes of papermill", target=0.6)
