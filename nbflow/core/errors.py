@@ -8,6 +8,7 @@ Every error a person may see is an `NbflowError`: one clear sentence saying what
     │   └── FlowError      2   a flow with problems, all of them reported at once
     ├── RunFailed          1   the run was executed and did not end well
     ├── SetupError         3   the installation, the database or the cluster is in the way
+    │   └── StoreError     3   the database, perhaps only for a while
     └── Superseded         3   another driver holds this run's lease: this one's writes are refused
 """
 
@@ -44,6 +45,10 @@ class SetupError(NbflowError):
     """The installation, the database, a kernel or the cluster is in the way."""
 
     exit_code = 3
+
+
+class StoreError(SetupError):
+    """The database cannot do it, perhaps only for a while: what is unattended is tried again, and nothing is concluded from it."""
 
 
 class Superseded(NbflowError):

@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from nbflow.core.errors import NbflowError, Superseded
+from nbflow.core.errors import NbflowError, StoreError, Superseded
 from nbflow.core.events import (
     Cancel,
     CancelRequested,
@@ -368,12 +368,12 @@ class Driver:
         if self._failure is None:
             self._callbacks.wait()
         self._triggers.stop()
-        self._attempts.let_go(cancel=self._failure is not None)
+        self._attempts.let_go(cancel=self._failure is not None and not self._is_left)
         self._keeper.stop()
         try:
             if self._failure is None or isinstance(self._failure, Superseded):
                 self._at.store.release(self._lease)
-            else:  # from what was recorded: the machine may be ahead of that
+            elif not self._is_left:  # from what was recorded: the machine may be ahead of that
                 abandon(self._at.store, self._at.artifacts, self._lease, self._at.clock.now(), self._why_it_stopped())
         except NbflowError as error:  # the lease lapses by itself; the run's own outcome is what must be told
             _log.warning("The lease of run %s could not be given back: %s", self.run_id, error)
@@ -381,6 +381,11 @@ class Driver:
             _log.exception("the lease of run %s could not be given back", self.run_id)
         self._over = True
         self._watchers.look_again()
+
+    @property
+    def _is_left(self) -> bool:
+        """The database is away from a run that nobody waits for: its lease lapses, and whoever notices goes on with it, and settles its attempts."""
+        return self._goes_on is not None and self._goes_on.unattended and isinstance(self._failure, StoreError)
 
     def _why_it_stopped(self) -> str:
         known = isinstance(self._failure, NbflowError)

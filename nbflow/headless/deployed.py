@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from nbflow.app import Workspace
 from nbflow.app.rooms import person
-from nbflow.core.errors import NbflowError, Superseded, UserError
+from nbflow.core.errors import NbflowError, StoreError, Superseded, UserError
 from nbflow.core.events import ClearRequested
 from nbflow.core.hosting import Advance, Advanced
 from nbflow.core.model import Flow
@@ -55,6 +55,9 @@ def host_run(workspace: Workspace, run_id: str, scheduler: str, pool: KernelPool
             _execute(workspace, run, lease, output, pool)
     except Superseded:
         return  # somebody else goes on with it, and says how it ended
+    except StoreError as error:
+        _log.warning("run %s goes on when its lease has lapsed: %s", run_id, error)
+        return
     except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay as it is
         if not isinstance(error, NbflowError):
             _log.exception("run %s could not be hosted", run_id)
@@ -163,6 +166,7 @@ class DeployedRun(HostedRun):
         held = () if is_plain else tuple(task.id for task in flow.tasks)
         self._handle = workspace.take_up(lease, held=held, executor=self._cells, observers=[self._view, self])
         self._view.handle = self._handle
+        self.watch()
 
     def advance(self, request: Advance, show: Show) -> Advanced:
         """A notebook with nbflow in it but no task is one task itself: there is nothing to advance but its cells."""

@@ -233,6 +233,19 @@ class HostedRun:
         self._view.handle = self._handle
         return self._handle
 
+    def watch(self) -> None:
+        """When its driver stops, its cells do: somebody else goes on with the run, and executes them again."""
+        threading.Thread(target=self._stop_with_driver, name="nbflow-watch", daemon=True).start()
+
+    def _stop_with_driver(self) -> None:
+        assert self._handle is not None
+        try:
+            self._handle.wait()
+        except NbflowError as error:
+            self._stop(str(error))
+        except BaseException as error:  # noqa: BLE001 - whatever ended the driver
+            self._stop(f"The driver of this run stopped: {type(error).__name__}: {error}")
+
     def _end_early(self, handle: RunHandle, ending: Ending) -> None:
         if ending.kind is EndKind.INTERRUPTED:
             handle.cancel()

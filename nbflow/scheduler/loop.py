@@ -115,7 +115,7 @@ class Scheduler:
                 try:
                     if not self._plan(deployment, now):
                         waiting.add(deployment.name)
-                except NbflowError as error:
+                except UserError as error:  # what the database cannot do now says nothing of a schedule
                     waiting.add(deployment.name)
                     self._stop(deployment, str(error))
 

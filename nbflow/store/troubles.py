@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError
 
-from nbflow.core.errors import SetupError
+from nbflow.core.errors import StoreError
 
 #: What the driver's message contains, in lower case -> the sentence; the first that fits.
 _SENTENCES: Final = (
@@ -39,14 +39,14 @@ _SENTENCES: Final = (
 
 @contextmanager
 def explained(place: str) -> Iterator[None]:
-    """Turns what the database cannot do into SetupError; an error of nbflow's own SQL keeps its traceback."""
+    """Turns what the database cannot do into StoreError; an error of nbflow's own SQL keeps its traceback."""
     try:
         yield
     except DBAPIError as error:
         sentence = _sentence(error, place)
         if sentence is None:
             raise
-        raise SetupError(sentence) from error
+        raise StoreError(sentence) from error
 
 
 def _sentence(error: DBAPIError, place: str) -> str | None:

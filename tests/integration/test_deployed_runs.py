@@ -7,14 +7,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 
 from nbflow.app import Workspace
 from nbflow.app.deploying import deploy, trigger, undeploy
-from nbflow.core.errors import UserError
+from nbflow.core.errors import StoreError, UserError
 from nbflow.core.limits import DEFAULT_POOL, Pool
 from nbflow.core.records import Lease
 from nbflow.headless import deployed
@@ -189,3 +191,28 @@ def test_a_host_that_takes_long_to_begin_keeps_its_run(workspace: Workspace, tmp
     monkeypatch.setattr(deployed, "lay_out", slowly)
     host_run(workspace, run_id, "")
     assert workspace.store.run(run_id).state.value == "success"
+
+
+def test_a_run_whose_database_goes_away_for_a_moment_goes_on_when_it_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not fail for that: its lease lapses, and what had succeeded is not run again."""
+    count = "import pathlib\npathlib.Path('{0}.txt').open('a').write('x')\n{0} = 1"
+    cells = ("%load_ext nbflow", f"%%task one\n{count.format('one')}", f"%%task two\nassert one\n{count.format('two')}")
+    with closing(Workspace(Settings(home=tmp_path / "home", dask="inline", lease=0.5))) as workspace:
+        deploy(workspace, notebook(tmp_path / "cut_off.ipynb", *cells))
+        run_id = trigger(workspace, "cut_off").run_id
+        commits = {name: getattr(workspace.store, name) for name in ("commit", "commit_asking")}
+
+        def until_one_is_done(name: str, *arguments: Any, **named: Any) -> Any:
+            if any(record.state.value == "success" for record in workspace.store.task_records(run_id)):
+                raise StoreError("PostgreSQL cannot be reached at here.")
+            return commits[name](*arguments, **named)
+
+        with monkeypatch.context() as while_it_is_away:
+            for name in commits:
+                while_it_is_away.setattr(workspace.store, name, partial(until_one_is_done, name))
+            host_run(workspace, run_id, "")
+        assert workspace.store.run(run_id).state.value == "running"
+        until(lambda: run_id in workspace.store.deployments.orphans())
+        host_run(workspace, run_id, "")
+        assert workspace.store.run(run_id).state.value == "success", [record.reason for record in workspace.store.task_records(run_id)]
+    assert [(tmp_path / f"{name}.txt").read_text() for name in ("one", "two")] == ["x", "x"]

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbflow.authoring.schedules import read_schedule
+from nbflow.core.errors import StoreError
 from nbflow.core.planning import asked_run, planned_run_id, rescheduled
 from nbflow.core.states import RunState
 from nbflow.scheduler.loop import MOST_HOSTS
@@ -203,6 +204,23 @@ def test_a_schedule_that_cannot_be_followed_any_more_says_so_and_stops_no_other(
     assert world.dates("good") == ["01-01T01:00"]
     assert 'There is no time zone "Mars/Olympus".' in world.store.deployments.get("bad").error
     assert world.store.deployments.get("bad").next_run is None
+
+
+def test_a_database_that_goes_away_for_a_moment_unschedules_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.deploy("sales", schedule="@hourly")
+
+    def away(*_: object) -> bool:
+        raise StoreError("PostgreSQL cannot be reached.")
+
+    with monkeypatch.context() as while_it_is_away:
+        while_it_is_away.setattr(world.store.deployments, "make_run", away)
+        with pytest.raises(StoreError):  # the turn is taken again, as a whole
+            world.tick(HOUR)
+    stands = world.store.deployments.get("sales")
+    assert (stands.error, stands.next_run is None) == ("", False)
+    world.tick()
+    assert world.dates("sales") == ["01-01T01:00"]
 
 
 # --- overlaps and limits ------------------------------------------------------------------------------------------------
