@@ -114,8 +114,9 @@ def prepared(workspace: Workspace, found: Read, wish: Wish) -> Prepared:
     before = _deployment_or_none(workspace, chosen)
     file = found.flow.path
     if before is not None and before.version and not wish.replaces and before.path != file:
+        gone = "" if Path(before.path).exists() else " (which is not there any more)"
         raise UserError(
-            f'There is a flow "{chosen}" already, of {before.path}: choose another name with --name, or replace that one with --replace.'
+            f'There is a flow "{chosen}" already, of {before.path}{gone}: choose another name with --name, or replace that one with --replace.'
         )
     kept = None if wish.replaces else before
     values = {**(kept.params if kept else {}), **wish.params}

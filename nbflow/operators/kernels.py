@@ -224,7 +224,7 @@ def find_kernel(name: str) -> KernelSpec:
         known = sorted(specs.find_kernel_specs())
         raise SetupError(
             f'There is no kernel "{name}" on this machine.{nearest(name, known)} '
-            f"Installed: {', '.join(known) or 'none (type pip install ipykernel)'}. Install it, or choose another with --kernel."
+            f"Installed: {', '.join(known) or 'none (type pip install ipykernel)'}. Install it, or choose another one, in the notebook or with --kernel."
         ) from None
 
 
@@ -326,7 +326,8 @@ def _not_started(name: str, error: BaseException, start_timeout: float, complain
     else:
         why = str(error) or type(error).__name__
     said = f" ({complaint})" if complaint else ""
-    return f'The kernel "{name}" did not start: {why}{said}. Mend it (jupyter kernelspec list says where it is), or choose another with --kernel.'
+    way_on = "Mend it (jupyter kernelspec list says where it is), or choose another one, in the notebook or with --kernel."
+    return f'The kernel "{name}" did not start: {why}{said}. {way_on}'
 
 
 def _last_lines(path: Path, limit: int = 3) -> str:

@@ -351,7 +351,7 @@ def test_a_kernel_that_is_not_installed_is_refused_with_those_that_are(alone: Sh
     alone.notebook("%%task a\nx = 1", kernel={**PYTHON, "name": "python33"})
     done = alone.nbflow("run", "sales.ipynb")
     assert done.err.startswith('nbflow: There is no kernel "python33" on this machine. Did you mean "python3"? Installed: ')
-    assert done.err.strip().endswith("Install it, or choose another with --kernel.")
+    assert done.err.strip().endswith("Install it, or choose another one, in the notebook or with --kernel.")
     assert done.code == 3
     done.shows_no_internals()
 
@@ -366,7 +366,7 @@ def test_a_kernel_that_dies_at_its_start_is_said_with_its_last_words(alone: Shel
     done = alone.nbflow("run", "sales.ipynb", "-k", "broken", JUPYTER_PATH=str(alone.folder))
     done.ends_with(
         'The kernel "broken" did not start: its process ended (libfoo.so is missing). '
-        "Mend it (jupyter kernelspec list says where it is), or choose another with --kernel.",
+        "Mend it (jupyter kernelspec list says where it is), or choose another one, in the notebook or with --kernel.",
         3,
     )
     assert alone.latest()["state"] == "failed"

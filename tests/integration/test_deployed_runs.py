@@ -216,3 +216,26 @@ def test_a_run_whose_database_goes_away_for_a_moment_goes_on_when_it_is_back(tmp
         host_run(workspace, run_id, "")
         assert workspace.store.run(run_id).state.value == "success", [record.reason for record in workspace.store.task_records(run_id)]
     assert [(tmp_path / f"{name}.txt").read_text() for name in ("one", "two")] == ["x", "x"]
+
+
+def test_what_a_run_stands_on_and_is_gone_is_one_sentence(workspace: Workspace, tmp_path: Path) -> None:
+    """The folder of the notebook, or its kernel: the run is there, failed, and can be gone on with when that is mended."""
+    (tmp_path / "away").mkdir()
+    gone = notebook(tmp_path / "away" / "gone.ipynb", "1")
+    deploy(workspace, gone)
+    folder = trigger(workspace, "gone").run_id
+    gone.unlink()  # the notebook alone may go: its version is stored
+    gone.parent.rmdir()
+    path = notebook(tmp_path / "other.ipynb", "%load_ext nbflow", "%%task one\nx = 1")
+    document = nbformat.read(path, as_version=4)
+    document.metadata["kernelspec"] = {"name": "gone-kernel", "display_name": "Gone", "language": "python"}
+    nbformat.write(document, path)
+    deploy(workspace, path)
+    kernel = trigger(workspace, "other").run_id
+    for run_id in (folder, kernel):
+        host_run(workspace, run_id, "")
+        assert workspace.store.run(run_id).state.value == "failed"
+    assert "away, is not there any more: put it back, or deploy the notebook from where it is now." in workspace.store.run(folder).reason
+    assert 'There is no kernel "gone-kernel" on this machine.' in workspace.store.run(kernel).reason
+    (tmp_path / "away").mkdir()
+    assert resume_notebook(workspace, folder).succeeded

@@ -134,6 +134,9 @@ def test_a_taken_name_is_refused_unless_it_is_replaced(workspace: Workspace, tmp
         UserError, match=r'There is a flow "sales" already, of .*one.sales.ipynb: choose another name with --name, or replace'
     ):
         deploy(workspace, other)
+    (tmp_path / "one" / "sales.ipynb").unlink()
+    with pytest.raises(UserError, match=r"one.sales.ipynb \(which is not there any more\): choose another name"):
+        deploy(workspace, other)
     deploy(workspace, other, replace_other=True)
     assert workspace.store.deployments.get("sales").path == str(other)
 
