@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -103,8 +103,7 @@ def trace_file(
     path = target.path.resolve()
     request = Request(path=str(path), name=target.name, everything=True, params=params or {}, defaults=defaults or {}, cwd=str(path.parent))
     found = _asked(request, folder=request.cwd, is_wanted=goes_on)
-    has_dates = any(flow.options.schedule.keys() & set(DATES) for flow in found.flows)
-    refuse_moving_dates(path, found.flows, _asked(request, folder=request.cwd, is_wanted=goes_on).flows if has_dates else ())
+    refuse_moving_dates(path, found.flows, _asked(request, folder=request.cwd, is_wanted=goes_on).flows if _has_dates(found.flows) else ())
     return found
 
 
@@ -141,14 +140,24 @@ def trace_for_run(
 
 def find_problems(target: Target, defaults: Mapping[str, Any] | None = None) -> tuple[Problem, ...]:
     """Everything wrong with the flows of a file, or with one of them."""
-    found = _ask(Request(path=str(target.path), name=target.name, everything=True, defaults=defaults or {}))
+    return examined(target, defaults)[0]
+
+
+def examined(target: Target, defaults: Mapping[str, Any] | None = None) -> tuple[tuple[Problem, ...], tuple[Flow, ...]]:
+    """Everything wrong with the flows of a file, or with one of them, and those with which nothing is."""
+    request = Request(path=str(target.path), name=target.name, everything=True, defaults=defaults or {})
+    found = _ask(request)
     if found.problems or found.broken:
-        return (*found.problems, *found.broken.values())
+        return (*found.problems, *found.broken.values()), found.flows
     try:
-        trace_file(target, defaults=defaults)
+        refuse_moving_dates(target.path, found.flows, _asked(request).flows if _has_dates(found.flows) else ())
     except UserError as error:
-        return (Problem(message=str(error), code="schedule"),)
-    return ()
+        return (Problem(message=str(error), code="schedule"),), ()
+    return (), found.flows
+
+
+def _has_dates(flows: Sequence[Flow]) -> bool:
+    return any(flow.options.schedule.keys() & set(DATES) for flow in flows)
 
 
 def _asked(request: Request, *, folder: str | None = None, is_wanted: Callable[[], bool] | None = None) -> FileTrace:

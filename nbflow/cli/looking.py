@@ -81,13 +81,10 @@ def _problems_of(workspace: Workspace, path: Path) -> tuple[Any, ...]:
     target = python_target(path)
     if target is None:
         return workspace.problems(path)
-    from nbflow.app.tracing import find_problems, trace_flow  # noqa: PLC0415
+    from nbflow.app.tracing import examined  # noqa: PLC0415
 
-    installation = workspace.settings.task_defaults
-    found = find_problems(target, installation)
-    if target.name and not any(problem.severity == "error" for problem in found):
-        return (*found, *workspace.limit_problems(trace_flow(target, installation)))
-    return found
+    problems, flows = examined(target, workspace.settings.task_defaults)
+    return (*problems, *(problem for flow in flows for problem in workspace.limit_problems(flow)))
 
 
 def vars_of(problem: Any) -> dict[str, Any]:

@@ -127,3 +127,7 @@ def test_a_python_file(home: Path) -> None:
         str(typed("runs", "open", run_id).exception)
         == f"Run {run_id} is of a Python flow, which has no notebook: type nbflow runs logs {run_id}."
     )
+    file.write_text(file.read_text().replace("@task\n", "@task(pool='narrow')\n"))
+    checked = typed("check", file)
+    assert checked.exit_code
+    assert 'error: Task one is in the pool "narrow", which does not exist.' in checked.output
