@@ -19,6 +19,8 @@ _LINES: Final = 12
 #: Failed tasks that are told with their tracebacks.
 MOST_FAILURES: Final = 3
 _LONGEST_LINE: Final = 200
+#: What IPython draws above a traceback.
+_RULE: Final = re.compile(r"-{10,}")
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _PASSWORD: Final = re.compile(r"(?P<before>[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/:@'\"]*:)[^\s/@'\"]+(?=@)")
 _SAYING: Final = re.compile(
@@ -108,7 +110,8 @@ def message(notice: Notice, facts: Facts) -> Message:
 
 def _subject(notice: Notice, facts: Facts) -> str:
     run = facts.run
-    what = f"{run.flow}, task {notice.task}," if notice.task is not None else run.flow
+    which = f"{run.flow}{_about(facts)}"
+    what = f"{which}, task {notice.task}," if notice.task is not None else which
     match notice.topic:
         case Topic.FAILURE:
             return f"{what} failed"
@@ -129,6 +132,15 @@ def _subject(notice: Notice, facts: Facts) -> str:
             return f"{what} paused itself"
         case Topic.ESCALATION:
             return f"{what} is still {'broken' if run.state.is_finished else 'late'}, and nobody has seen to it"
+
+
+def _about(facts: Facts) -> str:
+    """The date that a run is about, where that is not when it was due: of a backfill, of an interval that ended."""
+    date = facts.run.logical_date
+    if date is None or date == facts.run.run_after:
+        return ""
+    local = date.astimezone(facts.zone)
+    return f" of {local:%d %b %Y}" + (f" {local:%H:%M}" if (local.hour, local.minute) != (0, 0) else "")
 
 
 def _when(facts: Facts) -> str:
@@ -180,7 +192,8 @@ def link(base_url: str, run: RunRecord, file: str) -> str:
 
 
 def _last_lines(traceback: Sequence[str]) -> tuple[str, ...]:
-    lines = [line.rstrip()[:_LONGEST_LINE] for part in traceback for line in _ANSI.sub("", part).splitlines() if line.strip()]
+    lines = [line.rstrip()[:_LONGEST_LINE] for part in traceback for line in _ANSI.sub("", part).splitlines()]
+    lines = [line for line in lines if line and not _RULE.fullmatch(line)]
     return tuple(_scrubbed(line) for line in lines[-_LINES:])
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -276,7 +277,7 @@ def test_what_nobody_sees_to_is_escalated() -> None:
 
 
 def an_error(**more):
-    trace = ("\x1b[31mKeyError\x1b[0m  Traceback", "----> 3 x['temp_c']", "KeyError: 'temp_c'")
+    trace = ("-" * 75, "\x1b[31mKeyError\x1b[0m  Traceback", "----> 3 x['temp_c']", "KeyError: 'temp_c'")
     return ErrorInfo(**{"ename": "KeyError", "evalue": "'temp_c'", "line": 3, "traceback": trace, **more})
 
 
@@ -332,6 +333,13 @@ def test_every_message_has_a_subject(topic: Topic) -> None:
     notice = Notice(key="r/5", topic=topic, to=("x",), at=NOW, task=task, attempt=1)
     said = message(notice, facts(attempts=3, limit="more than 5 times in 10 runs"))
     assert said.subject == f"nbflow: {SUBJECTS[topic]}"
+
+
+def test_a_run_about_another_date_than_it_was_due_on_says_which() -> None:
+    past = replace(facts().run, logical_date=datetime(2025, 12, 23, 23, tzinfo=UTC))
+    assert message(FAILED, facts(run=past)).subject == "nbflow: sales of 24 Dec 2025 failed"
+    hourly = replace(past, logical_date=datetime(2025, 12, 24, 2, 30, tzinfo=UTC))
+    assert message(FAILED, facts(run=hourly)).subject == "nbflow: sales of 24 Dec 2025 03:30 failed"
 
 
 def test_a_message_holds_no_password() -> None:
