@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from nbflow.app.workspace import Workspace
 
 _PAGE = 1000
+#: Folders that hold what nobody wrote as a flow.
+_NO_FLOWS = frozenset({"__pycache__", "site-packages", "node_modules"})
 
 
 @dataclass(frozen=True)
@@ -193,9 +195,9 @@ class FlowsFolders:
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """The notebooks and Python files below a folder, without hidden folders (checkpoints are in one)."""
+    """The notebooks and Python files below a folder, without hidden folders (checkpoints are in one) and installed packages."""
     for path in sorted([*folder.rglob("*.ipynb"), *folder.rglob("*.py")]):
-        if not any(part.startswith((".", "__pycache__")) for part in path.relative_to(folder).parts) and path.is_file():
+        if not any(part.startswith(".") or part in _NO_FLOWS for part in path.relative_to(folder).parts) and path.is_file():
             yield path.resolve()
 
 

@@ -45,6 +45,8 @@ def defines_flows(path: Path) -> bool:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return False
+    if "nbflow" not in text:
+        return False
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
