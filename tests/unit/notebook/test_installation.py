@@ -17,6 +17,7 @@ from nbflow.notebook import extension
 )
 def test_options_of_the_installation(shell, tmp_path, monkeypatch: pytest.MonkeyPatch, defaults: str, retries: int) -> None:
     monkeypatch.setenv("NBFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NBFLOW_DASK", "inline")
     monkeypatch.setenv("NBFLOW_DEFAULTS", defaults)
     assert shell.execute("%load_ext nbflow", "load").success
     assert shell.execute("%%task one\nx = 1", "one").success
