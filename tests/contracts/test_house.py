@@ -15,7 +15,7 @@ from nbflow.core.job import ErrorInfo, OutputsRef, ValueRef
 from nbflow.core.records import Change, Request, TaskRecord
 from nbflow.core.states import RunState, TaskState
 from nbflow.core.tallies import BOUNDS, Tally
-from tests.contracts.test_store import NOW, A, a_run, an_attempt, artifact, driven, ended, moved
+from tests.contracts.history import NOW, A, a_run, an_attempt, artifact, driven, ended, moved
 
 pytest_plugins = ["tests.unit.store.databases"]
 
