@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbflow.app import Workspace
+from nbflow.app.checking import run_findings
 from nbflow.core.ids import TaskKey
 from nbflow.core.records import Change, TaskRecord
 from nbflow.core.snapshot import RunSnapshot, fold
@@ -38,6 +39,7 @@ def problems(workspace: Workspace, run_id: str, lines: list[Line], plan: Plan | 
     """Everything that is wrong with this run, as sentences. Without a plan it is the one task of a plain notebook."""
     changes = workspace.store.changes(run_id, 0, 1_000_000)
     yield from history_problems(changes, lines, {task.id for task in plan.tasks if task.looks} if plan is not None else set())
+    yield from run_findings(workspace, workspace.store.run(run_id))  # what `nbflow db check` tells people
     yield from _unexplained(workspace, run_id, lines)
     yield from _survivors(workspace, run_id, lines, mark)
     yield from _unlike_the_log(workspace, run_id, changes)

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import threading
 
+from nbflow import __version__
 from nbflow.core.deployments import SchedulerRecord
 from nbflow.engine.owner import me
 from nbflow.headless.keeping import BUSY, PERIOD, Keeping
+from nbflow.headless.scheduling import SchedulerProcess
 from tests.unit.app.test_housekeeping import NOW, a_workspace, happened, left
 
 
@@ -46,3 +48,16 @@ def test_its_thread_ends_soon_after_it_is_told(tmp_path):
     keeping.start()
     stopping.set()
     keeping.join()
+
+
+def test_schedulers_of_two_versions_work_together_and_the_one_that_comes_says_so(tmp_path, caplog):
+    workspace = a_workspace(tmp_path)
+    workspace.store.deployments.announce(SchedulerRecord(owner="other:1/x@y", started_at=NOW, nbflow="0.0.9"), 60)
+    process = SchedulerProcess(workspace)
+    process.stop()
+    process.run()
+    said = [record.getMessage() for record in caplog.records if record.name == "nbflow.scheduler"]
+    assert said == [
+        f"A scheduler of nbflow 0.0.9 runs on this database, and this one is {__version__}: bring them to one version, the newer one last."
+    ]
+    assert [one.owner for one in workspace.store.deployments.schedulers()] == ["other:1/x@y"]
