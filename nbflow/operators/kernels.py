@@ -106,6 +106,7 @@ class KernelPool:
         self._retiring: set[asyncio.Task[None]] = set()
         self._obtaining: set[asyncio.Task[Any]] = set()
         self._taken = 0
+        self._loads = True
         self._closed = False
         self.turns = Turns(at_once)
         if prefill:
@@ -118,12 +119,15 @@ class KernelPool:
         return self._submit(self._fill())
 
     @asynccontextmanager
-    async def take(self, kernel_name: str, cwd: str, *, start_timeout: float = 60.0) -> AsyncIterator[Kernel]:
+    async def take(self, kernel_name: str, cwd: str, *, start_timeout: float = 60.0, is_flow: bool = True) -> AsyncIterator[Kernel]:
         """A kernel for one notebook, a warm one if there is one. Whoever takes it sets the working directory of a warm one.
+
+        After a notebook that `is_flow`, the next kernels load what a flow needs while they wait; after another, they save that time.
 
         Raises SetupError when there is no such kernel or it does not start.
         """
         spec = find_kernel(kernel_name)
+        self._loads = is_flow
         kernel = await asyncio.wrap_future(self._submit(self._obtain(kernel_name, spec, cwd, start_timeout)))
         try:
             yield kernel
@@ -186,7 +190,7 @@ class KernelPool:
 
     def _refill(self) -> None:
         while not self._closed and len(self._starting) < self._size:
-            self._starting.append(asyncio.ensure_future(_start_warm(self._kernel_name)))
+            self._starting.append(asyncio.ensure_future(_start_warm(self._kernel_name, loads=self._loads)))
 
     async def _fill(self) -> None:
         self._refill()
@@ -231,9 +235,9 @@ def find_kernel(name: str) -> KernelSpec:
 # --- one kernel -----------------------------------------------------------------------------------------------------------
 
 
-async def _start_warm(name: str) -> Kernel:
+async def _start_warm(name: str, *, loads: bool) -> Kernel:
     spec = find_kernel(name)
-    kernel = await _start(name, spec, tempfile.gettempdir(), 60.0, preload=spec.language.lower() == "python")
+    kernel = await _start(name, spec, tempfile.gettempdir(), 60.0, preload=loads and spec.language.lower() == "python")
     kernel.was_warm = True
     return kernel
 

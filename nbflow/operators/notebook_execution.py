@@ -112,7 +112,7 @@ class Execution:
 
     async def _obtain(self, pool: KernelPool, stack: AsyncExitStack, start_timeout: float) -> Kernel:
         await self._turn.take()
-        soon = pool.take(self._info.kernel_name, self._info.working_dir, start_timeout=start_timeout)
+        soon = pool.take(self._info.kernel_name, self._info.working_dir, start_timeout=start_timeout, is_flow=self._info.is_flow)
         return await stack.enter_async_context(soon)
 
     async def _execute_or_end(self, starting: asyncio.Future[Kernel]) -> tuple[Ending, NbflowError | None]:

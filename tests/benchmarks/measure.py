@@ -7,6 +7,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -81,15 +82,17 @@ def in_turn(*works: Work, rounds: int = 5, trees: Sequence[Callable[[], Sequence
 def _processor(roots: Sequence[int]) -> float:
     """Seconds of processors used so far by this process and by everything below the roots, ended processes included."""
     used = os.times()
-    total = used.user + used.system
+    return used.user + used.system + used.children_user + used.children_system + processors(roots)
+
+
+def processors(roots: Sequence[int]) -> float:
+    """Seconds of processors used so far by all that is below the roots, ended processes included."""
+    found: set[psutil.Process] = set()
     for root in roots:
-        try:
-            below = [psutil.Process(root), *psutil.Process(root).children(recursive=True)]
-        except psutil.Error:
-            continue
-        for process in below:
-            try:
-                total += sum(process.cpu_times()[:4])
-            except psutil.Error:
-                continue
+        with suppress(psutil.Error):
+            found |= {psutil.Process(root), *psutil.Process(root).children(recursive=True)}
+    total = 0.0
+    for process in found:
+        with suppress(psutil.Error):
+            total += sum(process.cpu_times()[:4])
     return total

@@ -8,10 +8,12 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nbflow.core.errors import SetupError
+from nbflow.operators import kernels
 from nbflow.operators.kernels import KernelPool
 
 
@@ -116,3 +118,25 @@ def test_a_kernel_that_never_answers_is_given_up(pool: KernelPool, monkeypatch: 
 
     with pytest.raises(SetupError, match=r'The kernel "mute" did not start: it did not answer within 0.5 s.'):
         asyncio.run(take())
+
+
+@pytest.mark.parametrize("kind", ["flow", "plain"])
+def test_a_kernel_loads_what_a_flow_needs_after_a_notebook_that_was_one(
+    pool: KernelPool, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    loaded: list[bool] = []
+
+    async def start(name: str, *, loads: bool) -> Any:
+        loaded.append(loads)
+        raise SetupError(f"{name} is not started in this test.")
+
+    monkeypatch.setattr(kernels, "_start_warm", start)
+
+    async def take() -> None:
+        async with pool.take("python3", ".", is_flow=kind == "flow"):
+            """It is not used."""
+
+    asyncio.run(take())
+    with pytest.raises(SetupError):
+        pool.warm().result(60)
+    assert set(loaded) == {kind == "flow"}
