@@ -13,7 +13,7 @@ from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, Outcome, Report
 from nbflow.core.machine import RunMachine
 from nbflow.core.model import Flow
 from nbflow.core.records import AttemptRecord, Change, Lease, Request
-from nbflow.core.states import RunState, TaskState
+from nbflow.core.states import OCCUPYING, RunState, TaskState
 from nbflow.engine.attempts import error_of, events_of, reported
 from nbflow.engine.captures import HandedOver
 from nbflow.engine.in_flight import InFlight
@@ -104,11 +104,14 @@ class News:
 
     def events_of_report(self, report: Report, batch: Batch) -> Sequence[Event]:
         """As `events_of`, for the end of an attempt."""
-        attempt = self._attempts.take(report.token)
+        attempt = self._attempts.find(report.token)
         if attempt is None:
             return ()
         key = attempt.key
         record = self._machine.records.get(key)
+        if record is not None and record.token == report.token and record.state not in OCCUPYING:
+            return ()  # it was cancelled just now, and is archived as that: a success that is recorded would have to count
+        self._attempts.take(report.token)
         if record is None or record.token != report.token:
             return ()  # it was cancelled meanwhile, and archived with that
         row = self._ongoing.joined(reported(attempt, report))

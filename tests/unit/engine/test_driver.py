@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, ExecutorEvent, 
 from nbflow.core.model import Edge, Flow, Read, Task
 from nbflow.core.options import TaskOptions, TriggerRule
 from nbflow.core.protocols import Clock
+from nbflow.core.records import Change
 from nbflow.core.states import RunState, TaskState
 from nbflow.executors.inline import InlineExecutor
 from nbflow.settings import Settings
@@ -154,6 +155,40 @@ def test_cancel_ends_the_run_and_keeps_what_was_heard(tmp_path: Path) -> None:
         assert handle.snapshot().run.state is RunState.CANCELLED
         assert states(handle) == {"a": "cancelled"}
         assert [one.outcome for one in workspace.attempts(handle.run_id)] == ["cancelled"]
+
+
+def test_what_ends_in_the_moment_of_its_cancel_is_recorded_as_cancelled(tmp_path: Path) -> None:
+    """Its report stands behind the cancel, among the same news: a success that was recorded would never be run again."""
+    go, may_end, heard = threading.Event(), threading.Event(), threading.Event()
+
+    class WhenTheFirstHasEnded:
+        def changed(self, changes: Sequence[Change]) -> None:
+            if any(change.key == TaskKey(TaskId("a")) and change.after == "success" for change in changes):
+                handle.cancel(by="ada")
+                may_end.set()
+                assert heard.wait(30)  # the driver's own thread: it takes both at once
+
+        def said(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None:
+            pass
+
+    def when(event: threading.Event) -> Callable[[Job], Report]:
+        return lambda job: gives()(job) if event.wait(30) else fails(job)
+
+    with workspace_of(tmp_path, {"a": when(go), "b": when(may_end)}) as workspace:
+        handle = workspace.start_run(flow(task("a"), task("b")), CaptureSet())
+        handle.observe(WhenTheFirstHasEnded())
+        put = handle._inbox.put
+
+        def note(item: object) -> None:
+            put(item)
+            if isinstance(item, Report) and may_end.is_set():
+                heard.set()
+
+        handle._inbox.put = note
+        go.set()
+        handle.wait(30)
+        assert states(handle) == {"a": "success", "b": "cancelled"}
+        assert [one.outcome for one in workspace.attempts(handle.run_id, "b")] == ["cancelled"]
 
 
 def test_a_request_left_by_another_process_is_followed(tmp_path: Path) -> None:
