@@ -51,6 +51,8 @@ def sales(tables: list = ["a"]):
 def needs(day: str):
     total([day])
 """
+#: Without a date, a file is read once.
+UNDATED = FLOWS.replace('start_date=datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Zurich")), ', "")
 
 
 @pytest.fixture
@@ -65,11 +67,12 @@ def file(tmp_path: Path) -> Path:
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "base_of_python_flows.py").write_text("FACTOR = 2\n")
-    (folder / "flows_to_deploy.py").write_text(FLOWS)
+    (folder / "flows_to_deploy.py").write_text(UNDATED)
     return folder / "flows_to_deploy.py"
 
 
 def test_a_file_is_deployed_and_its_runs_are_of_that_version(workspace: Workspace, file: Path) -> None:
+    file.write_text(FLOWS)
     sales, needs = deploy_file(workspace, file, Wish())
     assert (sales.deployment.name, needs.deployment.name) == ("sales", "needs")
     assert sales.schedule.timezone == "Europe/Zurich"
@@ -147,7 +150,7 @@ def test_a_file_in_a_flows_folder(workspace: Workspace, file: Path, tmp_path: Pa
     (folder / "pack" / "__init__.py").write_text("")
     (folder / "pack" / "base.py").write_text("FACTOR = 3\n")
     placed = folder / "pack" / "placed.py"
-    good = FLOWS.replace("from base_of_python_flows", "from .base")
+    good = UNDATED.replace("from base_of_python_flows", "from .base")
     placed.write_text(good)
     assert [told.partition(": ")[2] for told in folders.scan()] == ["flow sales is deployed.", "flow needs is deployed."]
     assert folders.scan() == FlowsFolders(workspace).scan() == ()
@@ -178,7 +181,7 @@ def test_a_placeholder_of_a_broken_file_goes_when_it_is_right(workspace: Workspa
     (folder / "first.py").write_text("from nbflow import flow\n@flow\ndef late(:\n")
     folders.scan()
     assert "SyntaxError" in workspace.store.deployments.get("first").error
-    (folder / "first.py").write_text(FLOWS.replace("base_of_python_flows", "base_beside"))
+    (folder / "first.py").write_text(UNDATED.replace("base_of_python_flows", "base_beside"))
     (folder / "base_beside.py").write_text("FACTOR = 2\n")
     folders.scan()
     assert {each.name for each in workspace.store.deployments.find()} == {"sales", "needs"}
@@ -205,7 +208,7 @@ def test_a_run_goes_on_with_the_newest_version_of_its_file(workspace: Workspace,
     run_id = trigger(workspace, "sales", params={"tables": ["b", "c"]}).run_id
     host_run(workspace, run_id, "")
     assert workspace.store.run(run_id).state.value == "failed"
-    file.write_text(FLOWS.replace('Path("left.txt")', 'Path("right.txt")').replace("sum(rows)", "max(rows)"))
+    file.write_text(UNDATED.replace('Path("left.txt")', 'Path("right.txt")').replace("sum(rows)", "max(rows)"))
     deploy(workspace, f"{file}:sales")
     before = workspace.attempts(run_id, "extract_b")
     assert resume_notebook(workspace, run_id, latest=True).succeeded
