@@ -43,7 +43,11 @@ def main() -> int:
             found = storm.run()
             _say(f"{storm.summary}; over after {time.monotonic() - began:.0f} s: {'not well' if found else 'all is well'}")
             if found:
-                failed.append(f"python -m tests.chaos.schedulers --seed {seed} --runs {options.runs} --seconds {options.seconds}")
+                weather_said = (
+                    f"--schedulers {storm.weather.schedulers} --database {storm.weather.database} --cluster {storm.weather.cluster}"
+                )
+                size = f"--runs {options.runs} --seconds {options.seconds}"
+                failed.append(f"python -m tests.chaos.schedulers --seed {seed} {size} {weather_said}")
                 _say(f"in {folder}", *storm.told, *found)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
