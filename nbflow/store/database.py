@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How the queries reach SQLite or PostgreSQL: one connection for each thread, short transactions, statements compiled once.
+"""How the queries reach SQLite or PostgreSQL: short transactions, statements compiled once.
 
 What the two databases say differently stands here and nowhere else: their clocks, their upserts, how a writer takes its lock.
 """
@@ -7,24 +7,21 @@ What the two databases say differently stands here and nowhere else: their clock
 from __future__ import annotations
 
 import logging
-import os
-import select
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import URL, BigInteger, Connection, Executable, Table, create_engine, event
+from sqlalchemy import URL, BigInteger, Connection, Executable, Table, event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import CursorResult, Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.functions import FunctionElement
 
+from nbflow.store.connecting import Connections, OfThreads, Shared
 from nbflow.store.troubles import explained
 
 #: Seconds a writer waits for another one (`?timeout=` in the URL). Transactions are short: a longer wait means that somebody holds the file.
@@ -86,52 +83,57 @@ def _taker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Any]:
 
 
 class Database:
-    """An engine and its connections, one for each thread. Raises SetupError, in a sentence, for what the database cannot do."""
+    """An engine and its connections. Raises SetupError, in a sentence, for what the database cannot do."""
 
     def __init__(self, url: URL) -> None:
         self.url = url
         self.place = place(url)
-        self._mine = threading.local()
-        self._lock = threading.Lock()
-        self._open: dict[tuple[int, int], tuple[threading.Thread, Connection]] = {}
         self.is_sqlite = url.get_backend_name() == "sqlite"
         #: `insert` with `on_conflict_...`, which both have and both spell in the same way.
         self._insert: Callable[[Table], Any] = sqlite.insert
         if self.is_sqlite:
             self._busy = float(str(url.query.get("timeout", BUSY_SECONDS)))
             arguments: dict[str, Any] = {"timeout": min(self._busy, _SILENCE), "check_same_thread": False}
-            self._engine = create_engine(url, connect_args=arguments, poolclass=NullPool)
-            event.listen(self._engine, "connect", partial(_set_up_sqlite, self.place, self._busy))
+            own = OfThreads(url, arguments)
+            self._connections: Connections = own
+            self.dialect: Dialect = own.engine.dialect
+            event.listen(own.engine, "connect", partial(_set_up_sqlite, self.place, self._busy))
         else:
             from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - 15 ms that SQLite need not pay
 
-            self._engine = create_engine(url, connect_args={"connect_timeout": 10}, poolclass=NullPool)
+            shared = Shared(url, {"connect_timeout": 10})
+            self._connections, self.dialect = shared, shared.engine.dialect
             self._insert = postgresql.insert
-        self.dialect = self._engine.dialect
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection for queries; each sees what was committed before it."""
-        with explained(self.place):
-            connection = self._connection()
+        with explained(self.place), self._taken() as connection:
             try:
                 yield connection
             finally:
-                self._end(connection, Connection.rollback)
+                _roll_back(connection)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction: committed at the end, rolled back when anything is raised."""
-        with explained(self.place):
-            connection = self._connection()
+        with explained(self.place), self._taken() as connection:
             try:
                 if self.is_sqlite:
                     self._begin(connection)
                 yield connection
                 connection.commit()
             except BaseException:
-                self._end(connection, Connection.rollback)
+                _roll_back(connection)
                 raise
+
+    @contextmanager
+    def _taken(self) -> Iterator[Connection]:
+        connection = self._connections.take()
+        try:
+            yield connection
+        finally:
+            self._connections.give_back(connection)
 
     def _begin(self, connection: Connection) -> None:
         """Takes SQLite's write lock up front, so that no writer fails half way. A person hears of it when that takes long."""
@@ -177,64 +179,16 @@ class Database:
         return self.statement(self._insert(table).on_conflict_do_nothing(), names or table.columns.keys())
 
     def close(self) -> None:
-        """Close the connections of all threads. May be called twice."""
-        with self._lock:
-            connections = [self._open.pop(number)[1] for number in self._of_this_process()]
-        for connection in connections:
-            with suppress(DBAPIError):
-                connection.close()
-        self._mine = threading.local()
-        self._engine.dispose()
-
-    def _connection(self) -> Connection:
-        mine = self._mine
-        if getattr(mine, "process", None) == os.getpid():
-            connection: Connection = mine.connection
-            if self.is_sqlite or not _has_hung_up(connection):
-                return connection
-            connection.invalidate()
-            with suppress(DBAPIError):
-                connection.close()
-        # The first use in this thread, or in a forked child, which must not touch its parent's connection.
-        connection = self._engine.connect()
-        with self._lock:
-            gone = [number for number in self._of_this_process() if not self._open[number][0].is_alive()]
-            ended = [self._open.pop(number)[1] for number in gone]
-            self._open[os.getpid(), threading.get_ident()] = (threading.current_thread(), connection)
-        for old in ended:
-            with suppress(DBAPIError):
-                old.close()
-        mine.connection, mine.process = connection, os.getpid()
-        return connection
-
-    def _of_this_process(self) -> list[tuple[int, int]]:
-        """A forked child leaves its parent's connections alone: closing one would let go of the parent's file locks."""
-        return [number for number in self._open if number[0] == os.getpid()]
-
-    def _end(self, connection: Connection, how: Callable[[Connection], None]) -> None:
-        """A connection that was lost (PostgreSQL restarted) is given up; the next call opens another."""
-        try:
-            how(connection)
-        except DBAPIError:
-            connection.invalidate()
-        if connection.invalidated:
-            self._mine.process = None
-            with suppress(DBAPIError):
-                connection.close()
+        """Close all connections. May be called twice."""
+        self._connections.close()
 
 
-def _has_hung_up(connection: Connection) -> bool:
-    """Whether PostgreSQL ended this idle connection: it says so, unasked, before it closes its end. Costs microseconds, not a round trip."""
+def _roll_back(connection: Connection) -> None:
+    """A connection that was lost (PostgreSQL restarted) is given up; the next transaction opens another."""
     try:
-        poll = select.poll()
-        poll.register(connection.connection.driver_connection.fileno(), select.POLLIN)  # type: ignore[union-attr]  # psycopg's connection
-        return bool(poll.poll(0))
+        connection.rollback()
     except DBAPIError:
-        return True
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "psycopg":  # not imported here: an extra
-            raise
-        return True
+        connection.invalidate()
 
 
 def place(url: URL) -> str:

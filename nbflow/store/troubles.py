@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoneFreeError
 
 from nbflow.core.errors import StoreError
 
@@ -32,6 +33,10 @@ _SENTENCES: Final = (
         "password authentication failed|no password supplied",
         "PostgreSQL refuses the user or the password of {place}: correct database_url.",
     ),
+    (
+        "too many clients|too many connections|remaining connection slots",
+        "PostgreSQL takes no more connections at {place}: raise its max_connections, or end programs that are connected to it.",
+    ),
     ("fatal:.* does not exist", "PostgreSQL does not know what {place} names ({line}): create it there, or correct database_url."),
     ("permission denied", "PostgreSQL does not let this user work in {place} ({line}): grant the rights, or correct database_url."),
 )
@@ -47,6 +52,11 @@ def explained(place: str) -> Iterator[None]:
         if sentence is None:
             raise
         raise StoreError(sentence) from error
+    except NoneFreeError as error:
+        raise StoreError(
+            f"PostgreSQL at {place} does not get on: all connections of this process have been busy for half a minute. "
+            "Look for locks that somebody holds (pg_stat_activity)."
+        ) from error
 
 
 def _sentence(error: DBAPIError, place: str) -> str | None:

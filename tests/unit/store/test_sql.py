@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+import psutil
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
@@ -17,6 +18,7 @@ from nbflow.core.errors import SetupError
 from nbflow.core.ids import RunId, TaskId, TaskKey
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.states import TaskState
+from nbflow.store.connecting import MOST
 from nbflow.store.opening import open_store
 
 pytest_plugins = ["tests.unit.store.databases"]
@@ -125,12 +127,35 @@ def test_a_failure_inside_the_transaction_takes_everything_back(opened):
     assert opened.commit(lease, [moved()]) == 1
 
 
-def test_the_connection_of_a_thread_that_ended_is_closed(opened):
-    for _ in range(5):
-        thread = threading.Thread(target=opened.lapsed_runs)
+def test_the_connection_to_sqlite_of_a_thread_that_ended_is_closed(sqlite_url):
+    store = open_store(sqlite_url)
+    for _ in range(20):
+        thread = threading.Thread(target=store.lapsed_runs)
         thread.start()
         thread.join()
-    assert len(opened._database._open) <= 2
+    file = sqlite_url.removeprefix("sqlite:///")
+    assert sum(opened.path == file for opened in psutil.Process().open_files()) < 10  # SQLite keeps some a little longer
+    store.close()
+
+
+def test_any_number_of_threads_share_a_few_connections_to_postgresql(postgresql_url):
+    store = open_store(postgresql_url)
+    together = threading.Barrier(40)
+
+    def look(_):
+        together.wait()
+        return [store.lapsed_runs() for _ in range(5)]
+
+    with ThreadPoolExecutor(40) as pool:
+        assert list(pool.map(look, range(40))) == [[()] * 5] * 40
+        server = create_engine(postgresql_url.replace("postgresql://", "postgresql+psycopg://"))
+        with server.connect() as connection:
+            open_now = connection.scalar(
+                text("SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'")
+            )
+        server.dispose()
+    assert 1 <= open_now <= MOST
+    store.close()
 
 
 def test_a_store_may_be_closed_twice_and_used_again(opened):
