@@ -136,8 +136,8 @@ def _subject(notice: Notice, facts: Facts) -> str:
 
 def _about(facts: Facts) -> str:
     """The date that a run is about, where that is not when it was due: of a backfill, of an interval that ended."""
-    date = facts.run.logical_date
-    if date is None or date == facts.run.run_after:
+    date, due = facts.run.logical_date, facts.run.run_after
+    if date is None or due is None or date == due:
         return ""
     local = date.astimezone(facts.zone)
     return f" of {local:%d %b %Y}" + (f" {local:%H:%M}" if (local.hour, local.minute) != (0, 0) else "")

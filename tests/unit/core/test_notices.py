@@ -336,8 +336,9 @@ def test_every_message_has_a_subject(topic: Topic) -> None:
 
 
 def test_a_run_about_another_date_than_it_was_due_on_says_which() -> None:
-    past = replace(facts().run, logical_date=datetime(2025, 12, 23, 23, tzinfo=UTC))
+    past = replace(facts().run, run_after=NOW, logical_date=datetime(2025, 12, 23, 23, tzinfo=UTC))
     assert message(FAILED, facts(run=past)).subject == "nbflow: sales of 24 Dec 2025 failed"
+    assert message(FAILED, facts(run=replace(past, run_after=None))).subject == "nbflow: sales failed"
     hourly = replace(past, logical_date=datetime(2025, 12, 24, 2, 30, tzinfo=UTC))
     assert message(FAILED, facts(run=hourly)).subject == "nbflow: sales of 24 Dec 2025 03:30 failed"
 
