@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbflow.app import Workspace
-from nbflow.app.checking import run_findings
+from nbflow.app.checking import illegal, run_findings
 from nbflow.core.ids import TaskKey
-from nbflow.core.records import Change, TaskRecord
+from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot, fold
-from nbflow.core.states import OCCUPYING, RUN_TRANSITIONS, TRANSITIONS, RunState, TaskState
+from nbflow.core.states import OCCUPYING, RunState, TaskState
 from tests.chaos import processes
 from tests.chaos.flows import POOL, SLOTS, Plan
 
@@ -38,8 +38,9 @@ def journal(path: Path) -> list[Line]:
 def problems(workspace: Workspace, run_id: str, lines: list[Line], plan: Plan | None, mark: str) -> Iterator[str]:
     """Everything that is wrong with this run, as sentences. Without a plan it is the one task of a plain notebook."""
     changes = workspace.store.changes(run_id, 0, 1_000_000)
-    yield from history_problems(changes, lines, {task.id for task in plan.tasks if task.looks} if plan is not None else set())
-    yield from run_findings(workspace, workspace.store.run(run_id))  # what `nbflow db check` tells people
+    run = workspace.store.run(run_id)
+    yield from history_problems(run, changes, lines, {task.id for task in plan.tasks if task.looks} if plan is not None else set())
+    yield from run_findings(workspace, run)  # what `nbflow db check` tells people
     yield from _unexplained(workspace, run_id, lines)
     yield from _survivors(workspace, run_id, lines, mark)
     yield from _unlike_the_log(workspace, run_id, changes)
@@ -48,29 +49,11 @@ def problems(workspace: Workspace, run_id: str, lines: list[Line], plan: Plan | 
         yield from _wrong_end(workspace, run_id, plan)
 
 
-def history_problems(changes: tuple[Change, ...], lines: list[Line], looking: Collection[str] = ()) -> Iterator[str]:
+def history_problems(run: RunRecord, changes: tuple[Change, ...], lines: list[Line], looking: Collection[str] = ()) -> Iterator[str]:
     """What is wrong with a run's history, and with what its tasks wrote down; those `looking` start anew within an attempt."""
-    yield from _illegal(changes)
+    yield from illegal(run, changes)
     yield from _ran_again(changes, lines)
     yield from _two_at_once(lines, looking)
-
-
-def _illegal(changes: tuple[Change, ...]) -> Iterator[str]:
-    # The copies of a mapped task come into being where its elements are counted.
-    of_keys = {change.key: TaskState.PENDING if change.key.map_index < 0 else TaskState.REMOVED for change in changes if change.key}
-    states: dict[TaskKey | None, str] = {None: RunState.QUEUED.value, **{key: state.value for key, state in of_keys.items()}}
-    for number, change in enumerate(changes, 1):
-        if change.cursor != number:
-            yield f"change {number} has the cursor {change.cursor}"
-        if states[change.key] != change.before:
-            yield f"change {number}: {change.key or 'the run'} was {states[change.key]}, not {change.before}"
-        states[change.key] = change.after
-        if change.key is None:
-            legal = change.before == change.after or (RunState(change.before), RunState(change.after)) in RUN_TRANSITIONS
-        else:
-            legal = (TaskState(change.before), TaskState(change.after)) in TRANSITIONS
-        if not legal:
-            yield f"change {number}: no move leads from {change.before} to {change.after}"
 
 
 def _ran_again(changes: tuple[Change, ...], lines: list[Line]) -> Iterator[str]:

@@ -82,7 +82,7 @@ def _run(workspace: Workspace, flow: StormFlow, run: RunRecord, lines: list[Line
     if run.state is not wanted:
         reasons = [record.reason for record in workspace.store.task_records(run.run_id) if record.reason]
         yield f"it ended {run.state}, not {wanted}: {run.reason}; {reasons}"
-    yield from history_problems(workspace.store.changes(run.run_id, 0, 1_000_000), lines)
+    yield from history_problems(run, workspace.store.changes(run.run_id, 0, 1_000_000), lines)
     attempts = workspace.store.attempts(run.run_id)
     succeeded = Counter(str(attempt.key) for attempt in attempts if attempt.outcome == "success")
     for task, ending in flow.tasks:
