@@ -223,9 +223,12 @@ class Driver:
                         self._at.reap()
                 if now - asked >= _REQUEST_PERIOD:
                     asked = now
-                    items += self._at.store.requests(self.run_id)
-                    if self._past.is_wanted:
-                        items += self._past.news(self._machine.records.values())
+                    with contextlib.suppress(
+                        StoreError
+                    ):  # away for this query: it is asked again, and what must be recorded ends the driver
+                        items += self._at.store.requests(self.run_id)
+                        if self._past.is_wanted:
+                            items += self._past.news(self._machine.records.values())
                 self._advance(items)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the run must hear of it, whatever it is
             self._failure = error

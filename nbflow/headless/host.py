@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from nbflow.headless.cells import CellsExecutor
 from nbflow.headless.view import NotebookView
 from nbflow.operators.notebook_host import Ending, EndKind, NotebookInfo, RunInfo, Show, TaskInfo
 
+_log = logging.getLogger("nbflow.driver")
 #: Seconds between two looks at whether a run whose cells wait for their slot is over.
 _TICK: Final = 0.1
 
@@ -103,6 +105,8 @@ class HostedRun:
         self._fresh, self._latest, self._ignore_past = fresh, latest, ignore_past
         #: The tasks whose cells have been executed.
         self._asked: set[TaskId] = set()
+        #: Those of them whose earlier outputs are not in the executed notebook yet.
+        self._unshown: set[TaskId] = set()
         self._handle: RunHandle | None = None
         self._cells: CellsExecutor | None = None
         self._view = NotebookView(workspace)
@@ -123,7 +127,8 @@ class HostedRun:
                 handle.release(_all_of(handle) if request.final else request.tasks, request.captures)
             asked = set(_all_of(handle) if request.final else request.tasks)
             if self._resumes:
-                self._view.show_recorded(asked - self._asked)
+                self._unshown |= asked - self._asked
+                self._show_recorded()
             self._asked |= asked
         if request.final:
             handle.wait()
@@ -187,6 +192,7 @@ class HostedRun:
         elif not handle.is_over:
             self._end_early(handle, ending)
         handle.wait()
+        self._show_recorded()
         self._view.draw()
         return self.info()
 
@@ -245,6 +251,17 @@ class HostedRun:
             self._stop(str(error))
         except BaseException as error:  # noqa: BLE001 - whatever ended the driver
             self._stop(f"The driver of this run stopped: {type(error).__name__}: {error}")
+
+    def _show_recorded(self) -> None:
+        """What cannot be read now (the database is away for this query) is shown later, and keeps no run from going on."""
+        if not self._unshown:
+            return
+        try:
+            self._view.show_recorded(self._unshown)
+        except NbflowError as error:
+            _log.warning("What run %s gave before is not shown yet: %s", self._run_id, error)
+        else:
+            self._unshown = set()
 
     def _end_early(self, handle: RunHandle, ending: Ending) -> None:
         if ending.kind is EndKind.INTERRUPTED:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nbflow.app import Rooms, SystemClock, Workspace
-from nbflow.core.errors import Superseded
+from nbflow.core.errors import StoreError, Superseded
 from nbflow.core.ids import FlowName, TaskId, TaskKey
 from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, ExecutorEvent, Job, Outcome, OutputMade, OutputsRef, Report, ValueRef
 from nbflow.core.model import Edge, Flow, Read, Task
@@ -155,6 +155,31 @@ def test_cancel_ends_the_run_and_keeps_what_was_heard(tmp_path: Path) -> None:
         assert handle.snapshot().run.state is RunState.CANCELLED
         assert states(handle) == {"a": "cancelled"}
         assert [one.outcome for one in workspace.attempts(handle.run_id)] == ["cancelled"]
+
+
+def test_a_database_that_is_away_while_nothing_is_to_be_recorded_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver asks for wishes again and again: a query that fails is asked again, and the attempt goes on meanwhile."""
+    asked, running = threading.Semaphore(0), threading.Event()
+
+    def body(job: Job) -> Report:
+        running.set()
+        assert all(asked.acquire(timeout=30) for _ in range(2))  # while it runs
+        monkeypatch.undo()
+        return gives(x="1")(job)
+
+    with workspace_of(tmp_path, {"a": body}) as workspace:
+        requests = workspace.store.requests
+
+        def away(run_id: str) -> Any:
+            if not running.is_set():
+                return requests(run_id)
+            asked.release()
+            raise StoreError("PostgreSQL cannot be reached at here.")
+
+        monkeypatch.setattr(workspace.store, "requests", away)
+        handle = workspace.start_run(flow(task("a", writes=("x",))), CaptureSet())
+        assert handle.wait(30)
+        assert states(handle) == {"a": "success"}
 
 
 def test_what_ends_in_the_moment_of_its_cancel_is_recorded_as_cancelled(tmp_path: Path) -> None:
