@@ -18,6 +18,7 @@ from nbflow.core.job import CaptureSet, ExecutorEvent
 from nbflow.core.model import Flow, Task
 from nbflow.core.records import Change
 from nbflow.core.states import RunState
+from nbflow.engine.reaping import way_on
 from nbflow.headless.cells import CellsExecutor
 from nbflow.headless.view import NotebookView
 from nbflow.operators.notebook_host import Ending, EndKind, NotebookInfo, RunInfo, Show, TaskInfo
@@ -268,6 +269,8 @@ class HostedRun:
             handle.cancel()
         elif ending.kind is EndKind.COMPLETE:
             handle.abandon("The notebook ended before these tasks were defined.")
+        elif ending.kind is EndKind.KERNEL_ENDED:
+            handle.abandon(way_on(ending.reason, handle.run_id))
         else:
             handle.abandon(ending.reason)
 

@@ -5,6 +5,7 @@
                       ("cancel",)                                     ("error", kind, sentence)
 
 A `cancel` may come while an advance is under way; the advance then ends as the host ends it, and that answer is the last word.
+A kernel that is gone cancels nothing: who watches its process knows how it ended, and ends the run with that.
 """
 
 from __future__ import annotations
@@ -96,21 +97,17 @@ class HostServer:
             threading.Thread(target=self._serve, args=(connection,), name="nbflow-host-kernel", daemon=True).start()
 
     def _serve(self, connection: Connection) -> None:
-        """One kernel: its advances run on a thread, so that a cancel is heard meanwhile. A kernel that is gone cancels what it asked for."""
-        under_way: threading.Thread | None = None
+        """One kernel: its advances run on a thread, so that a cancel is heard meanwhile."""
         with connection:
             while True:
                 try:
                     message = _received(connection)
                 except (EOFError, OSError):
-                    if under_way is not None and under_way.is_alive():
-                        self._cancel()
                     return
                 if message[0] == "cancel":
                     self._cancel()
                 elif message[0] == "advance":
-                    under_way = threading.Thread(target=self._answer, args=(connection, message[1]), name="nbflow-advance", daemon=True)
-                    under_way.start()
+                    threading.Thread(target=self._answer, args=(connection, message[1]), name="nbflow-advance", daemon=True).start()
                 else:
                     _send(connection, message)  # a broken message: the kernel is told what was wrong with it
 

@@ -17,7 +17,7 @@ import nbformat
 from nbclient.exceptions import CellExecutionError
 
 from nbflow import __version__
-from nbflow.core.errors import NbflowError, SetupError, Superseded, UserError
+from nbflow.core.errors import NbflowError, RunFailed, SetupError, Superseded, UserError
 from nbflow.core.hosting import Advance, Advanced
 from nbflow.core.ids import slug
 from nbflow.core.job import NBFLOW_ERROR, ErrorInfo
@@ -53,6 +53,11 @@ _ATTACH: Final = "exec('from nbflow.notebook import hosted; hosted.attach(config
 _FINISH: Final = "exec('from nbflow.notebook import hosted; hosted.finish()', {})"
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 _COMPLETE: Final = Ending(kind=EndKind.COMPLETE)
+_DIED: Final = "DeadKernelError"
+
+
+class _KernelEnded(SetupError):
+    """The kernel died behind the last cell, while tasks ran."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +90,10 @@ class Execution:
         #: Cells whose advance ended with failed tasks.
         self._cells_with_failures: set[int | None] = set()
         self._stop: asyncio.Future[str]
+        #: No advance is under way.
+        self._is_idle: asyncio.Event
+        #: No cell will be executed any more.
+        self._is_over = False
         #: As the kernel understood it when it last asked.
         self._flow = Flow(name=slug(Path(info.path).stem))
 
@@ -92,10 +101,19 @@ class Execution:
         """Execute. Raises UserError or SetupError when no cell could be executed."""
         self._loop = asyncio.get_running_loop()
         self._stop = self._loop.create_future()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
         _require_folder(self._info.working_dir)
         if self._info.is_flow:
             _require_python(self._info.kernel_name, find_kernel(self._info.kernel_name).language)
         self._turn = pool.turns.one()
+        try:
+            ending, error = await self._with_kernel(pool, start_timeout)
+            return await self._settle(ending, error)
+        finally:  # a cancel from outside ends the cell before the advance that it waits for, and that still needs this loop
+            await _in_spite_of_cancel(asyncio.wait({asyncio.ensure_future(self._is_idle.wait())}, timeout=_CANCEL_GRACE))
+
+    async def _with_kernel(self, pool: KernelPool, start_timeout: float) -> tuple[Ending, NbflowError | None]:
         async with AsyncExitStack() as stack:
             stack.enter_context(self._turn.held_at_most())
             starting = asyncio.ensure_future(self._obtain(pool, stack, start_timeout))  # while the host gets ready
@@ -107,8 +125,10 @@ class Execution:
                 raise
             self._nb_man.call_later = self._loop.call_later
             self._nb_man.before_save = lambda: self._write_metadata(self._run.info())
-            ending, error = await self._execute_or_end(starting)
-        return await self._settle(ending, error)
+            try:
+                return await self._execute_or_end(starting)
+            finally:
+                self._is_over = True
 
     async def _obtain(self, pool: KernelPool, stack: AsyncExitStack, start_timeout: float) -> Kernel:
         await self._turn.take()
@@ -254,7 +274,8 @@ class Execution:
             return Ending(kind=EndKind.STOPPED, reason=str(error), cell=index + 1, error=info)
         number = number_in_file(self._nb_man.nb.cells, index, self._info.path)
         reason = str(error).replace("this cell", f"cell {number}").replace("This cell", f"Cell {number}")
-        return Ending(kind=EndKind.CELL_FAILED, reason=reason, cell=index + 1, error=info)
+        kind = EndKind.KERNEL_ENDED if error.ename == _DIED else EndKind.CELL_FAILED
+        return Ending(kind=kind, reason=reason, cell=index + 1, error=info)
 
     def _mark_interrupted(self) -> None:
         if self._index is not None:
@@ -265,14 +286,17 @@ class Execution:
         try:
             content = await self._runner.run_silently(_FINISH)
         except CellStopped as stopped:
-            return SetupError(str(stopped).replace("while this cell ran", "while its last tasks were run"))
+            if stopped.ename != _DIED:
+                return RunFailed(str(stopped))  # the host ended it: somebody has cancelled the run
+            return _KernelEnded(str(stopped).replace("while this cell ran", "while its last tasks were run"))
         if content["status"] == "error" and None not in self._cells_with_failures:
             return _as_error(content)
         return None
 
     async def _settle(self, ending: Ending, error: NbflowError | None) -> Outcome:
         """End the run and write how it ended."""
-        run = await self._end_run(ending if error is None else Ending(kind=EndKind.CELL_FAILED, reason=str(error)))
+        kind = EndKind.KERNEL_ENDED if isinstance(error, _KernelEnded) else EndKind.CELL_FAILED
+        run = await self._end_run(ending if error is None else Ending(kind=kind, reason=str(error)))
         failures = unhandled(run.failures, self._flow, run) if run is not None else ()
         blamed = self._areas.settle(failures)
         for index in blamed:
@@ -317,6 +341,7 @@ class Execution:
         return advanced
 
     async def _begin_advance(self, request: Advance) -> None:
+        self._is_idle.clear()
         self._advancing_since = monotonic()
         self._asking = self._index if self._index is not None else self._asking
         self._flow = request.flow
@@ -329,8 +354,12 @@ class Execution:
         self._advancing_since = None
         if advanced is not None and advanced.failures:
             self._cells_with_failures.add(self._index)
-        self._nb_man.save()
-        await self._turn.take()
+        try:
+            if not self._is_over:
+                self._nb_man.save()
+                await self._turn.take()
+        finally:
+            self._is_idle.set()
 
     def _time_advancing(self) -> float:
         """Seconds in which cells waited for tasks: their own time limits are the tasks'."""

@@ -101,8 +101,10 @@ class EndKind(StrEnum):
 
     #: Every cell was executed (failed tasks are the run's own affair).
     COMPLETE = "complete"
-    #: A cell failed that no task is to blame for, or the kernel died: see `error`.
+    #: A cell failed that no task is to blame for: see `error`.
     CELL_FAILED = "cell_failed"
+    #: The kernel died, in a cell (see `error`) or while it waited for tasks behind the last one.
+    KERNEL_ENDED = "kernel_ended"
     #: `%nbflow run` failed because of tasks.
     TASKS_FAILED = "tasks_failed"
     #: A person interrupted.

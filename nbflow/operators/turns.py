@@ -39,6 +39,7 @@ class Turns:
         with self._lock:
             if turn in self._waiting:
                 self._waiting.remove(turn)
+                turn.has_come()  # whoever waited for it need not any more
             if not turn.is_held:
                 return
             turn.is_held = False
@@ -60,7 +61,7 @@ class Turn:
         self._come: asyncio.Future[None] | None = None
 
     async def take(self) -> None:
-        """Returns when it is this notebook's turn."""
+        """Returns when it is this notebook's turn, or when it was given back meanwhile."""
         if self.is_held:
             return
         self._loop = asyncio.get_running_loop()

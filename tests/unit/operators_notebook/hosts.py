@@ -60,11 +60,11 @@ class MemoryRun:
         self.installation: dict = {}
         self.ending: Ending | None = None
         self.is_plain = False
-        self.cancelled = threading.Event()
+        self.cancelled, self.over = threading.Event(), threading.Event()
         self.advances: list[Advance] = []
         self.tasks: dict[str, TaskInfo] = {}
         self.failures: list[TaskFailure] = []
-        self.namespace: dict[str, object] = {"cancelled": self.cancelled}
+        self.namespace: dict[str, object] = {"cancelled": self.cancelled, "over": self.over}
 
     def advance(self, request: Advance, show: Show) -> Advanced:
         self.advances.append(request)
@@ -140,6 +140,7 @@ class MemoryRun:
 
     def finish(self, ending: Ending) -> RunInfo | None:
         self.ending = ending
+        self.over.set()
         if self.is_plain:
             state = TaskState.SUCCESS if ending.kind is EndKind.COMPLETE else TaskState.FAILED
             self.tasks["notebook"] = TaskInfo(state=state, attempt=1, reason=ending.reason)

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -99,27 +97,6 @@ def test_an_interrupt_of_the_waiting_kernel_cancels_and_waits_for_the_end() -> N
         with pytest.raises(KeyboardInterrupt):
             client.advance(REQUEST)
     assert ended.is_set()
-
-
-def test_a_kernel_that_dies_while_it_waits_cancels_what_it_asked_for() -> None:
-    cancelled = threading.Event()
-
-    def handle(request: Advance) -> Advanced:
-        assert cancelled.wait(20)
-        return ANSWER
-
-    server = HostServer(handle, cancelled.set)
-    code = f"""
-import os, threading
-from tests.unit.operators_notebook.test_hosting import REQUEST
-from nbflow.operators.hosting import HostClient
-client = HostClient({server.address!r}, {server.authkey_hex!r})
-client._tell("advance", REQUEST)
-os.kill(os.getpid(), 9)
-"""
-    subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[3])
-    assert cancelled.wait(20)
-    server.close()
 
 
 def test_nobody_without_the_key_is_served() -> None:

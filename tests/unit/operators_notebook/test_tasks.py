@@ -157,13 +157,36 @@ def test_an_execution_timeout_does_not_count_the_time_tasks_take(write: WriteNot
     assert done.text(2) == "on\n"
 
 
-def test_a_kernel_that_dies_while_its_tasks_run_cancels_them(write: WriteNotebook, execute: Execute, tmp_path: Path) -> None:
+@pytest.mark.parametrize("asks", [("%nbflow run",), ()])
+def test_a_kernel_that_dies_while_its_tasks_run_ends_the_run_with_how_it_died(
+    write: WriteNotebook, execute: Execute, tmp_path: Path, asks: tuple[str, ...]
+) -> None:
+    """In the cell that asked, or behind the last one; the run is not cancelled, for nobody has cancelled it."""
     note = f"import os, pathlib\npathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))"
-    kill = f"import os, pathlib\nos.kill(int(pathlib.Path({str(tmp_path / 'pid')!r}).read_text()), 9)\nprint(cancelled.wait(30))"
-    done = execute(write(note, f"%%task one\n{kill}", "%nbflow run"))
-    assert isinstance(done.error, PapermillExecutionError)
-    assert done.error.ename == "DeadKernelError"
-    assert done.host.run.cancelled.is_set()
+    kill = f"import os, pathlib\nos.kill(int(pathlib.Path({str(tmp_path / 'pid')!r}).read_text()), 9)\nprint(over.wait(30))"
+    done = execute(write(note, f"%%task one\n{kill}", *asks))
+    assert "The kernel ended by signal 9 while" in str(done.error)
+    ending = done.host.run.ending
+    assert ending is not None
+    assert ending.kind == "kernel_ended"
+    where = "cell 3 ran" if asks else "its last tasks were run"
+    assert ending.reason == f"The kernel ended by signal 9 while {where}; signal 9 often means that the machine ran out of memory."
+    assert not done.host.run.cancelled.is_set()
+
+
+@pytest.mark.parametrize("asks", [("%nbflow run",), ()])
+def test_who_cancels_a_run_from_outside_ends_its_execution_with_that_sentence_alone(
+    write: WriteNotebook, execute: Execute, caplog: pytest.LogCaptureFixture, asks: tuple[str, ...]
+) -> None:
+    """The advance that the kernel waits for ends behind the execution of the cells: it is waited for, and nobody reads of it."""
+    host = MemoryHost()
+    host.started = lambda run: run.stop("Cancelled by ada.")
+    done = execute(write("%%task one\nprint(over.wait(30))", *asks), host)
+    assert str(done.error).rstrip().endswith("Cancelled by ada.")
+    assert getattr(done.error, "exit_code", 1) == 1
+    assert "one" in host.run.tasks
+    assert host.run.tasks["one"].state == "success"
+    assert caplog.records == []
 
 
 def test_an_interrupt_cancels_the_run_saves_the_notebook_and_goes_on_as_keyboard_interrupt(write: WriteNotebook, execute: Execute) -> None:
