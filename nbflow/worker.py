@@ -26,6 +26,7 @@ from nbflow.core.protocols import ArtifactStore
 from nbflow.executors import endings, processes
 from nbflow.executors.begun import Begun
 from nbflow.executors.frames import Begin, Done, FrameReader, Ready, Said, pack
+from nbflow.executors.sealed import SealedReport, seal_report
 from nbflow.executors.supervisor import supervise
 from nbflow.executors.tickets import Taker
 from nbflow.executors.user_modules import UserModules, unchanged
@@ -112,9 +113,9 @@ class ChildLoop:
     def _do(self, begin: Begin) -> None:
         """One job after the other, as long as the parent has not taken back the rest."""
         left = len(begin.jobs)
-        for job in begin.jobs:
+        for data in begin.jobs:
             left -= 1
-            report, spent = self._attempt(job, begin.worker)
+            report, spent = self._attempt(pickle.loads(data), begin.worker)  # noqa: S301 - of the parent, over a socketpair
             may_go_on = left > 0 and not spent and unchanged(self._modules.stamps())
             # The ticket is taken before the parent hears of the end: a ticket of later jobs is never mistaken for one of these.
             goes_on = may_go_on and self._tickets.take()
@@ -131,15 +132,15 @@ class ChildLoop:
             if not goes_on:
                 return
 
-    def _attempt(self, job: Job, worker: str) -> tuple[bytes, str]:
-        """Its report, pickled, and why this child must not be used again ("" when it may)."""
+    def _attempt(self, job: Job, worker: str) -> tuple[SealedReport, str]:
+        """Its report, and why this child must not be used again ("" when it may)."""
         since = time.time_ns()
         report = self._report(job, worker)
         spent = self._why_spent(since)
         try:
-            return pickle.dumps(report, protocol=5), spent
+            return seal_report(report), spent
         except Exception as error:  # noqa: BLE001 - a value of the user's refuses to pickle in any way it likes
-            return pickle.dumps(_failed(job, worker, error), protocol=5), "its report could not be sent"
+            return seal_report(_failed(job, worker, error)), "its report could not be sent"
 
     def _report(self, job: Job, worker: str) -> Report:
         try:

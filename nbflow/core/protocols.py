@@ -92,7 +92,10 @@ class ArtifactStore(Protocol):
 
 
 class Executor(Protocol):
-    """Where attempts run. Every submitted token gets exactly one Report, unless it is cancelled first."""
+    """Where attempts run. Every submitted token gets exactly one Report, unless it is cancelled first.
+
+    That one has begun is told while it runs; of one that ended before anybody looked, the report alone says it.
+    """
 
     #: How many attempts may run at once (None: not known yet, ask again).
     def slots(self) -> int | None: ...

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import select
 import socket
 import subprocess
@@ -20,11 +19,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from nbflow.core.ids import Token
-from nbflow.core.job import AttemptBegan, ExecutorEvent, Job, OutputMade, Report
+from nbflow.core.job import ExecutorEvent, OutputMade, Report
 from nbflow.executors import deaths, endings, processes
 from nbflow.executors.begun import Begun, new_page
 from nbflow.executors.frames import Begin, Done, FileStamp, FrameReader, Ready, Said, pack
-from nbflow.executors.handed import Attempt, Ended, Handed
+from nbflow.executors.handed import Attempt, Ended, GiveBack, Handed
+from nbflow.executors.sealed import Place, SealedJob, SealedReport, seal_report
 from nbflow.executors.supervisor import END, STATUS
 from nbflow.executors.tickets import Tickets
 from nbflow.executors.user_modules import unchanged
@@ -68,7 +68,7 @@ class ChildProcess:
         self.pid = 0
         self._jobs = 0
         self._files: tuple[FileStamp, ...] = ()
-        self._place: tuple[str, tuple[str, ...]] | None = None
+        self._place: Place | None = None
         self._lock = threading.Lock()
         self._handed: Handed | None = None
         self._status: int | None = None
@@ -116,9 +116,9 @@ class ChildProcess:
                 if isinstance(message, Ready):
                     self.pid = message.pid
 
-    def suits(self, job: Job) -> bool:
+    def suits(self, job: SealedJob) -> bool:
         """Whether it may run this job: nothing it loaded has changed, and its modules come from where this job's would."""
-        return not self.spent and self._jobs < JOB_LIMIT and (not self._files or (self._place == place_of(job) and unchanged(self._files)))
+        return not self.spent and self._jobs < JOB_LIMIT and (not self._files or (self._place == job.place and unchanged(self._files)))
 
     @property
     def is_alive(self) -> bool:
@@ -129,34 +129,34 @@ class ChildProcess:
 
     def run(
         self,
-        job: Job,
+        job: SealedJob,
         tell: Callable[[ExecutorEvent], None],
         *,
         worker: str = "",
         memory_limit: int | None = None,
-    ) -> Report | None:
+    ) -> SealedReport | None:
         """Run the job to its end, whatever that is. None when it was cancelled; then nothing of it runs any more."""
         last = self.run_all([job], tell, lambda *_: None, lambda _: None, worker=worker, memory_limit=memory_limit)
         return None if last is None else last[1]
 
     def run_all(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[SealedJob],
         tell: Callable[[ExecutorEvent], None],
         ended: Ended,
-        give_back: Callable[[Sequence[Job]], None],
+        give_back: GiveBack,
         *,
         worker: str = "",
         memory_limit: int | None = None,
         is_wanted: Callable[[Token], bool] = lambda _: True,
-    ) -> tuple[Job, Report | None] | None:
+    ) -> tuple[SealedJob, SealedReport | None] | None:
         """Run these jobs, one after the other. Each comes back once: it `ended`, or was not begun and is given back, for another child.
 
         The last that ended is not told but returned, for whoever puts the child to another use first.
         `is_wanted` is asked once `cancel` can reach the attempts: a cancel that came just before is not missed.
         """
-        wanted: list[Job] = []
-        unwanted: list[Job] = []
+        wanted: list[SealedJob] = []
+        unwanted: list[SealedJob] = []
         with self._lock:
             for job in jobs:
                 (wanted if is_wanted(job.token) else unwanted).append(job)
@@ -168,7 +168,8 @@ class ChildProcess:
             return None
         try:
             with contextlib.suppress(OSError):  # it died while it was idle: the control socket says how
-                self._data.sendall(pack(Begin(jobs=tuple(wanted), worker=worker)))
+                self._data.sendall(pack(Begin(jobs=tuple(job.data for job in wanted), worker=worker)))
+            handed.oom_kills = deaths.oom_kill_count()
             return self._converse(handed, tell, ended)
         finally:
             with self._lock:
@@ -205,7 +206,7 @@ class ChildProcess:
         else:
             handed.gone.wait()
 
-    def _converse(self, handed: Handed, tell: Callable[[ExecutorEvent], None], ended: Ended) -> tuple[Job, Report | None]:
+    def _converse(self, handed: Handed, tell: Callable[[ExecutorEvent], None], ended: Ended) -> tuple[SealedJob, SealedReport | None]:
         while True:
             ready = self._wait(self._next_look(handed))
             if not ready:
@@ -220,7 +221,7 @@ class ChildProcess:
                 return self._buried(handed, tell, ended)
             self._hold_to_limits(handed)
 
-    def _listen(self, handed: Handed, tell: Callable[[ExecutorEvent], None], ended: Ended) -> tuple[Job, Report | None] | None:
+    def _listen(self, handed: Handed, tell: Callable[[ExecutorEvent], None], ended: Ended) -> tuple[SealedJob, SealedReport | None] | None:
         """Pass on what it says. How the last one ended, when no other one goes on."""
         for message in self._reader.read():
             attempt = handed.current
@@ -232,10 +233,7 @@ class ChildProcess:
                 tell(event)
             elif isinstance(message, Done):
                 self._remember(attempt.job, message)
-                report: Report = pickle.loads(message.report)  # noqa: S301 - of our own child
-                if attempt.started_at is None and report.started_at is not None:  # the page may say that of the next one by now
-                    tell(AttemptBegan(token=report.token, at=report.started_at, worker=attempt.worker))
-                end = attempt.job, self._end(handed, report, goes_on=message.goes_on)
+                end = attempt.job, self._end(handed, message.report, goes_on=message.goes_on)
                 if not message.goes_on:
                     return end
                 ended(*end)
@@ -243,10 +241,10 @@ class ChildProcess:
             self._poll.unregister(self._data)  # from here on the control socket tells
         return None
 
-    def _end(self, handed: Handed, report: Report, *, goes_on: bool) -> Report | None:
+    def _end(self, handed: Handed, report: SealedReport, *, goes_on: bool) -> SealedReport | None:
         """An attempt has ended, perhaps in the same moment in which it was cancelled or ran out of time."""
         with self._lock:
-            attempt, rest = handed.current, []
+            attempt, rest = handed.current, list[SealedJob]()
             if goes_on:
                 handed.advance()
             else:
@@ -265,12 +263,12 @@ class ChildProcess:
                 attempt.started_at = event.at
                 tell(event)
 
-    def _remember(self, job: Job, done: Done) -> None:
+    def _remember(self, job: SealedJob, done: Done) -> None:
         self._jobs += 1
-        self._files, self._place, self.heavy = done.files, place_of(job), done.heavy
+        self._files, self._place, self.heavy = done.files, job.place, done.heavy
         self.spent = self.spent or done.spent
 
-    def _buried(self, handed: Handed, tell: Callable[[ExecutorEvent], None], ended: Ended) -> tuple[Job, Report | None]:
+    def _buried(self, handed: Handed, tell: Callable[[ExecutorEvent], None], ended: Ended) -> tuple[SealedJob, SealedReport | None]:
         """The child is gone: its last words may still be in the socket."""
         last = None
         while last is None and not self._reader.ended:
@@ -286,7 +284,8 @@ class ChildProcess:
         handed.give_back(rest)
         if attempt.ended:
             return attempt.job, attempt.report
-        return attempt.job, deaths.of_attempt(attempt.facts(), self._status, oom_kills=attempt.oom_kills, trace=self._last_words)
+        report = deaths.of_attempt(attempt.facts(), self._status, oom_kills=handed.oom_kills, trace=self._last_words)
+        return attempt.job, seal_report(report)
 
     # --- limits ----------------------------------------------------------------------------------------------------------
 
@@ -381,8 +380,3 @@ class ChildProcess:
 def _environment(child_id: str) -> dict[str, str]:
     """What user code finds: as here, without what tells a Dask worker how to be one, and without the key."""
     return {**{name: value for name, value in os.environ.items() if name not in _OF_DASK | {_KEY}}, processes.MARK: child_id}
-
-
-def place_of(job: Job) -> tuple[str, tuple[str, ...]]:
-    """Where this job's `import helper` looks."""
-    return job.process.cwd, job.process.sys_path

@@ -24,6 +24,7 @@ from nbflow.executors.connection import Connection
 from nbflow.executors.dask_client import topic_of
 from nbflow.executors.line import Line
 from nbflow.executors.returns import Returns, Sent
+from nbflow.executors.sealed import seal
 
 _log = logging.getLogger(__name__)
 #: Seconds a worker has to end what was cancelled; more means that it hangs.
@@ -177,7 +178,7 @@ class DaskExecutor:
 
         futures: Sequence[Any] = client.map(
             run_attempt,
-            [pickle.dumps(job, protocol=5) for job in jobs],
+            [pickle.dumps(seal(job), protocol=5) for job in jobs],
             key=[KEY_PREFIX + job.token for job in jobs],
             topic=topic_of(client),
             challenge=self.connection.challenge,

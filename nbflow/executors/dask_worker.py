@@ -18,10 +18,10 @@ from distributed.core import Status
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from nbflow.core.ids import Token
-from nbflow.core.job import Job
 from nbflow.executors.endings import Facts, unusable
 from nbflow.executors.host import KEY_PREFIX, dismiss, host_of
 from nbflow.executors.proof import Challenge, trouble_here
+from nbflow.executors.sealed import SealedJob, seal_report
 
 __all__ = ["KEY_PREFIX", "LINE_PREFIX", "LowLatency", "NbflowHost", "end_attempts", "forget", "hold_line", "run_attempt"]
 
@@ -32,21 +32,22 @@ LINE_OP: Final = "nbflow_line"
 
 
 def run_attempt(payload: bytes, topic: str, challenge: Challenge | None = None) -> bytes | None:
-    """The Dask task: run the pickled job in a child of this worker. Its report goes ahead on `topic`; the result repeats it.
+    """The Dask task: run the sealed job, pickled, in a child of this worker. Its report goes ahead on `topic`; the result repeats it.
 
     With a `challenge`, a worker that came after the client had connected proves itself first.
     """
-    job: Job = pickle.loads(payload)  # noqa: S301 - whoever may submit to this cluster may run code on it
+    job: SealedJob = pickle.loads(payload)  # noqa: S301 - whoever may submit to this cluster may run code on it
     worker = get_worker()
     host = host_of(worker)
     mailbox = host.mailbox(topic)
     trouble = trouble_here(challenge, worker.address) if challenge is not None else ""
-    report = unusable(Facts(token=job.token, worker=worker.address), trouble) if trouble else host.run(job, mailbox.put)
+    refused = seal_report(unusable(Facts(token=job.token, worker=worker.address), trouble)) if trouble else None
+    report = refused or host.run(job, mailbox.put)
     if report is None:
         return None
     mailbox.put(report)
     mailbox.flush()
-    return pickle.dumps(report, protocol=5)
+    return report.data
 
 
 def hold_line(topic: str) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nbflow.core.job import ExecutorEvent, Job
+from nbflow.core.job import ExecutorEvent
+from nbflow.executors.sealed import SealedReport
 
 _HEAD: Final = struct.Struct("!Q")
 _CHUNK: Final = 1 << 18
@@ -34,9 +35,9 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class Begin:
-    """Run these jobs, one after the other as long as there are tickets. `worker` is the name people are shown."""
+    """Run these jobs, each pickled, one after the other as long as there are tickets. `worker` is the name people are shown."""
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[bytes, ...]
     worker: str
 
 
@@ -49,9 +50,9 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """The job's report, pickled, and what decides whether the child may be used again."""
+    """The job's report, and what decides whether the child may be used again."""
 
-    report: bytes
+    report: SealedReport
     #: Why it must not be used again; "" when it may.
     spent: str = ""
     #: The child begins the next of the jobs it was given; otherwise it waits for others.

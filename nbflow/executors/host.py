@@ -16,12 +16,12 @@ from typing import Any, Final, NamedTuple
 from tornado.ioloop import PeriodicCallback
 
 from nbflow.core.ids import Token
-from nbflow.core.job import ExecutorEvent, Job, OutputMade, Report
-from nbflow.executors.child import place_of
+from nbflow.core.job import ExecutorEvent, OutputMade
 from nbflow.executors.endings import Facts, output_size, unusable
 from nbflow.executors.lanes import Lanes, Piece
 from nbflow.executors.outgoing import Outgoing
 from nbflow.executors.pool import ChildPool
+from nbflow.executors.sealed import SealedJob, SealedReport, seal_report
 
 #: Of the Dask task of an attempt; its token follows.
 KEY_PREFIX: Final = "nbflow-"
@@ -42,13 +42,13 @@ class Mailbox:
     def __init__(self, loop: Any, send: Callable[[bytes], None]) -> None:
         self._loop, self._send = loop, send
         self._lock = threading.Lock()
-        self._events: list[ExecutorEvent] = []
+        self._events: list[ExecutorEvent | SealedReport] = []
         self._size = 0
         self._flushed_at = 0.0
         #: A flush is on its way: there is one at most, however many attempts begin and end before it.
         self._is_due = False
 
-    def put(self, event: ExecutorEvent) -> None:
+    def put(self, event: ExecutorEvent | SealedReport) -> None:
         """A report waits for `flush` or `deliver`; everything else goes by itself."""
         with self._lock:
             if isinstance(event, OutputMade):
@@ -57,10 +57,10 @@ class Mailbox:
                     return
             self._events.append(event)
             is_first = len(self._events) == 1
-        if is_first and not isinstance(event, Report):
+        if is_first and not isinstance(event, SealedReport):
             self._flush_later()
 
-    def deliver(self, report: Report, *, at_once: bool) -> None:
+    def deliver(self, report: SealedReport, *, at_once: bool) -> None:
         """A report of several that come one after the other: unless it is wanted at once, it waits a moment for company."""
         self.put(report)
         with self._lock:
@@ -89,7 +89,7 @@ class Mailbox:
             events, self._events, self._size = self._events, [], 0
             self._flushed_at = time.monotonic()
         if events:
-            self._send(pickle.dumps(events, protocol=5))
+            self._send(pickle.dumps([event.data if isinstance(event, SealedReport) else event for event in events], protocol=5))
 
 
 class Line:
@@ -100,7 +100,7 @@ class Line:
         self.mailbox = Mailbox(loop, self._out.send)
         self.over = threading.Event()
 
-    async def serve(self, comm: Any, take: Callable[[Sequence[Job]], None]) -> None:
+    async def serve(self, comm: Any, take: Callable[[Sequence[SealedJob]], None]) -> None:
         """Runs in the worker's event loop until the client hangs up or is gone, or the worker ends."""
         self._out.start(comm)
         try:
@@ -118,12 +118,12 @@ class _Sent(NamedTuple):
     """A job, and what it came over."""
 
     line: Line
-    job: Job
+    job: SealedJob
 
 
 def _go_together(first: _Sent, other: _Sent) -> bool:
     """Whether one child may do both: their modules come from the same places."""
-    return first.line is other.line and place_of(first.job) == place_of(other.job)
+    return first.line is other.line and first.job.place == other.job.place
 
 
 class Host:
@@ -148,7 +148,7 @@ class Host:
         """For events that go by way of the scheduler."""
         return self._mailboxes.setdefault(topic, Mailbox(self._worker.loop, partial(self._worker.log_event, topic)))
 
-    def run(self, job: Job, tell: Callable[[ExecutorEvent], None]) -> Report | None:
+    def run(self, job: SealedJob, tell: Callable[[ExecutorEvent], None]) -> SealedReport | None:
         self._running[job.token] = KEY_PREFIX + job.token
         try:
             return self.pool.run(job, tell)
@@ -175,7 +175,7 @@ class Host:
         else:
             await line.serve(comm, partial(self._take, line, key))
 
-    def _take(self, line: Line, key: str, jobs: Sequence[Job]) -> None:
+    def _take(self, line: Line, key: str, jobs: Sequence[SealedJob]) -> None:
         self._running.update((job.token, key) for job in jobs)
         self._lanes.add((job.priority, _Sent(line, job)) for job in jobs)
 
@@ -184,13 +184,13 @@ class Host:
         line = pieces[0].work.line
         open_ = {piece.work.job.token: piece for piece in pieces}
 
-        def ended(job: Job, report: Report | None) -> None:
+        def ended(job: SealedJob, report: SealedReport | None) -> None:
             open_.pop(job.token, None)
             self._running.pop(job.token, None)
             if report is not None:
                 self._tell_end(line, report)
 
-        def give_back(jobs: Sequence[Job]) -> None:
+        def give_back(jobs: Sequence[SealedJob]) -> None:
             self._lanes.give_back([open_.pop(job.token) for job in jobs])
 
         jobs = [piece.work.job for piece in pieces]
@@ -203,9 +203,9 @@ class Host:
         except Exception as error:  # noqa: BLE001 - a lane that ends would be worse than any error
             for piece in list(open_.values()):
                 facts = Facts(token=piece.work.job.token, worker=self._worker.address)
-                ended(piece.work.job, unusable(facts, f"the worker could not run it: {error}"))
+                ended(piece.work.job, seal_report(unusable(facts, f"the worker could not run it: {error}")))
 
-    def _tell_end(self, line: Line, report: Report) -> None:
+    def _tell_end(self, line: Line, report: SealedReport) -> None:
         is_quick = report.started_at is not None and report.ended_at - report.started_at <= QUICK
         self._lanes.most = TOGETHER if is_quick else 1
         # When nothing waits here, a child has nothing to do until the client sends more.

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from nbflow.core.job import Job
 from nbflow.executors.outgoing import Outgoing
+from nbflow.executors.sealed import seal
 
 _log = logging.getLogger(__name__)
 #: Seconds in which what a worker had sent is read after it died.
@@ -59,7 +60,7 @@ class Line:
 
     def send(self, jobs: Sequence[Job]) -> None:
         """Hand over; from any thread. Where the worker is gone meanwhile, `ended` says so."""
-        self._out.send(pickle.dumps(jobs, protocol=5))
+        self._out.send(pickle.dumps([seal(job) for job in jobs], protocol=5))
 
     def close(self) -> None:
         """Hang up: the worker ends whatever still runs, and the Dask task ends. From any thread."""

@@ -13,6 +13,7 @@ from nbflow.core.ids import Token
 from nbflow.core.job import ExecutorEvent, Job, Report
 from nbflow.core.resources import Offers
 from nbflow.executors.pool import ChildPool
+from nbflow.executors.sealed import SealedJob, seal
 
 
 class LocalExecutor:
@@ -22,7 +23,7 @@ class LocalExecutor:
         self._slots = slots or max(4, os.cpu_count() or 1)
         self._pool = ChildPool(self._slots, runner=runner, worker="this machine", memory_limit=memory_limit, warm=warm)
         self._changed = threading.Condition()
-        self._queue: list[tuple[int, int, Job]] = []
+        self._queue: list[tuple[int, int, SealedJob]] = []
         self._count = itertools.count()
         self._live: set[Token] = set()
         self._idle_threads = 0
@@ -45,7 +46,7 @@ class LocalExecutor:
         with self._changed:
             for job in jobs:
                 self._live.add(job.token)
-                heapq.heappush(self._queue, (-job.priority, next(self._count), job))
+                heapq.heappush(self._queue, (-job.priority, next(self._count), seal(job)))
             for _ in range(min(self._slots - self._threads, len(self._queue) - self._idle_threads)):
                 self._threads += 1
                 threading.Thread(target=self._work, name="nbflow-local", daemon=True).start()
@@ -86,7 +87,7 @@ class LocalExecutor:
                 _, _, job = heapq.heappop(self._queue)
             report = self._pool.run(job, self._say)
             if report is not None:
-                self._say(report)
+                self._say(report.open())
 
     def _say(self, event: ExecutorEvent) -> None:
         with self._changed:

@@ -11,10 +11,11 @@ from functools import partial
 from typing import Final
 
 from nbflow.core.ids import Token
-from nbflow.core.job import ExecutorEvent, Job, Report
+from nbflow.core.job import ExecutorEvent
 from nbflow.executors import endings
 from nbflow.executors.child import ChildDied, ChildProcess
-from nbflow.executors.handed import Ended
+from nbflow.executors.handed import Ended, GiveBack
+from nbflow.executors.sealed import SealedJob, SealedReport, seal_report
 
 _log = logging.getLogger(__name__)
 #: Cancelled tokens that are remembered, in case their job still arrives.
@@ -45,18 +46,18 @@ class ChildPool:
         self._closed = False
         self._top_up()
 
-    def run(self, job: Job, tell: Callable[[ExecutorEvent], None]) -> Report | None:
+    def run(self, job: SealedJob, tell: Callable[[ExecutorEvent], None]) -> SealedReport | None:
         """Run the job in a child; blocks. None when the attempt was cancelled, before or while it ran."""
-        reports: list[Report | None] = []
+        reports: list[SealedReport | None] = []
         self.run_all([job], tell, lambda _, report: reports.append(report), lambda _: None)
         return reports[0]
 
     def run_all(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[SealedJob],
         tell: Callable[[ExecutorEvent], None],
         ended: Ended,
-        give_back: Callable[[Sequence[Job]], None],
+        give_back: GiveBack,
     ) -> None:
         """Run these jobs in one child, one after the other; blocks. Each comes back once: it `ended`, or is given back since it was not begun.
 
@@ -73,20 +74,20 @@ class ChildPool:
             child.wait_ready()
             last = child.run_all(jobs, tell, told, back, worker=self.worker, memory_limit=self._memory_limit, is_wanted=self._wanted)
         except ChildDied as died:
-            last = jobs[0], endings.lost(endings.Facts(token=jobs[0].token, worker=self.worker), str(died))
+            last = jobs[0], seal_report(endings.lost(endings.Facts(token=jobs[0].token, worker=self.worker), str(died)))
             back(jobs[1:])
         finally:
             self._give_back(jobs, child)
         if last is not None:
             told(*last)
 
-    def _tell_end(self, ended: Ended, job: Job, report: Report | None) -> None:
+    def _tell_end(self, ended: Ended, job: SealedJob, report: SealedReport | None) -> None:
         with self._changed:
             self._busy.pop(job.token, None)
             wanted = self._is_wanted(job.token)
         ended(job, report if wanted else None)
 
-    def _take_back(self, give_back: Callable[[Sequence[Job]], None], jobs: Sequence[Job]) -> None:
+    def _take_back(self, give_back: GiveBack, jobs: Sequence[SealedJob]) -> None:
         if jobs:
             with self._changed:
                 for job in jobs:
@@ -131,7 +132,7 @@ class ChildPool:
     def _is_wanted(self, token: Token) -> bool:
         return token not in self._cancelled and not self._closed
 
-    def _take(self, jobs: Sequence[Job]) -> ChildProcess | None:
+    def _take(self, jobs: Sequence[SealedJob]) -> ChildProcess | None:
         """A child for these jobs, warm when there is one; None when none of them is wanted any more."""
         with self._changed:
             while self._working >= self.size and any(self._is_wanted(job.token) for job in jobs):
@@ -149,7 +150,7 @@ class ChildPool:
             self._free(jobs, child)
             raise
 
-    def _pick(self, job: Job) -> tuple[ChildProcess | None, list[ChildProcess]]:
+    def _pick(self, job: SealedJob) -> tuple[ChildProcess | None, list[ChildProcess]]:
         """The idle child used last that suits the job, and those to end to keep within `size`."""
         unfit: list[ChildProcess] = []
         for child in reversed(self._idle):
@@ -163,13 +164,13 @@ class ChildPool:
             unfit.append(self._idle.pop(0))
         return None, unfit
 
-    def _start(self, jobs: Sequence[Job]) -> ChildProcess:
+    def _start(self, jobs: Sequence[SealedJob]) -> ChildProcess:
         child = ChildProcess(runner=self._runner, preload=self._heavy)
         with self._changed:
             self._busy.update((job.token, child) for job in jobs)
         return child
 
-    def _give_back(self, jobs: Sequence[Job], child: ChildProcess) -> None:
+    def _give_back(self, jobs: Sequence[SealedJob], child: ChildProcess) -> None:
         with self._changed:
             self._free(jobs, child)
             self._heavy = tuple(dict.fromkeys([*self._heavy, *child.heavy]))
@@ -180,7 +181,7 @@ class ChildPool:
         if not keep:
             threading.Thread(target=self._replace, args=(child,), name="nbflow-bury", daemon=True).start()
 
-    def _free(self, jobs: Sequence[Job], child: ChildProcess | None) -> None:
+    def _free(self, jobs: Sequence[SealedJob], child: ChildProcess | None) -> None:
         with self._changed:
             self._working -= 1
             for job in jobs:

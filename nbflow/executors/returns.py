@@ -8,7 +8,7 @@ import logging
 import pickle
 import queue
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -98,8 +98,7 @@ class Returns:
             if callable(batch):
                 batch()
                 continue
-            events = pickle.loads(batch) if isinstance(batch, bytes) else [batch]  # noqa: S301 - from our own workers
-            for event in events:
+            for event in _opened(batch):
                 try:
                     self._say(event)
                 except Exception:  # noqa: BLE001 - whoever listens may fail; the next event must still be heard
@@ -203,3 +202,12 @@ class Returns:
         except ValueError:
             return datetime.now(UTC)
         return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _opened(heard: bytes | ExecutorEvent) -> Iterator[ExecutorEvent]:
+    """What a worker sends is a pickled list, in which reports are as their children had pickled them."""
+    if not isinstance(heard, bytes):
+        yield heard
+        return
+    for said in pickle.loads(heard):  # noqa: S301 - from our own workers
+        yield pickle.loads(said) if isinstance(said, bytes) else said  # noqa: S301 - as above

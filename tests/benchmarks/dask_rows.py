@@ -14,8 +14,9 @@ from pathlib import Path
 from nbflow.core.ids import FlowName, TaskId
 from nbflow.core.model import Edge, Flow, Read, Task
 from tests.benchmarks import flows
-from tests.benchmarks.clusters import cluster_of, raw_chain, raw_cluster, raw_layers, run, workers_of, workspace
+from tests.benchmarks.clusters import cluster_of, run, workspace
 from tests.benchmarks.measure import Row, in_turn
+from tests.benchmarks.raw import raw_cluster
 
 _STEPS = 100
 
@@ -26,8 +27,8 @@ def chain() -> Iterator[Row]:
         cells, functions, plain, quick = in_turn(
             lambda: run(opened, flows.chain(_STEPS)),
             lambda: run(opened, flows.chain_of_functions(_STEPS)),
-            lambda: raw_chain(stock, _STEPS),
-            lambda: raw_chain(tuned, _STEPS),
+            lambda: stock.chain(_STEPS),
+            lambda: tuned.chain(_STEPS),
         )
     for name, ours in (("%%task", cells), ("@task", functions)):
         yield Row(name=f"chain of 100 {name}", ours=ours.wall, raw=plain.wall, against="Dask, submit and wait", target=0.5)
@@ -45,11 +46,11 @@ def layers() -> Iterator[Row]:
 
 
 def _wide(name: str, widths: list[int]) -> Iterator[Row]:
-    with workspace() as opened, raw_cluster() as client:
+    with workspace() as opened, raw_cluster() as dask:
         ours, raw = in_turn(
             lambda: run(opened, flows.layers(widths)),
-            lambda: raw_layers(client, widths),
-            trees=[partial(cluster_of, opened), partial(workers_of, client)],
+            lambda: dask.layers(widths),
+            trees=[partial(cluster_of, opened), lambda: [dask.pid]],
         )
     yield Row(name=name, ours=ours.wall, raw=raw.wall, against="Dask, no record: wall", target=1.5)
     yield Row(name=name, ours=ours.cpu, raw=raw.cpu, against="Dask, no record: CPU", target=2.0)

@@ -90,6 +90,7 @@ class Bench:
 
 def is_running(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+        process = psutil.Process(pid)  # one that was killed lets go of its memory first, and is a zombie a moment later
+        return process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD} and process.memory_info().vms > 0
     except psutil.NoSuchProcess:
         return False

@@ -18,6 +18,7 @@ from nbflow.core.ids import TaskKey
 from nbflow.core.job import Job, JobContext, Outcome
 from nbflow.core.lending import Lent
 from nbflow.executors.pool import ChildPool
+from nbflow.executors.sealed import seal
 from nbflow.headless.running import run_notebook
 from nbflow.settings import Settings
 from tests.integration.test_schedulers import notebook
@@ -73,10 +74,11 @@ def test_a_child_process_tells_no_secret_and_has_no_key(tmp_path: Path, monkeypa
     heard = []
     pool = ChildPool(1, worker="here")
     try:
-        report = pool.run(job, heard.append)
+        sealed = pool.run(seal(job), heard.append)
     finally:
         pool.close()
-    assert report is not None
+    assert sealed is not None
+    report = sealed.open()
     assert (report.outcome, report.reason) == (Outcome.FAILED, "KeyError: '***'")
     assert report.outputs.inline[0]["text"] == "None\n***\n***\n"
     assert SECRET.encode() not in pickle.dumps((report, heard))

@@ -6,10 +6,15 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from nbflow.core.ids import FlowName, RunId, TaskId, TaskKey, Token
 from nbflow.core.job import AttemptBegan, ErrorInfo, ExecutorEvent, Job, JobContext, Outcome, OutputMade, Report
 from nbflow.core.protocols import ArtifactStore
+from nbflow.executors.sealed import seal
+
+if TYPE_CHECKING:  # this module is loaded in children, too
+    from nbflow.executors.pool import ChildPool
 
 NAME = "tests.unit.executors.runner:run_job"
 
@@ -17,6 +22,12 @@ NAME = "tests.unit.executors.runner:run_job"
 def job(source: str, *, token: str = "t", **facts) -> Job:
     context = JobContext(flow=FlowName("f"), run_id=RunId("r"), key=TaskKey(TaskId("task")), attempt=1)
     return Job(**{"token": Token(token), "context": context, "operator": "python", "source": source, **facts})
+
+
+def run_in(pool: ChildPool, job: Job, tell: Callable[[ExecutorEvent], None] = lambda _: None) -> Report | None:
+    """Run the job in a child of the pool; what came of it, opened."""
+    report = pool.run(seal(job), tell)
+    return None if report is None else report.open()
 
 
 def run_job(job: Job, artifacts: ArtifactStore | None, tell: Callable[[ExecutorEvent], None], *, worker: str = "") -> Report:

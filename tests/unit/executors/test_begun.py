@@ -10,6 +10,7 @@ from nbflow.core.ids import Token
 from nbflow.core.job import AttemptBegan, OutputMade
 from nbflow.executors.begun import Begun, new_page
 from nbflow.executors.child import ChildProcess
+from nbflow.executors.sealed import seal
 from tests.unit.executors.runner import NAME, job
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
@@ -45,7 +46,7 @@ def test_a_beginning_is_told_once_before_anything_else_of_the_attempt():
     child.wait_ready()
     try:
         for number in range(3):
-            child.run(job("print(1)\nprint(2)", token=f"t{number}"), told.append, worker="w")
+            child.run(seal(job("print(1)\nprint(2)", token=f"t{number}")), told.append, worker="w")
     finally:
         child.end()
     assert [type(event) for event in told] == [AttemptBegan, OutputMade, OutputMade] * 3
@@ -56,7 +57,7 @@ def test_an_attempt_that_dies_at_once_had_begun():
     told = []
     child = ChildProcess(runner=NAME)
     child.wait_ready()
-    report = child.run(job("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"), told.append, worker="w")
+    report = child.run(seal(job("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")), told.append, worker="w")
     child.end()
     assert [type(event) for event in told] == [AttemptBegan]
     assert report.started_at == told[0].at

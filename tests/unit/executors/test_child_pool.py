@@ -17,7 +17,7 @@ import pytest
 from nbflow.core.job import Outcome, ProcessState, Report
 from nbflow.executors.pool import ChildPool
 from tests.contracts.executors import Heard, is_running
-from tests.unit.executors.runner import NAME, job
+from tests.unit.executors.runner import NAME, job, run_in
 
 PID = "import os; answer = os.getpid()"
 
@@ -37,7 +37,7 @@ class Runs:
 
     def __call__(self, source: str, **facts) -> Report:
         self.count += 1
-        report = self.pool.run(job(source, token=f"t{self.count}", **facts), self.heard)
+        report = run_in(self.pool, job(source, token=f"t{self.count}", **facts), self.heard)
         assert report is not None
         return report
 
@@ -61,7 +61,7 @@ def test_two_jobs_at_once_run_in_two_children(pool):
     def attempt(token: str) -> None:
         both.wait()
         source = f"{PID}\nprint('here')\nimport time; time.sleep(0.2)"
-        pids.append(pool.run(job(source, token=token), lambda _: None).decision)
+        pids.append(run_in(pool, job(source, token=token)).decision)
 
     threads = [threading.Thread(target=attempt, args=(token,)) for token in "ab"]
     for thread in threads:
@@ -162,13 +162,13 @@ def test_what_escapes_the_runner_is_a_failed_attempt(run):
 
 def test_a_job_cancelled_before_it_arrives_is_not_run(pool, tmp_path):
     pool.cancel(["early"])
-    assert pool.run(job(f"open({str(tmp_path / 'ran')!r}, 'w')", token="early"), lambda _: None) is None
+    assert run_in(pool, job(f"open({str(tmp_path / 'ran')!r}, 'w')", token="early")) is None
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_child_that_cannot_start_is_a_lost_attempt_that_had_not_begun():
     pool = ChildPool(1, runner="tests.unit.executors.runner:nothing")
-    report = pool.run(job("pass"), lambda _: None)
+    report = run_in(pool, job("pass"))
     assert (report.outcome, report.started_at) == (Outcome.LOST, None)
     assert report.reason == "a process for user code could not be started: its process ended by itself with exit code 1"
     pool.close()
@@ -177,7 +177,7 @@ def test_a_child_that_cannot_start_is_a_lost_attempt_that_had_not_begun():
 def test_nothing_survives_when_the_supervisor_is_killed(pool):
     heard, reports = Heard(), []
     source = "import os, subprocess; p = subprocess.Popen(['sleep', '1000'], start_new_session=True); print(os.getpid(), p.pid); p.wait()"
-    thread = threading.Thread(target=lambda: reports.append(pool.run(job(source), heard)))
+    thread = threading.Thread(target=lambda: reports.append(run_in(pool, job(source), heard)))
     thread.start()
     pids = [int(word) for word in heard.line("t").split()]
     os.kill(psutil.Process(pids[0]).ppid(), signal.SIGKILL)
@@ -189,13 +189,14 @@ def test_nothing_survives_when_the_supervisor_is_killed(pool):
 def test_nothing_survives_when_the_parent_is_killed():
     program = """
 from nbflow.executors.pool import ChildPool
+from nbflow.executors.sealed import seal
 from tests.unit.executors.runner import NAME, job
 source = '''import os, subprocess, signal
 signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
 p = subprocess.Popen(["sleep", "1000"], start_new_session=True, env={})
 print(os.getpid(), p.pid)
 p.wait()'''
-ChildPool(1, runner=NAME).run(job(source), lambda event: print(getattr(event, "output", {}).get("text", ""), flush=True))
+ChildPool(1, runner=NAME).run(seal(job(source)), lambda event: print(getattr(event, "output", {}).get("text", ""), flush=True))
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         words = next(line for line in parent.stdout if line.strip()).split()
@@ -223,6 +224,6 @@ def test_a_closed_pool_has_no_processes(pool, run):
 
 def test_warm_children_are_there_before_the_first_job():
     pool = ChildPool(2, runner=NAME, warm=1)
-    first = pool.run(job(PID), lambda _: None).decision
+    first = run_in(pool, job(PID)).decision
     assert first in pool.pids()
     pool.close()

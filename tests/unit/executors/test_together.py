@@ -14,9 +14,10 @@ import pytest
 from nbflow.core.job import Job, Outcome, ProcessState, Report
 from nbflow.executors import child
 from nbflow.executors.pool import ChildPool
+from nbflow.executors.sealed import SealedJob, SealedReport, seal
 from nbflow.executors.tickets import Taker, Tickets
 from tests.contracts.executors import Heard
-from tests.unit.executors.runner import NAME, job
+from tests.unit.executors.runner import NAME, job, run_in
 
 
 @pytest.fixture
@@ -43,14 +44,14 @@ class Together:
 
     def __call__(self, *sources: str | Job) -> None:
         jobs = [source if isinstance(source, Job) else job(source, token=str(number)) for number, source in enumerate(sources)]
-        self.pool.run_all(jobs, self.heard, self._end, self._give_back)
+        self.pool.run_all([seal(job) for job in jobs], self.heard, self._end, self._give_back)
         assert sorted([*self.ended, *self.back]) == [job.token for job in jobs]
 
-    def _end(self, job: Job, report: Report | None) -> None:
+    def _end(self, job: SealedJob, report: SealedReport | None) -> None:
         assert job.token not in self.ended
-        self.ended[job.token] = report
+        self.ended[job.token] = None if report is None else report.open()
 
-    def _give_back(self, jobs: Sequence[Job]) -> None:
+    def _give_back(self, jobs: Sequence[SealedJob]) -> None:
         self.back += [job.token for job in jobs]
         self.came_back.set()
 
@@ -124,7 +125,7 @@ def test_one_that_is_cancelled_before_it_was_begun_never_begins_and_nobody_waits
     assert together.answers() == ["done"]
     assert together.back == ["1"]
     assert not ran.exists()
-    assert pool.run(job(touch(ran), token="1"), lambda _: None) is None
+    assert run_in(pool, job(touch(ran), token="1")) is None
     assert not ran.exists()
 
 

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Jobs and reports on their way: pickled by whoever made them, opened by whoever they are for. Those in between read what stands outside."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from nbflow.core.ids import Token
+from nbflow.core.job import Job, Report
+
+#: Where the modules of a job come from: its working directory and its `sys.path`.
+Place = tuple[str, tuple[str, ...]]
+
+
+class SealedJob(NamedTuple):
+    """A job, for a child."""
+
+    token: Token
+    priority: int
+    timeout: timedelta | None
+    memory_limit: int | None
+    place: Place
+    data: bytes
+
+
+class SealedReport(NamedTuple):
+    """The end of an attempt, for the client that had sent the job."""
+
+    token: Token
+    started_at: datetime | None
+    ended_at: datetime
+    data: bytes
+
+    def open(self) -> Report:
+        report: Report = pickle.loads(self.data)  # noqa: S301 - of our own workers and children
+        return report
+
+
+def seal(job: Job) -> SealedJob:
+    """Raises whatever pickle raises."""
+    place = job.process.cwd, job.process.sys_path
+    return SealedJob(job.token, job.priority, job.timeout, job.memory_limit, place, pickle.dumps(job, protocol=5))
+
+
+def seal_report(report: Report) -> SealedReport:
+    """Raises whatever pickle raises: a value of the user's may refuse in any way it likes."""
+    return SealedReport(report.token, report.started_at, report.ended_at, pickle.dumps(report, protocol=5))
