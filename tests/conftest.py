@@ -15,6 +15,14 @@ settings.register_profile("ci", derandomize=True, deadline=None, suppress_health
 settings.register_profile("search", deadline=None, max_examples=2_000, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+#: Folders whose files take longest. They go first: one process would wait for a long file that the other began at the end.
+LONG = ("chaos", "acceptance", "integration", "browser", "contracts")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: next((places[folder] for folder in item.path.parents if folder in places), len(LONG)))
+
 
 @pytest.fixture(scope="session")
 def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -12,8 +12,9 @@ import pytest
 from tests.browser.lab import chromium, launch
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
+    """Until the next test is none of this folder: while Playwright is there its event loop runs in this thread, and no other one can."""
     if chromium() is None:
         if os.environ.get("NBFLOW_REQUIRE_BROWSER"):
             pytest.fail("Chromium is not installed, and NBFLOW_REQUIRE_BROWSER is set: type apt-get install chromium.")
