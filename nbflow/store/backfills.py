@@ -186,8 +186,8 @@ class Backfills:
 
     def queued(self, id: int) -> tuple[RunRecord, ...]:
         with self._database.reading() as connection:
-            texts: Sequence[str] = self._queued.run(connection, of=id).scalars().all()
-        return tuple(decode(RunRecord, text) for text in texts)
+            rows = self._queued.run(connection, of=id)
+        return tuple(decode(RunRecord, text) for (text,) in rows)
 
     def close(self, id: int, now: datetime) -> bool:
         with self._database.writing() as connection:

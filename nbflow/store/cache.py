@@ -52,7 +52,7 @@ class Cache:
 
     def made_by(self, run_id: str) -> dict[str, tuple[RunId, AttemptRecord]]:
         with self._database.reading() as connection:
-            rows = self._made.run(connection, this=run_id).all()
+            rows = self._made.run(connection, this=run_id)
         return {key: (RunId(run_id), decode(AttemptRecord, record)) for key, _, record in rows}
 
     def delete(self, connection: Connection, run_id: str) -> None:

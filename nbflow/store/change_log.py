@@ -36,7 +36,7 @@ class ChangeLog:
     def after(self, run_id: str, cursor: int, limit: int) -> tuple[Change, ...]:
         # Cursors have no gaps, so a limit is a cursor too.
         with self._database.reading() as connection:
-            rows = self._after.run(connection, this=run_id, after=cursor, until=cursor + limit).all()
+            rows = self._after.run(connection, this=run_id, after=cursor, until=cursor + limit)
         return tuple(read_change(row, json.loads(row[4])) for row in rows)
 
     def delete(self, connection: Connection, run_id: str) -> None:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import URL, BigInteger, Connection, Executable, Table, event
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.engine import CursorResult, Dialect
+from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from nbflow.store.connecting import Connections, OfThreads, Shared
+from nbflow.store.statements import Statement, execute
 from nbflow.store.troubles import explained
 
 #: Seconds a writer waits for another one (`?timeout=` in the URL). Transactions are short: a longer wait means that somebody holds the file.
@@ -46,40 +46,6 @@ def _sqlite_now(element: now_micros, compiler: Any, **options: Any) -> str:  # n
 @compiles(now_micros, "postgresql")
 def _postgresql_now(element: now_micros, compiler: Any, **options: Any) -> str:  # noqa: ARG001 - SQLAlchemy's signature
     return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
-
-
-class Statement:
-    """One statement as text, compiled once: executing it costs what the driver costs. Parameters are given by name."""
-
-    def __init__(self, statement: Executable, dialect: Dialect, names: Sequence[str] | None = None) -> None:
-        compiled: Any = statement.compile(dialect=dialect, column_keys=names)  # type: ignore[attr-defined]
-        self._text = str(compiled)
-        order: Sequence[str] | None = compiled.positiontup if compiled.positional else None
-        #: Takes the parameters in the order of the text; None where they go by name.
-        self._in_order: Callable[[Mapping[str, Any]], Any] | None = None if order is None else _taker(order)
-        self._constants: Mapping[str, Any] = {name: value for name, value in compiled.params.items() if value is not None}
-
-    def run(self, connection: Connection, **parameters: Any) -> CursorResult[*tuple[Any, ...]]:
-        return connection.exec_driver_sql(self._text, self._bound(parameters))
-
-    def run_many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Once for each row; none is fine."""
-        bound = [self._bound(row) for row in rows]
-        if len(bound) == 1:
-            connection.exec_driver_sql(self._text, bound[0])
-        elif bound:
-            connection.exec_driver_sql(self._text, bound)
-
-    def _bound(self, parameters: Mapping[str, Any]) -> Any:
-        if self._constants:
-            parameters = {**self._constants, **parameters}
-        return parameters if self._in_order is None else self._in_order(parameters)
-
-
-def _taker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Any]:
-    if len(names) > 1:
-        return itemgetter(*names)  # a tuple, in a fifth of the time of a loop: it is called for each row
-    return lambda parameters: tuple(parameters[name] for name in names)
 
 
 class Database:
@@ -110,6 +76,7 @@ class Database:
         """A connection for queries; each sees what was committed before it."""
         with explained(self.place), self._taken() as connection:
             try:
+                connection.begin()
                 yield connection
             finally:
                 _roll_back(connection)
@@ -119,6 +86,7 @@ class Database:
         """One transaction: committed at the end, rolled back when anything is raised."""
         with explained(self.place), self._taken() as connection:
             try:
+                connection.begin()
                 if self.is_sqlite:
                     self._begin(connection)
                 yield connection
@@ -140,7 +108,7 @@ class Database:
         wait = _Wait(self.place, self._busy)
         while True:
             try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                execute(connection, "BEGIN IMMEDIATE")
             except DBAPIError as error:
                 if "locked" not in str(error.orig) or wait.is_over():
                     raise

@@ -30,6 +30,7 @@ _LOCK: Final = "SELECT pg_advisory_xact_lock(CAST(:nbflow AS integer), number) F
 #: As text in the statement, since a list of parameters is not compiled once.
 _OCCUPYING: Final = task_instance.c.state.in_([literal_column(f"'{state.value}'") for state in sorted(OCCUPYING)])
 _DEFERRED: Final = task_instance.c.state == literal_column(f"'{TaskState.DEFERRED.value}'")
+_WAITING: Final = waiter_table.columns.keys()
 _LIMITS: Final = ("max_active_tasks", "max_active_tasks_per_run", "max_active", "max_active_per_run")
 
 
@@ -154,7 +155,7 @@ class Pools:
 
     def _board(self, connection: Connection) -> Board:
         holders = tuple(_holder(row) for row in self._holders.run(connection))
-        waiters = tuple(_waiter(row._mapping) for row in self._waiters.run(connection))  # noqa: SLF001 - public, in spite of its name
+        waiters = tuple(_waiter(dict(zip(_WAITING, row, strict=True))) for row in self._waiters.run(connection))
         return Board(pools=self._known(connection), holders=holders, waiters=waiters)
 
 
@@ -200,7 +201,7 @@ def _holder(row: Sequence[Any]) -> Holder:
     return Holder(run_id=RunId(run_id), flow=FlowName(flow), path=path, key=key, state=TaskState(state), pool=pool, slots=slots)
 
 
-def _waiter(row: Mapping[Any, Any]) -> Waiter:
+def _waiter(row: Mapping[str, Any]) -> Waiter:
     return Waiter(
         run_id=RunId(row["run_id"]),
         flow=FlowName(row["flow"]),

@@ -128,7 +128,7 @@ class Runs:
 
     def tasks(self, run_id: str) -> tuple[TaskRecord, ...]:
         with self._database.reading() as connection:
-            rows = self._tasks.run(connection, this=run_id).all()
+            rows = self._tasks.run(connection, this=run_id)
         return in_order((position, decode(TaskRecord, text)) for position, text in rows)
 
     def save_captures(self, connection: Connection, run_id: str, captures: bytes) -> None:

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The fixed statements of the store: compiled once, and run on the driver's own cursor.
+
+A step of a run is half a dozen of them, and what SQLAlchemy does around each (a context, a result with its columns, a cursor's life) costs several
+times what SQLite takes for it. The connection and its transaction are SQLAlchemy's, and so are the errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, Executable
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
+
+Row = tuple[Any, ...]
+
+
+class Rows:
+    """What a statement gave, all of it; `rowcount` says how many rows it touched."""
+
+    __slots__ = ("_rows", "rowcount")
+
+    def __init__(self, rows: Sequence[Row], rowcount: int) -> None:
+        self._rows, self.rowcount = rows, rowcount
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def one(self) -> Row:
+        (row,) = self._rows
+        return row
+
+    def one_or_none(self) -> Row | None:
+        return self.one() if self._rows else None
+
+    def scalar_one(self) -> Any:
+        return self.one()[0]
+
+    def scalar_one_or_none(self) -> Any:
+        return self.one()[0] if self._rows else None
+
+
+class Statement:
+    """One statement as text. Parameters are given by name."""
+
+    def __init__(self, statement: Executable, dialect: Dialect, names: Sequence[str] | None = None) -> None:
+        compiled: Any = statement.compile(dialect=dialect, column_keys=names)  # type: ignore[attr-defined]
+        self._text = str(compiled)
+        order: Sequence[str] | None = compiled.positiontup if compiled.positional else None
+        #: Takes the parameters in the order of the text; None where they go by name.
+        self._in_order: Callable[[Mapping[str, Any]], Any] | None = None if order is None else _taker(order)
+        self._constants: Mapping[str, Any] = {name: value for name, value in compiled.params.items() if value is not None}
+
+    def run(self, connection: Connection, **parameters: Any) -> Rows:
+        return execute(connection, self._text, self._bound(parameters))
+
+    def run_many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Once for each row; none is fine."""
+        bound = [self._bound(row) for row in rows]
+        if len(bound) == 1:
+            execute(connection, self._text, bound[0])
+        elif bound:
+            try:
+                connection.connection.cursor().executemany(self._text, bound)
+            except connection.dialect.loaded_dbapi.Error as error:
+                raise _as_sqlalchemy(error, connection, self._text) from error
+
+    def _bound(self, parameters: Mapping[str, Any]) -> Any:
+        if self._constants:
+            parameters = {**self._constants, **parameters}
+        return parameters if self._in_order is None else self._in_order(parameters)
+
+
+def execute(connection: Connection, text: str, parameters: Any = ()) -> Rows:
+    """Run `text`, within the transaction that has begun. Raises DBAPIError, as SQLAlchemy does."""
+    try:
+        cursor = connection.connection.cursor()
+        cursor.execute(text, parameters)
+        # All at once: SQLite commits nothing while a statement that returns rows is under way.
+        return Rows(() if cursor.description is None else cursor.fetchall(), cursor.rowcount)
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise _as_sqlalchemy(error, connection, text) from error
+
+
+def _as_sqlalchemy(error: Exception, connection: Connection, text: str) -> BaseException:
+    """The error with which SQLAlchemy would tell of this one; a connection that was lost is given up."""
+    dialect = connection.dialect
+    errors: Any = dialect.loaded_dbapi.Error
+    is_lost = dialect.is_disconnect(error, connection.connection, None)  # type: ignore[arg-type]
+    if is_lost:
+        connection.invalidate(error)
+    return DBAPIError.instance(text, None, error, errors, connection_invalidated=is_lost, dialect=dialect)
+
+
+def _taker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Any]:
+    if len(names) > 1:
+        return itemgetter(*names)  # a tuple, in a fifth of the time of a loop: it is called for each row
+    return lambda parameters: tuple(parameters[name] for name in names)
