@@ -62,11 +62,10 @@ class Callbacks:
         """Whether this flow has any."""
         return bool(self._names)
 
-    def happened(self, changes: Sequence[Change], cursor: int) -> None:
-        """These changes were committed; `cursor` is that of the last."""
+    def happened(self, changes: Sequence[Change]) -> None:
+        """These changes were committed."""
         if self._names and changes:
-            first = cursor - len(changes) + 1
-            self._call(happenings(self._run, [replace(change, cursor=first + number) for number, change in enumerate(changes)]))
+            self._call(happenings(self._run, changes))
         self.note()
 
     def catch_up(self) -> None:

@@ -271,7 +271,7 @@ class Driver:
         # Whoever wanted it to end before did not want what is asked for now.
         if not asked.unattended:
             batch.requests = [request.id for request in at.store.requests(self.run_id) if request.kind == "cancel"]
-        self._record(batch, now)
+        self._tell(self._record(batch, now))
         self._perform(batch)
 
     def _patience(self) -> float:
@@ -294,9 +294,12 @@ class Driver:
             self._handle([Woke()], batch, now)
         self._expand(batch, now)
         self._take_results(batch, now)
-        self._record(batch, now, self._dispatch.asks(len(self._attempts), now))
-        self._perform(batch)
-        self._attempts.submit()
+        recorded = self._record(batch, now, self._dispatch.asks(len(self._attempts), now))
+        try:
+            self._perform(batch)
+            self._attempts.submit()
+        finally:  # after the hand-over, since workers wait for that; and whatever became of it, since this much is recorded
+            self._tell(recorded)
 
     def _handle(self, events: Iterable[Event], batch: Batch, now: datetime) -> None:
         batch.steps += [self._machine.handle(event, now) for event in events]
@@ -325,30 +328,34 @@ class Driver:
                     self._news.reused(replace(attempt, attempt=record.attempt), batch)
             self._expand(batch, now, since)
 
-    def _record(self, batch: Batch, now: datetime, asks: Asks | None = None) -> None:
-        """One commit of all this; what it grants of `asks` is part of it, and of the batch."""
+    def _record(self, batch: Batch, now: datetime, asks: Asks | None = None) -> Sequence[Change]:
+        """One commit of all this; what it grants of `asks` is part of it, and of the batch. Returns what there is to `_tell`."""
         changes = batch.changes()
         attempts = self._news.taken(changes, batch.attempts)
         attempts += self._attempts.ended_from_outside(changes, {attempt.token for attempt in attempts})
         attempts += self._ongoing.noted(changes, attempts)
         entries = self._reuse.entries(attempts)
+        recorded: Sequence[Change] = ()
         if asks is not None:
             answer = self._at.store.commit_asking(self._lease, asks, changes, attempts, batch.requests, entries=entries)
             steps = [self._machine.handle(event, now) for event in self._dispatch.answered(answer)]
             batch.steps += steps
             self._keeper.noted()
-            recorded, cursor = [*changes, *(change for step in steps for change in step.changes)], answer.cursor
-            self._watchers.recorded(recorded, cursor)
-            self._watchers.told(self._dispatch.news(asks, answer, now))
-            self._callbacks.happened(recorded, cursor)
+            granted = (change for step in steps for change in step.changes)
+            recorded = self._watchers.recorded([*changes, *granted], answer.cursor)
+            self._watchers.reworded(self._dispatch.news(asks, answer, now))
         elif changes or attempts or batch.requests:
             cursor = self._at.store.commit(self._lease, changes, attempts, batch.requests, entries=entries)
             self._keeper.noted()
-            self._watchers.recorded(changes, cursor)
-            self._callbacks.happened(changes, cursor)
+            recorded = self._watchers.recorded(changes, cursor)
         for change in changes:  # what does not stand as succeeded any more gives nothing to those below
             if change.key is not None and change.before == TaskState.SUCCESS:
                 self._values.forget(change.key)
+        return recorded
+
+    def _tell(self, recorded: Sequence[Change]) -> None:
+        self._watchers.tell()
+        self._callbacks.happened(recorded)
 
     def _perform(self, batch: Batch) -> None:
         self._perform_all(command for step in batch.steps for command in step.commands)

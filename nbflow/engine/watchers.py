@@ -29,26 +29,35 @@ class Watchers:
     def __init__(self, snapshot: RunSnapshot, observers: Sequence[RunObserver]) -> None:
         self.snapshot = snapshot
         self._observers = list(observers)
-        self._news = threading.Condition()
+        self._untold: list[Change] = []
+        self._waiting: list[tuple[Callable[[], bool], threading.Event]] = []
+        self._lock = threading.Lock()
 
     def add(self, observer: RunObserver) -> None:
         self._observers.append(observer)
 
-    def recorded(self, changes: Sequence[Change], cursor: int) -> None:
-        """These changes were committed; `cursor` is that of the last."""
+    def recorded(self, changes: Sequence[Change], cursor: int) -> Sequence[Change]:
+        """These changes were committed; `cursor` is that of the last. The snapshot has them from here on, `tell` says so. Returns them with cursors."""
         first = cursor - len(changes) + 1
         numbered = [_numbered(change, first + number) for number, change in enumerate(changes)]
-        self._show(numbered)
+        self._take(numbered)
+        return numbered
 
-    def told(self, changes: Sequence[Change]) -> None:
+    def reworded(self, changes: Sequence[Change]) -> None:
         """New reasons of instances that stay in their state: shown, and never recorded. They have no cursor."""
         if changes:
-            self._show(changes)
+            self._take(changes)
 
-    def _show(self, changes: Sequence[Change]) -> None:
-        with self._news:
-            self.snapshot = fold(self.snapshot, changes)
-            self._news.notify_all()
+    def _take(self, changes: Sequence[Change]) -> None:
+        self.snapshot = fold(self.snapshot, changes)
+        self._untold += changes
+
+    def tell(self) -> None:
+        """To those who wait and to the observers: what is in the snapshot since the last time."""
+        changes, self._untold = self._untold, []
+        if not changes:
+            return
+        self.look_again()
         for observer in self._observers:
             try:
                 observer.changed(changes)
@@ -64,11 +73,21 @@ class Watchers:
                 _log.exception("an observer of run %s failed", self.snapshot.run.run_id)
 
     def look_again(self) -> None:
-        """Something that those who wait may be waiting for has come."""
-        with self._news:
-            self._news.notify_all()
+        """Something that those who wait may be waiting for has come. It is looked at here: nobody is woken in vain, step after step."""
+        with self._lock:
+            for come, event in self._waiting:
+                if not event.is_set() and come():
+                    event.set()
 
     def wait(self, come: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until `come()`; False when `timeout` seconds passed first."""
-        with self._news:
-            return self._news.wait_for(come, timeout)
+        mine = (come, threading.Event())
+        with self._lock:
+            if come():
+                return True
+            self._waiting.append(mine)
+        try:
+            return mine[1].wait(timeout)
+        finally:
+            with self._lock:
+                self._waiting.remove(mine)
