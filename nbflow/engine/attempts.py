@@ -39,17 +39,19 @@ class Attempt:
 
 def reported(attempt: Attempt, report: Report) -> AttemptRecord:
     """The record of an attempt that reported its end."""
-    record = replace(recorded(attempt.key, attempt.number, report, attempt.job.inputs), token=attempt.row)
+    record = recorded(attempt.key, attempt.number, report, attempt.job.inputs, row=attempt.row)
     lost = report.outcome is Outcome.LOST
     return replace(record, outputs=attempt.heard.ref()) if lost and not report.outputs.size else record
 
 
-def recorded(key: TaskKey, number: int, report: Report, inputs: Mapping[str, ValueRef] | None = None) -> AttemptRecord:
-    """The record of an attempt of which there is only the report."""
+def recorded(
+    key: TaskKey, number: int, report: Report, inputs: Mapping[str, ValueRef] | None = None, row: Token | None = None
+) -> AttemptRecord:
+    """The record of an attempt of which there is only the report. `row`: the token under which it stands in the history, if that is another."""
     return AttemptRecord(
         key=key,
         attempt=number,
-        token=report.token,
+        token=row or report.token,
         outcome=report.outcome.value,
         reason=report.reason or (report.error.sentence if report.error else ""),
         started_at=report.started_at,

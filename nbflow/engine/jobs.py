@@ -98,7 +98,7 @@ class JobMaker:
             source=task.source,
             cell=task.cell,
             inputs=inputs,
-            captures=closure(needed, {**captures.names, **early}, inputs),
+            captures=closure(needed, {**captures.names, **early} if early else captures.names, inputs),
             unbound=unbound,
             process=captures.process,
             demands=_demands(task, is_answered=given is not None),
@@ -142,7 +142,9 @@ class JobMaker:
         self, task: Task, key: TaskKey, read: Read, values: Values, records: Mapping[TaskKey, TaskRecord]
     ) -> ValueRef | str | None:
         """As `_value_of`; what a task of the same mapped group gave is that of the copy with the same index."""
-        beside = [writer for writer in read.writers if task.mapped_group and self._groups.get(writer) == task.mapped_group]
+        if not task.mapped_group:
+            return _value_of(read, values, records)
+        beside = [writer for writer in read.writers if self._groups.get(writer) == task.mapped_group]
         for writer in beside:
             given = values.find(TaskKey(writer, key.map_index))
             if given is not None and read.name in given.values:

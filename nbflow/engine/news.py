@@ -116,7 +116,8 @@ class News:
             return ()  # it was cancelled meanwhile, and archived with that
         row = self._ongoing.joined(reported(attempt, report))
         batch.attempts.append(row)
-        report = replace(report, outputs=row.outputs)
+        if row.outputs is not report.outputs:
+            report = replace(report, outputs=row.outputs)
         self._watchers.said(key, attempt.number, report)
         if report.outcome is Outcome.SUCCESS:  # forgotten again where the machine takes it for something else
             self._values.keep(key, report.values, report.left_out, report.elements)

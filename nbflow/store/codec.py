@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, Final, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
@@ -70,9 +71,10 @@ def dump(document: Any, what: str, *, sort: bool = False) -> str:
     Raises UserError when something else in it is not JSON; `what` names the document.
     """
     try:
-        return (_SORTED if sort else _COMPACT).encode(document)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{what} cannot be stored, because a value in it is not JSON: {error}") from error
+        return _SORTED.encode(document) if sort else _write_compactly(document)
+    except (TypeError, ValueError, RecursionError) as error:
+        why = "it contains itself" if isinstance(error, RecursionError) else error
+        raise UserError(f"{what} cannot be stored, because a value in it is not JSON: {why}") from error
 
 
 def _date_text(value: Any) -> str:
@@ -81,9 +83,19 @@ def _date_text(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} {value!r}"[:200])
 
 
-#: Made once: `json.dumps` makes one for each text.
-_COMPACT: Final = json.JSONEncoder(separators=(",", ":"), default=_date_text)
 _SORTED: Final = json.JSONEncoder(separators=(",", ":"), default=_date_text, sort_keys=True)
+
+
+def _writer() -> Callable[[Any], str]:
+    """`JSONEncoder.encode` makes its encoder in C anew for each text, which costs as much as a small record: made once, where there is one."""
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return json.JSONEncoder(separators=(",", ":"), default=_date_text).encode
+    encode_parts = make(None, _date_text, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True)  # noqa: FBT003 - C takes no names
+    return lambda document: "".join(encode_parts(document, 0))
+
+
+_write_compactly: Final = _writer()
 
 
 def plain(value: Any) -> Any:
@@ -121,7 +133,7 @@ def _made(hint: Any) -> _Pair:
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _record(hint)
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return _Pair(lambda value: value.value, hint)
+        return _Pair(attrgetter("_value_"), hint)  # `value` is a property written in Python
     if isinstance(hint, type) and issubclass(hint, tuple):
         return _named_tuple(hint)
     raise TypeError(f"no rule to store {hint!r}")
@@ -145,6 +157,8 @@ _SIMPLE: Final[Mapping[Any, _Pair]] = {
 
 def _optional(arguments: tuple[Any, ...]) -> _Pair:
     (inner,) = (_pair(argument) for argument in arguments if argument is not NoneType)
+    if inner is _AS_IS:
+        return _AS_IS
     return _Pair(
         lambda value: None if value is None else inner.write(value),
         lambda value: None if value is None else inner.read(value),
@@ -166,6 +180,8 @@ def _tuple(arguments: tuple[Any, ...]) -> _Pair:
 
 def _named_tuple(cls: type[Any]) -> _Pair:
     inners = tuple(_pair(hint) for hint in get_type_hints(cls).values())
+    if all(inner is _AS_IS for inner in inners):
+        return _Pair(list, lambda items: cls(*items))
     return _Pair(
         lambda items: [each.write(item) for each, item in zip(inners, items, strict=True)],
         lambda items: cls(*(each.read(item) for each, item in zip(inners, items, strict=True))),

@@ -101,7 +101,8 @@ class Pools:
 
         From here to the end of the transaction nobody else grants slots of them.
         """
-        self._lock(connection, _locks_of(asks))
+        if self._locks is not None:
+            self._lock(connection, _locks_of(asks))
         self._withdraw.run_many(connection, [_place(run_id, key) for key in asks.withdrawn])
         if asks.parallelism or any(ask.waiter.demand.is_limited for ask in asks.queue):
             return False
