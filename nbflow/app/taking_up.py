@@ -36,10 +36,17 @@ class TakingUp(Clearing):
         if lease is None:
             raise UserError(f"Run {run_id} is not ours any more: another scheduler goes on with it.")
         run = self.store.run(run_id)
-        if run.output != output and not run.state.is_finished:
-            run = replace(run, output=output)
+        if not run.state.is_finished:
+            run = replace(run, output=output, hosts=run.hosts + 1)
             self.store.commit(lease, [], run=run)
         return run, lease
+
+    def give_back(self, taken: RunRecord, lease: Lease) -> None:
+        """The run that this process took is free for another host at once, as if it had had none here. Raises Superseded, StoreError."""
+        run = self.store.run(taken.run_id)
+        if not run.state.is_finished:
+            self.store.commit(lease, [], run=replace(run, hosts=taken.hosts - 1))  # which renews the lease: nobody else takes it meanwhile
+            self.store.claim(taken.run_id, lease.owner, 0.0, lease.owner)
 
     def take_up(
         self,

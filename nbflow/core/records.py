@@ -94,6 +94,8 @@ class RunRecord:
     environment: Mapping[str, str] = field(default_factory=dict)
     #: How often it was cleared after it had ended.
     clear_number: int = 0
+    #: How many processes have hosted it since it began, or was cleared, without those that gave it back.
+    hosts: int = 0
     #: Results of earlier runs are not used.
     fresh: bool = False
     #: Why it ended, or is being ended, as it does: `success`, `task_failure`, `all_tasks_deadlocked`, `timed_out`, `abandoned`; "" else.

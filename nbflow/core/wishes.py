@@ -85,7 +85,7 @@ class Wishes:
                 self._end.take_away(record, S.PENDING, now, messages.cleared(event.by), **reset)
         if ledger.run.state.is_finished or (ledger.run.state is RunState.RUNNING and ledger.run.ending):
             # Who clears wants these tasks to run: that also takes back an ending that was under way.
-            fields: dict[str, Any] = {"ended_at": None, "ending": None, "by_hand": False}
+            fields: dict[str, Any] = {"ended_at": None, "ending": None, "by_hand": False, "hosts": 0}
             fields["clear_number"] = ledger.run.clear_number + ledger.run.state.is_finished
             if event.waits and ledger.run.state.is_finished:
                 ledger.change_run(RunState.QUEUED, now, messages.run_cleared(event.by), started_at=None, **fields)

@@ -223,9 +223,7 @@ class Driver:
                         self._at.reap()
                 if now - asked >= _REQUEST_PERIOD:
                     asked = now
-                    with contextlib.suppress(
-                        StoreError
-                    ):  # away for this query: it is asked again, and what must be recorded ends the driver
+                    with contextlib.suppress(StoreError):  # asked again soon; only what must be recorded ends the driver
                         items += self._at.store.requests(self.run_id)
                         if self._past.is_wanted:
                             items += self._past.news(self._machine.records.values())

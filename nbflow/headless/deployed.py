@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nbflow.app import Workspace
 from nbflow.app.rooms import person
@@ -19,6 +20,7 @@ from nbflow.core.events import ClearRequested
 from nbflow.core.hosting import Advance, Advanced
 from nbflow.core.model import Flow
 from nbflow.core.records import Lease, RunRecord
+from nbflow.engine.inbox import monotonic
 from nbflow.engine.lease import LeaseKeeper
 from nbflow.engine.owner import is_dead
 from nbflow.headless.cells import CellsExecutor
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from nbflow.operators.kernels import KernelPool
 
 _log = logging.getLogger("nbflow.scheduler")
+#: Seconds for which a host waits for the database, to give back a run that it had to leave, and between two looks.
+_PATIENCE: Final = 600.0
+_TICK: Final = 0.5
 
 
 def host_run(workspace: Workspace, run_id: str, scheduler: str, pool: KernelPool | None = None) -> None:
@@ -56,7 +61,8 @@ def host_run(workspace: Workspace, run_id: str, scheduler: str, pool: KernelPool
     except Superseded:
         return  # somebody else goes on with it, and says how it ended
     except StoreError as error:
-        _log.warning("run %s goes on when its lease has lapsed: %s", run_id, error)
+        _log.warning("run %s goes on when the database is back: %s", run_id, error)
+        _give_back(workspace, run, lease)
         return
     except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay as it is
         if not isinstance(error, NbflowError):
@@ -116,6 +122,20 @@ def _fail(workspace: Workspace, lease: Lease, why: str) -> bool:
     except Superseded:
         return False
     return True
+
+
+def _give_back(workspace: Workspace, run: RunRecord, lease: Lease) -> None:
+    """As soon as the database is back: that it was away says nothing about the run. If it stays away, the lease lapses like that of a dead host."""
+    until = monotonic() + _PATIENCE
+    while monotonic() < until:
+        try:
+            workspace.give_back(run, lease)
+        except StoreError:
+            threading.Event().wait(_TICK)
+        except Superseded:
+            return
+        else:
+            return
 
 
 def _count_failures(workspace: Workspace, run: RunRecord) -> None:

@@ -37,7 +37,7 @@ _log = logging.getLogger("nbflow.scheduler")
 _PAGE: Final = 100
 #: Runs of one flow that wait at once while the past is caught up: the rest are made when these have run.
 _BACKLOG: Final = 50
-#: A run whose host died as often as this is not hosted again: something about it ends processes.
+#: A run whose host died as often as this is not hosted again: something about it ends processes. A host that gives it back does not count.
 MOST_HOSTS: Final = 10
 #: Types of runs that people ask for: a flow that fails again and again does not refuse them.
 _ASKED_FOR: Final = frozenset({"manual", BACKFILL})
@@ -223,7 +223,7 @@ class Scheduler:
             lease = self.store.claim(run_id, self.owner, self.seconds, owner)
             if lease is None:
                 continue
-            if lease.epoch - 3 * run.clear_number > 2 * MOST_HOSTS:  # who clears it takes it too, and then it is hosted again
+            if run.hosts >= MOST_HOSTS:
                 self.launcher.give_up(lease, f"The process that hosted this run ended {MOST_HOSTS} times.")
                 continue
             _log.warning("run %s goes on: whoever drove it is gone", run_id)

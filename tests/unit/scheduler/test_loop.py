@@ -6,17 +6,24 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, takewhile
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbflow.app import Rooms, Workspace
 from nbflow.authoring.schedules import read_schedule
-from nbflow.core.errors import StoreError
+from nbflow.core.errors import StoreError, Superseded
+from nbflow.core.events import ClearRequested
+from nbflow.core.ids import TaskKey
 from nbflow.core.planning import asked_run, planned_run_id, rescheduled
 from nbflow.core.states import RunState
+from nbflow.executors.inline import InlineExecutor
 from nbflow.scheduler.loop import MOST_HOSTS
+from nbflow.settings import Settings
+from nbflow.store.artifacts import open_artifacts
 from nbflow.testing import FakeClock
 from tests.unit.core.test_points import TABLE as CLOCK_CHANGES
 from tests.unit.core.test_timetable import TABLE, shown
@@ -374,33 +381,58 @@ def test_a_run_whose_host_could_not_take_it_is_tried_again() -> None:
     assert world.launched.order == [run_id, run_id]
 
 
-def test_a_run_that_ends_its_hosts_is_given_up() -> None:
-    world = World()
+def hosted(world: World, folder: Path) -> tuple[Workspace, str]:
+    """A flow whose run was handed over, and a workspace that may host it."""
     world.deploy(schedule="@hourly")
     world.tick(HOUR)
     (run_id,) = world.launched.runs
-    for _ in range(2 * MOST_HOSTS + 1):
+    rooms = Rooms(store=world.store, artifacts=open_artifacts(str(folder)), executor=InlineExecutor(lambda *_: None), clock=world.clock)
+    return Workspace(Settings(home=folder), rooms), run_id
+
+
+def test_a_run_that_ends_its_hosts_is_given_up_until_it_is_cleared(tmp_path: Path) -> None:
+    world = World()
+    workspace, run_id = hosted(world, tmp_path)
+    for _ in range(MOST_HOSTS):
+        assert not world.launched.given_up
+        workspace.take_over(run_id, "scheduler", "")
         world.scheduler.let_go(run_id)
         world.tick(timedelta(seconds=31))
-        if run_id in world.launched.given_up:
-            break
-        world.store.claim(run_id, "host", 0, "scheduler")
     assert world.launched.given_up[run_id] == f"The process that hosted this run ended {MOST_HOSTS} times."
+    workspace.give_up(world.store.claim(run_id, "scheduler", 30, "scheduler"), "So it is.")
+    workspace.apply(run_id, ClearRequested(keys=(TaskKey("a"),), waits=True))
+    world.launched.given_up.clear()
+    world.tick(timedelta(seconds=31))
+    assert (len(world.launched.order), world.launched.given_up) == (MOST_HOSTS + 1, {})
+    assert world.store.run(run_id).hosts == 0
 
 
-def test_a_run_that_was_cleared_often_is_hosted_again() -> None:
+def test_a_run_that_its_hosts_give_back_or_never_had_is_not_given_up(tmp_path: Path) -> None:
+    """The database was away from them: it is handed over at once as soon as it is back, as often as that happens."""
     world = World()
-    world.deploy(schedule="@hourly")
-    world.tick(HOUR)
-    (run_id,) = world.launched.runs
-    lease = world.launched.runs[run_id]
-    for _ in range(2 * MOST_HOSTS):
-        lease = world.store.claim(run_id, "host", 60, lease.owner)
-    world.store.commit(lease, [], run=replace(world.store.run(run_id), clear_number=7))
-    world.scheduler.handed.clear()
-    world.tick(timedelta(seconds=61))
+    workspace, run_id = hosted(world, tmp_path)
+    for number in range(2 * MOST_HOSTS):
+        run, lease = workspace.take_over(run_id, "scheduler", "")
+        workspace.give_back(run, lease)
+        world.scheduler.let_go(run_id)
+        world.tick(timedelta(seconds=3))
+        world.scheduler.let_go(run_id)
+        world.tick(timedelta(seconds=3))
+        assert len(world.launched.order) == 3 + 2 * number
     assert not world.launched.given_up
-    assert world.launched.order == [run_id, run_id]
+
+
+def test_who_gives_a_run_back_too_late_takes_it_from_nobody(tmp_path: Path) -> None:
+    world = World()
+    workspace, run_id = hosted(world, tmp_path)
+    run, lease = workspace.take_over(run_id, "scheduler", "")
+    world.scheduler.let_go(run_id)
+    world.tick(timedelta(seconds=31))
+    workspace.take_over(run_id, "scheduler", "")
+    with pytest.raises(Superseded):
+        workspace.give_back(run, lease)
+    assert world.store.run(run_id).hosts == 2
+    assert world.store.deployments.orphans() == ()
 
 
 # --- any order of things ------------------------------------------------------------------------------------------------
