@@ -45,8 +45,17 @@ class _Workspaces:
                 from nbflow.app import Workspace  # noqa: PLC0415 - see the module's docstring
 
                 self._own = Workspace.open()
-                atexit.register(self._own.close)
+                _at_exit(self._own.close)
             return self._own
+
+
+def _at_exit(close: Callable[[], None]) -> None:
+    """When this process ends, but before pools of threads are shut down, which the Dask client needs: `atexit` is too late for that.
+
+    Nothing public is called then; the standard library's own pools are ended by this, last registered first.
+    """
+    register: Callable[[Callable[[], None]], None] = getattr(threading, "_register_atexit", atexit.register)
+    register(close)
 
 
 _WORKSPACES: Final = _Workspaces()
