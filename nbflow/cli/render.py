@@ -16,7 +16,7 @@ from rich.text import Text
 from nbflow.core.callbacks import CallbackRecord
 from nbflow.core.durations import say_duration
 from nbflow.core.job import ValueRef
-from nbflow.core.messages import plural
+from nbflow.core.messages import SUCCEEDED, plural
 from nbflow.core.occasions import say_event
 from nbflow.core.records import AttemptRecord, RunRecord, TaskRecord
 from nbflow.core.snapshot import RunSnapshot
@@ -88,7 +88,7 @@ def task_table(records: Iterable[TaskRecord], now: datetime) -> Table:
     table.add_column("took", justify="right", no_wrap=True)
     table.add_column("why", overflow="fold")
     for record in records:
-        reason = "" if record.state is TaskState.SUCCESS and not record.note else record.reason
+        reason = "" if record.reason == SUCCEEDED else record.reason
         table.add_row(
             Text(str(record.key)),
             record_text(record),

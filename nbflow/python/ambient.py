@@ -54,8 +54,11 @@ def _at_exit(close: Callable[[], None]) -> None:
 
     Nothing public is called then; the standard library's own pools are ended by this, last registered first.
     """
-    register: Callable[[Callable[[], None]], None] = getattr(threading, "_register_atexit", atexit.register)
-    register(close)
+    register: Callable[[Callable[[], None]], object] | None = getattr(threading, "_register_atexit", None)
+    if register is None:
+        atexit.register(close)
+    else:
+        register(close)
 
 
 _WORKSPACES: Final = _Workspaces()
