@@ -6,6 +6,7 @@ The process starts as two: a supervisor, which ends everything when the parent i
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what `signal` stands on: it makes no enum members, which would take ten times as long
 import argparse
 import faulthandler
 import importlib
@@ -21,6 +22,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from nbflow.core.errors import NbflowError
 from nbflow.core.job import AttemptBegan, ExecutorEvent, Job, Report
 from nbflow.core.protocols import ArtifactStore
 from nbflow.executors import endings, processes
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--crash", type=int, required=True, help="socket faulthandler writes to")
     parser.add_argument("--begun", type=int, required=True, help="memory in which it stands which job has begun")
     parser.add_argument("--tickets", type=int, required=True, help="pipe in which it stands how many more jobs may be begun")
-    parser.add_argument("--runner", default="nbflow.operators.entry:run_job")
+    parser.add_argument("--runner", default="nbflow.operators.entry:run_kept")
     parser.add_argument("--preload", default="")
     options = parser.parse_args(arguments)
     data, control = socket.socket(fileno=options.data), socket.socket(fileno=options.control)
@@ -88,7 +90,7 @@ class ChildLoop:
     def __init__(self, sock: socket.socket, begun: Begun, tickets: Taker, runner: str, preload: Sequence[str]) -> None:
         module, _, name = runner.partition(":")
         running = importlib.import_module(module)
-        self._run_job = getattr(running, name)
+        self._run: Callable[..., tuple[Report, bytes]] = getattr(running, name)
         self._settle_in: Callable[[], None] = getattr(running, "settle_in", lambda: None)
         #: Called while nobody waits for this process.
         self._prepare: Callable[[], None] = getattr(running, "prepare", lambda: None)
@@ -135,19 +137,13 @@ class ChildLoop:
     def _attempt(self, job: Job, worker: str) -> tuple[SealedReport, str]:
         """Its report, and why this child must not be used again ("" when it may)."""
         since = time.time_ns()
-        report = self._report(job, worker)
-        spent = self._why_spent(since)
         try:
-            return seal_report(report), spent
-        except Exception as error:  # noqa: BLE001 - a value of the user's refuses to pickle in any way it likes
-            return seal_report(_failed(job, worker, error)), "its report could not be sent"
-
-    def _report(self, job: Job, worker: str) -> Report:
-        try:
-            report: Report = self._run_job(job, _artifacts(job.artifacts_url), self._teller(), worker=worker)
+            report, data = self._run(job, _artifacts(job.artifacts_url), self._teller(), worker=worker)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, also from a signal handler, and the child must answer
-            return _failed(job, worker, error)
-        return report
+            report = _failed(job, worker, error)
+            spent = self._why_spent(since, report.peak_bytes)
+            return seal_report(report), spent or ("" if isinstance(error, NbflowError) else "its report could not be made")
+        return seal_report(report, data), self._why_spent(since, report.peak_bytes)
 
     def _teller(self) -> Callable[[ExecutorEvent], None]:
         """Passes events on; in a process that user code forked it stays silent, since the socket is the parent's."""
@@ -172,10 +168,13 @@ class ChildLoop:
         except OSError:
             os._exit(0)  # the parent is gone: the supervisor ends the rest
 
-    def _why_spent(self, since: int) -> str:
-        """Ends what the job left behind, and says why this child must not be used again ("" when it may)."""
+    def _why_spent(self, since: int, peak_bytes: int) -> str:
+        """Ends what the job left behind, and says why this child must not be used again ("" when it may).
+
+        `peak_bytes` is how much memory it used at most, 0 where nobody knows.
+        """
         for number, handler in _SIGNALS.items():
-            if signal.getsignal(number) != handler:
+            if _signal.getsignal(number) != handler:
                 signal.signal(number, handler)
         signal.setitimer(signal.ITIMER_REAL, 0)
         stale = self._modules.note(since)
@@ -190,7 +189,8 @@ class ChildLoop:
             return "the attempt left threads behind"
         if stale:
             return f"{stale} changed while it ran"
-        if processes.own_resident_bytes() - self._at_start > GROWTH_LIMIT:
+        limit = self._at_start + GROWTH_LIMIT
+        if not 0 < peak_bytes <= limit and processes.own_resident_bytes() > limit:
             return "it uses much memory"
         return ""
 

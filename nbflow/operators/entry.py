@@ -44,6 +44,12 @@ def run_job(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = "")
 
     Every way user code can end is a Report. Raises only when the artifact store is not there (SetupError).
     """
+    report, _data = run_kept(job, artifacts, tell, worker=worker)
+    return report
+
+
+def run_kept(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = "") -> tuple[Report, bytes]:
+    """Like `run_job`: the report, and the same pickled, as it was written down."""
     if not artifacts.mark(f"{job.token}.started", worker.encode()):
         return _started_before(job, artifacts, worker)
     started_at = datetime.now(UTC)
@@ -71,8 +77,9 @@ def run_job(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = "")
         cpu_seconds=usage.cpu_seconds,
     )
     report = without_secrets(report, mask_of(job.lent.hidden))
-    artifacts.keep_manifest(job.token, pickle.dumps(report, protocol=5))
-    return report
+    data = pickle.dumps(report, protocol=5)
+    artifacts.keep_manifest(job.token, data)
+    return report, data
 
 
 def settle_in() -> None:
@@ -89,14 +96,14 @@ def prepare() -> None:
             shell.prepare()
 
 
-def _started_before(job: Job, artifacts: ArtifactStore, worker: str) -> Report:
+def _started_before(job: Job, artifacts: ArtifactStore, worker: str) -> tuple[Report, bytes]:
     manifest = artifacts.manifest(job.token)
     if manifest is not None:
-        report: Report = pickle.loads(manifest)  # noqa: S301  written by run_job into the run's own artifacts
-        return report
+        return pickle.loads(manifest), manifest  # noqa: S301  written by run_kept into the run's own artifacts
     now = datetime.now(UTC)
     reason = "this attempt was already started once and left no result: its worker was lost on the way"
-    return Report(token=job.token, outcome=Outcome.LOST, worker=worker, started_at=now, ended_at=now, reason=reason)
+    report = Report(token=job.token, outcome=Outcome.LOST, worker=worker, started_at=now, ended_at=now, reason=reason)
+    return report, pickle.dumps(report, protocol=5)
 
 
 def _guarded(tell: Tell) -> Tell:

@@ -64,9 +64,7 @@ class Outputs:
         self._closed = False
         self._pending: list[tuple[str, str]] = []
         self._told_at = 0.0
-        self._wake = threading.Event()
-        self._over = threading.Event()
-        self._ticker: threading.Thread | None = None
+        self._ticker: _Ticker | None = None
 
     # what user code does
 
@@ -133,10 +131,8 @@ class Outputs:
             self._print_held()
             self._flush()
             self._closed = True
-        self._over.set()
-        self._wake.set()
         if self._ticker is not None:
-            self._ticker.join()
+            self._ticker.end()
         with self._lock:
             entries = [entry.finished() for entry in self._head]
             if self._left_out:
@@ -239,18 +235,40 @@ class Outputs:
 
     def _flush_later(self) -> None:
         if self._ticker is None:
-            self._ticker = threading.Thread(target=self._tick, name="nbflow-outputs", daemon=True)
-            self._ticker.start()
+            self._ticker = _Ticker(self._flush_pending)
+        self._ticker.wake()
+
+    def _flush_pending(self) -> None:
+        with self._lock:
+            if self._pending:
+                self._flush()
+
+
+class _Ticker:
+    """A thread that calls `flush` a moment after it was woken: what is printed meanwhile goes along."""
+
+    def __init__(self, flush: Callable[[], None]) -> None:
+        self._flush = flush
+        self._wake = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="nbflow-outputs", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
         self._wake.set()
+
+    def end(self) -> None:
+        """Until the thread has ended."""
+        self._over.set()
+        self._wake.set()
+        self._thread.join()
 
     def _tick(self) -> None:
         while self._wake.wait():
             self._wake.clear()  # before the look at `_over`: cleared after it, the last wake could be lost
             if self._over.wait(_BATCH):
                 return
-            with self._lock:
-                if self._pending:
-                    self._flush()
+            self._flush()
 
 
 def _merged(outputs: list[Output]) -> list[Output]:

@@ -73,7 +73,7 @@ def _let_go(main: types.ModuleType) -> None:
 
 def seed_afresh() -> None:
     """Random generators start from the system's own randomness in every attempt."""
-    random.seed()
+    random.seed(int.from_bytes(os.urandom(32)))  # without a number it would ask the system for eighty times as much
     numpy = sys.modules.get("numpy")
     if numpy is not None and "numpy.random" in sys.modules:
         numpy.random.seed()

@@ -11,7 +11,7 @@ import json
 import sys
 import zlib
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from nbflow.core.job import INLINE_LIMIT, Capture, CaptureKind, ValueRef
@@ -24,6 +24,8 @@ from nbflow.operators.pickles import Bytes, TooLarge, UnstorableValue, pickle_pa
 #: Pickles up to this size are decoded once where they were made: an object that cannot be read back is found there, not in another task.
 _PROVE_LIMIT: Final = 64 * 1024
 _NOTHING: Final = DefinitionTable()
+#: Made once: `json.dumps` makes one for each value.
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range})
 
 
@@ -83,7 +85,7 @@ def _plain(value: Any) -> Encoded | None:
         text = plain.text_bytes(value)
         return None if text is None else Encoded(format="text", parts=(text,))
     if plain.is_exact_in_json(value):
-        return Encoded(format="json", parts=(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(),))
+        return Encoded(format="json", parts=(_JSON.encode(value).encode(),))
     return None
 
 
@@ -121,8 +123,8 @@ def store(
     if refuse is not None:
         refuse(data if encoded.format != "parquet" else data + frames.texts(value))  # Parquet is compressed
     if len(data) <= inline_limit:
-        return replace(_ref(value, encoded, data, hashlib.sha256(data).hexdigest()), inline=data, alias=alias)
-    return replace(_ref(value, encoded, data, artifacts.put(data)), alias=alias)
+        return _ref(value, encoded, data, hashlib.sha256(data).hexdigest(), inline=data, alias=alias)
+    return _ref(value, encoded, data, artifacts.put(data), alias=alias)
 
 
 def _encoded(value: Any, definitions: DefinitionTable, limit: int | None) -> tuple[Encoded, bytes]:
@@ -133,8 +135,9 @@ def _encoded(value: Any, definitions: DefinitionTable, limit: int | None) -> tup
     return encoded, data
 
 
-def _ref(value: Any, encoded: Encoded, data: bytes, hash: str) -> ValueRef:
-    return ValueRef(hash=hash, format=encoded.format, size=len(data), shown=describe(value), needs=encoded.needs)
+def _ref(value: Any, encoded: Encoded, data: bytes, hash: str, *, inline: bytes | None = None, alias: str = "") -> ValueRef:
+    shown = describe(value)
+    return ValueRef(hash=hash, format=encoded.format, size=len(data), inline=inline, shown=shown, alias=alias, needs=encoded.needs)
 
 
 def is_mutable(value: Any) -> bool:
@@ -151,7 +154,7 @@ def decode(ref: ValueRef, artifacts: ArtifactStore) -> Any:
 
 
 _DECODERS: Final[dict[str, Callable[[bytes], Any]]] = {
-    "json": json.loads,
+    "json": lambda data: json.loads(data.decode()),  # of bytes it would find out first in which encoding they are
     "text": lambda data: data.decode(),
     "bytes": lambda data: data,
     "npy": arrays.from_npy,

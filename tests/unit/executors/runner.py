@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pickle
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from nbflow.executors.sealed import seal
 if TYPE_CHECKING:  # this module is loaded in children, too
     from nbflow.executors.pool import ChildPool
 
-NAME = "tests.unit.executors.runner:run_job"
+NAME = "tests.unit.executors.runner:run_kept"
 
 
 def job(source: str, *, token: str = "t", **facts) -> Job:
@@ -28,6 +29,12 @@ def run_in(pool: ChildPool, job: Job, tell: Callable[[ExecutorEvent], None] = la
     """Run the job in a child of the pool; what came of it, opened."""
     report = pool.run(seal(job), tell)
     return None if report is None else report.open()
+
+
+def run_kept(job: Job, artifacts: ArtifactStore | None, tell: Callable[[ExecutorEvent], None], *, worker: str = "") -> tuple[Report, bytes]:
+    """What a child is to call."""
+    report = run_job(job, artifacts, tell, worker=worker)
+    return report, pickle.dumps(report)
 
 
 def run_job(job: Job, artifacts: ArtifactStore | None, tell: Callable[[ExecutorEvent], None], *, worker: str = "") -> Report:
