@@ -162,7 +162,7 @@ class DaskExecutor:
     # --- what goes out ---------------------------------------------------------------------------------------------------
 
     def _open_line(self, client: Any) -> Line:
-        line = self._line = Line(client, self.returns.hear, self.returns.line_ended)
+        line = self._line = Line(client, self.returns.hear_out, self.returns.line_ended)
         line.open(topic_of(client))
         return line
 

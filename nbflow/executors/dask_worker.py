@@ -10,11 +10,9 @@ import asyncio
 import contextlib
 import pickle
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Final
 
 from distributed import WorkerPlugin, get_worker, secede
-from distributed.core import Status
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from nbflow.core.ids import Token
@@ -27,8 +25,6 @@ __all__ = ["KEY_PREFIX", "LINE_PREFIX", "LowLatency", "NbflowHost", "end_attempt
 
 #: Of the Dask task that stands for a client's line; the line's name follows.
 LINE_PREFIX: Final = "nbflow-line-"
-#: What a client says to a worker to be connected with its line.
-LINE_OP: Final = "nbflow_line"
 
 
 def run_attempt(payload: bytes, topic: str, challenge: Challenge | None = None) -> bytes | None:
@@ -55,7 +51,7 @@ def hold_line(topic: str) -> None:
     worker = get_worker()
     key = worker.get_current_task()
     secede()
-    host_of(worker).hold(key, partial(worker.log_event, topic, [key, worker.address]))
+    host_of(worker).hold(key, lambda door: worker.log_event(topic, [key, worker.address, door]))
 
 
 class NbflowHost(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
@@ -67,14 +63,8 @@ class NbflowHost(WorkerPlugin):  # type: ignore[misc]  # distributed has no type
         self._facts = {"warm": warm, "memory_limit": memory_limit, "runner": runner}
 
     def setup(self, worker: Any) -> None:
-        host = host_of(worker, **self._facts)
+        host_of(worker, **self._facts)
         _hurry(worker.batched_stream)
-
-        async def connected(comm: Any, key: str) -> Status:
-            await host.serve(comm, key)
-            return Status.dont_reply
-
-        worker.handlers[LINE_OP] = connected
 
     def teardown(self, worker: Any) -> None:
         dismiss(worker)

@@ -19,9 +19,9 @@ from nbflow.core.ids import Token
 from nbflow.core.job import ExecutorEvent, OutputMade
 from nbflow.executors.endings import Facts, output_size, unusable
 from nbflow.executors.lanes import Lanes, Piece
-from nbflow.executors.outgoing import Outgoing
 from nbflow.executors.pool import ChildPool
 from nbflow.executors.sealed import SealedJob, SealedReport, seal_report
+from nbflow.executors.wire import Door, Wire
 
 #: Of the Dask task of an attempt; its token follows.
 KEY_PREFIX: Final = "nbflow-"
@@ -93,25 +93,31 @@ class Mailbox:
 
 
 class Line:
-    """The worker's end of a client's line (adr/0002): jobs come in over a comm, their events go out over it, until it closes."""
+    """The worker's end of a client's line (adr/0002): jobs come in over a wire, their events go out over it, until it closes."""
 
     def __init__(self, loop: Any) -> None:
-        self._out = Outgoing(loop)
-        self.mailbox = Mailbox(loop, self._out.send)
-        self.over = threading.Event()
+        self._wire: Wire | None = None
+        self.mailbox = Mailbox(loop, self._send)
+        self.is_over = False
 
-    async def serve(self, comm: Any, take: Callable[[Sequence[SealedJob]], None]) -> None:
-        """Runs in the worker's event loop until the client hangs up or is gone, or the worker ends."""
-        self._out.start(comm)
-        try:
-            while not self.over.is_set():
-                for payload in await comm.read():
-                    take(pickle.loads(payload))  # noqa: S301 - whoever may submit to this cluster may run code on it
-        except OSError:
-            pass
-        finally:
-            self.over.set()
-            self._out.abort()
+    def serve(self, wire: Wire, take: Callable[[Sequence[SealedJob]], None]) -> None:
+        """Until the client hangs up or is gone, or the line is ended from here."""
+        self._wire = wire
+        if self.is_over:
+            wire.close()
+        for piece in wire.pieces():
+            take(pickle.loads(piece))  # noqa: S301 - of the person whose cluster this is, over a socket that nobody else reaches
+        self.is_over = True
+
+    def end(self) -> None:
+        """From any thread; may be called twice."""
+        self.is_over = True
+        if self._wire is not None:
+            self._wire.close()
+
+    def _send(self, events: bytes) -> None:
+        if self._wire is not None:
+            self._wire.send(events)
 
 
 class _Sent(NamedTuple):
@@ -157,23 +163,18 @@ class Host:
 
     # --- attempts that come over a line ----------------------------------------------------------------------------------
 
-    def hold(self, key: str, is_open: Callable[[], None]) -> None:
-        """The life of a line, from its Dask task's thread: `is_open` is called when a client may connect; returns when nothing of it runs any more."""
+    def hold(self, key: str, is_open: Callable[[str], None]) -> None:
+        """The life of a line, in its Dask task's thread. `is_open` is told where the client may call; returns when nothing of it runs any more."""
         line = self._lines[key] = Line(self._worker.loop)
         try:
-            is_open()
-            line.over.wait()
+            with Door() as door:
+                is_open(door.address)
+                wire = door.wait(lambda: not line.is_over)
+            if wire is not None:
+                line.serve(wire, partial(self._take, line, key))
         finally:
             self._lines.pop(key, None)
             self.pool.cancel([token for token, mine in list(self._running.items()) if mine == key])
-
-    async def serve(self, comm: Any, key: str) -> None:
-        """Runs in the worker's event loop: the client of this line has connected."""
-        line = self._lines.get(key)
-        if line is None:
-            comm.abort()
-        else:
-            await line.serve(comm, partial(self._take, line, key))
 
     def _take(self, line: Line, key: str, jobs: Sequence[SealedJob]) -> None:
         self._running.update((job.token, key) for job in jobs)
@@ -195,7 +196,7 @@ class Host:
 
         jobs = [piece.work.job for piece in pieces]
         try:
-            if line.over.is_set():
+            if line.is_over:
                 for job in jobs:
                     ended(job, None)
             else:
@@ -217,7 +218,7 @@ class Host:
         if self._watch is not None:
             self._watch.stop()
         for line in list(self._lines.values()):
-            line.over.set()
+            line.end()
         self.pool.close()
         self._lanes.close()
 
@@ -229,7 +230,7 @@ class Host:
         """End what belongs to Dask tasks that the scheduler gave up: their client is gone without a word."""
         for key, line in list(self._lines.items()):
             if self._is_unwanted(key):
-                line.over.set()
+                line.end()
         unwanted = [token for token, key in list(self._running.items()) if self._is_unwanted(key)]
         if unwanted:
             await asyncio.to_thread(self.pool.cancel, unwanted)

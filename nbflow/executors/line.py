@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import pickle
 import threading
@@ -12,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from nbflow.core.job import Job
-from nbflow.executors.outgoing import Outgoing
 from nbflow.executors.sealed import seal
+from nbflow.executors.wire import Wire, call
 
 _log = logging.getLogger(__name__)
 #: Seconds in which what a worker had sent is read after it died.
@@ -25,9 +24,9 @@ _FIRST: Final = 1_000_000
 
 
 class Line:
-    """One Dask task that stands for all jobs sent this way, and a comm to the worker that runs it. Jobs sent before it is open wait.
+    """One Dask task that stands for all jobs sent this way, and a wire to the worker that runs it. Jobs sent before it is open wait.
 
-    `hear` gets pickled events; it is called in the client's event loop. `ended` is called on another thread when the Dask task is over, for whatever
+    `hear` gets pickled events, on a thread of the line's own. `ended` is called on another one when the Dask task is over, for whatever
     reason, or when its worker has hung up: what has not reported by then never will. It may be called twice.
     """
 
@@ -35,12 +34,15 @@ class Line:
         from nbflow.executors.dask_worker import LINE_PREFIX  # noqa: PLC0415 - distributed, loaded with the client
 
         self._client, self._hear, self._ended = client, hear, ended
-        self._out = Outgoing(client.loop)
         self._key = LINE_PREFIX + uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._wire: Wire | None = None
+        self._waiting: list[bytes] = []
         #: Of the worker, once it is known.
         self.address = ""
         #: Nothing more can be sent. Whoever keeps account of the jobs sets it.
         self.is_over = False
+        self._hung_up = threading.Event()
         self.future: Any = None
         self._read = threading.Event()
         self._read.set()
@@ -52,48 +54,54 @@ class Line:
         self.future = self._client.submit(hold_line, topic, key=self._key, pure=False, retries=0, priority=_FIRST)
         self.future.add_done_callback(lambda _: self._ended(self))
 
-    def answered(self, key: str, address: str) -> None:
-        """A worker's word that it holds a line, perhaps another one. Called in the client's event loop."""
+    def answered(self, key: str, address: str, door: str) -> None:
+        """A worker's word that it holds a line, perhaps another one, and where it listens. Called in the client's event loop."""
         if key == self._key and not self.address:
             self.address = address
-            self._client.loop.add_callback(self._serve)
+            self._read.clear()
+            threading.Thread(target=self._serve, args=(door,), name="nbflow-line", daemon=True).start()
 
     def send(self, jobs: Sequence[Job]) -> None:
         """Hand over; from any thread. Where the worker is gone meanwhile, `ended` says so."""
-        self._out.send(pickle.dumps([seal(job) for job in jobs], protocol=5))
+        piece = pickle.dumps([seal(job) for job in jobs], protocol=5)
+        with self._lock:
+            if self._wire is None:
+                self._waiting.append(piece)
+            else:
+                self._wire.send(piece)
 
     def close(self) -> None:
         """Hang up: the worker ends whatever still runs, and the Dask task ends. From any thread."""
         self.is_over = True
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and the comm with it
-            self._client.loop.add_callback(self._out.abort)
+        self._hung_up.set()
+        with self._lock:
+            self._waiting.clear()
+            if self._wire is not None:
+                self._wire.close()
 
     def wait_read(self) -> None:
         """Until everything that came over it was heard."""
         self._read.wait(_LAST_WORDS)
 
-    async def _serve(self) -> None:
-        from distributed.comm import connect  # noqa: PLC0415 - as above
-
-        from nbflow.executors.dask_worker import LINE_OP  # noqa: PLC0415 - as above
-
-        self._read.clear()
+    def _serve(self, door: str) -> None:
         try:
-            comm = await connect(self.address, **self._client.connection_args)
-            await comm.write({"op": LINE_OP, "key": self._key, "reply": False})
-            self._out.start(comm)
-            while not self.is_over:
-                for data in await comm.read():
-                    self._hear(data)
+            for events in self._connected(door).pieces():
+                self._hear(events)
         except OSError as error:
             _log.debug("the line to the Dask worker %s has ended: %s", self.address, error)
         finally:
-            self._out.abort()
             self._read.set()
-            if not self.is_over:
-                self._client.loop.call_later(_WHY, self._give_up)
+        # Dask may run its task on another worker by now, which knows nothing of what was sent to the first.
+        if not self.is_over and not self._hung_up.wait(_WHY):
+            self._ended(self)
 
-    def _give_up(self) -> None:
-        """Dask runs its task on another worker by now, which knows nothing of what was sent to the first."""
-        if not self.is_over:
-            threading.Thread(target=self._ended, args=(self,), name="nbflow-line-ended", daemon=True).start()
+    def _connected(self, door: str) -> Wire:
+        wire = call(door)
+        with self._lock:
+            self._wire = wire
+            for piece in self._waiting:
+                wire.send(piece)
+            self._waiting.clear()
+        if self.is_over:
+            wire.close()
+        return wire

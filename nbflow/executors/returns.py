@@ -35,7 +35,7 @@ class Sent:
 
 
 class Returns:
-    """Keeps account of what was sent, and tells each event of it once, in order, on a thread of its own."""
+    """Keeps account of what was sent, and tells each event of it once, in order, never in Dask's event loop."""
 
     def __init__(self, artifacts: ArtifactStore | None) -> None:
         self._artifacts = artifacts
@@ -90,19 +90,26 @@ class Returns:
     # --- what is heard ---------------------------------------------------------------------------------------------------
 
     def hear(self, events: bytes | ExecutorEvent) -> None:
-        """From any thread; what a client's event loop brings is pickled still."""
+        """From any thread; returns at once. What a client's event loop brings is pickled still."""
         self._heard.put(events)
+
+    def hear_out(self, events: bytes) -> None:
+        """On a line's own thread: when this returns, everybody knows."""
+        self._say_all(events)
 
     def _listen(self) -> None:
         while (batch := self._heard.get()) is not None:
             if callable(batch):
                 batch()
                 continue
-            for event in _opened(batch):
-                try:
-                    self._say(event)
-                except Exception:  # noqa: BLE001 - whoever listens may fail; the next event must still be heard
-                    _log.exception("an event of attempt %s was not heard", event.token)
+            self._say_all(batch)
+
+    def _say_all(self, heard: bytes | ExecutorEvent) -> None:
+        for event in _opened(heard):
+            try:
+                self._say(event)
+            except Exception:  # noqa: BLE001 - whoever listens may fail; the next event must still be heard
+                _log.exception("an event of attempt %s was not heard", event.token)
 
     def _say(self, event: ExecutorEvent) -> None:
         with self._lock:
