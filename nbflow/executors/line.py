@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 import threading
 import uuid
@@ -14,7 +13,6 @@ from nbflow.core.job import Job
 from nbflow.executors.sealed import seal
 from nbflow.executors.wire import Wire, call
 
-_log = logging.getLogger(__name__)
 #: Seconds in which what a worker had sent is read after it died.
 _LAST_WORDS: Final = 5.0
 #: Seconds Dask has to say why, once a worker has hung up; more means that it does not know.
@@ -40,6 +38,8 @@ class Line:
         self._waiting: list[bytes] = []
         #: Of the worker, once it is known.
         self.address = ""
+        #: Why it never opened; "" when it did, or may still.
+        self.trouble = ""
         #: Nothing more can be sent. Whoever keeps account of the jobs sets it.
         self.is_over = False
         self._hung_up = threading.Event()
@@ -88,7 +88,7 @@ class Line:
             for events in self._connected(door).pieces():
                 self._hear(events)
         except OSError as error:
-            _log.debug("the line to the Dask worker %s has ended: %s", self.address, error)
+            self.trouble = f"the socket of its Dask worker {self.address} cannot be reached ({error})"
         finally:
             self._read.set()
         # Dask may run its task on another worker by now, which knows nothing of what was sent to the first.

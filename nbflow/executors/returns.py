@@ -155,7 +155,7 @@ class Returns:
         if status == "error":
             return self._error(token, sent, future.exception())
         if status == "pending" and sent.line is not None:
-            return self._lost(token, sent, f"its Dask worker {sent.line.address} hung up")
+            return self._lost(token, sent, sent.line.trouble or f"its Dask worker {sent.line.address} hung up")
         if self.lost_scheduler():
             return None
         return self._lost(token, sent, "the connection to the Dask scheduler was lost")
