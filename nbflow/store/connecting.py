@@ -37,6 +37,17 @@ class Connections(Protocol):
         ...
 
 
+class _Own:
+    """The connection of one thread. `busy` is held while it is used: SQLite's Python module crashes when it is closed under a query."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.thread = threading.current_thread()
+        self.process = os.getpid()
+        self.busy = threading.RLock()
+        self.is_closed = False
+
+
 class OfThreads:
     """A connection for each thread, open until the thread ends."""
 
@@ -44,38 +55,45 @@ class OfThreads:
         self.engine: Engine = create_engine(url, connect_args=arguments, poolclass=NullPool)
         self._mine = threading.local()
         self._lock = threading.Lock()
-        self._open: dict[tuple[int, int], tuple[threading.Thread, Connection]] = {}
+        self._open: dict[tuple[int, int], _Own] = {}
 
     def take(self) -> Connection:
-        mine = self._mine
-        if getattr(mine, "process", None) == os.getpid():
-            known: Connection = mine.connection
-            return known
+        own: _Own | None = getattr(self._mine, "own", None)
+        if own is not None and own.process == os.getpid():
+            own.busy.acquire()
+            if not own.is_closed:
+                return own.connection
+            own.busy.release()
         # The first use in this thread, or in a forked child, which must not touch its parent's connection.
-        connection = self.engine.connect()
+        own = self._mine.own = _Own(self.engine.connect())
+        own.busy.acquire()
         with self._lock:
-            gone = [number for number in self._of_this_process() if not self._open[number][0].is_alive()]
-            ended = [self._open.pop(number)[1] for number in gone]
-            self._open[os.getpid(), threading.get_ident()] = (threading.current_thread(), connection)
+            gone = [number for number in self._of_this_process() if not self._open[number].thread.is_alive()]
+            ended = [self._open.pop(number).connection for number in gone]
+            self._open[os.getpid(), threading.get_ident()] = own
         for old in ended:
             with suppress(DBAPIError):
                 old.close()
-        mine.connection, mine.process = connection, os.getpid()
-        return connection
+        return own.connection
 
     def give_back(self, connection: Connection) -> None:
+        own: _Own = self._mine.own
         if connection.invalidated:
-            self._mine.process = None
+            own.is_closed = True
             with suppress(DBAPIError):
                 connection.close()
+        own.busy.release()
 
     def close(self) -> None:
+        """A query under way is waited for; one that takes for ever is left alone, with its connection."""
         with self._lock:
-            connections = [self._open.pop(number)[1] for number in self._of_this_process()]
-        for connection in connections:
-            with suppress(DBAPIError):
-                connection.close()
-        self._mine = threading.local()
+            owns = [self._open.pop(number) for number in self._of_this_process()]
+        for own in owns:
+            if own.busy.acquire(timeout=_PATIENCE if own.thread.is_alive() else 0):
+                own.is_closed = True
+                with suppress(DBAPIError):
+                    own.connection.close()
+                own.busy.release()
         self.engine.dispose()
 
     def _of_this_process(self) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import psutil
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from nbflow.core.errors import SetupError
@@ -19,6 +19,7 @@ from nbflow.core.ids import RunId, TaskId, TaskKey
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.states import TaskState
 from nbflow.store.connecting import MOST
+from nbflow.store.database import Database
 from nbflow.store.opening import open_store
 
 pytest_plugins = ["tests.unit.store.databases"]
@@ -136,6 +137,31 @@ def test_the_connection_to_sqlite_of_a_thread_that_ended_is_closed(sqlite_url):
     file = sqlite_url.removeprefix("sqlite:///")
     assert sum(opened.path == file for opened in psutil.Process().open_files()) < 10  # SQLite keeps some a little longer
     store.close()
+
+
+def test_sqlite_is_not_closed_under_a_query_of_another_thread(sqlite_url):
+    """Python's module crashes the process for that: whoever closes waits for what is under way, and no longer."""
+    database = Database(make_url(sqlite_url))
+    reads, goes_on, seen = threading.Event(), threading.Event(), []
+
+    def look():
+        with database.reading() as connection:
+            reads.set()
+            goes_on.wait(60)
+            seen.append(connection.scalar(text("SELECT 1")))
+
+    looking, closing = threading.Thread(target=look), threading.Thread(target=database.close)
+    looking.start()
+    assert reads.wait(60)
+    closing.start()
+    closing.join(0.2)  # had it not waited, it would have ended within that time
+    is_waiting = closing.is_alive()
+    goes_on.set()
+    closing.join(60)
+    looking.join(60)
+    assert (is_waiting, closing.is_alive(), seen) == (True, False, [1])
+    file = sqlite_url.removeprefix("sqlite:///")
+    assert file not in {opened.path for opened in psutil.Process().open_files()}
 
 
 def test_any_number_of_threads_share_a_few_connections_to_postgresql(postgresql_url):
