@@ -37,10 +37,13 @@ WATCH: Final = 0.5
 
 
 class Mailbox:
-    """Events on their way to one client, a batch each 20 ms; a report takes along what waits. `send` is called from any thread."""
+    """Events on their way to one client, a batch each 20 ms; a report takes along what waits. `send` is called from any thread.
 
-    def __init__(self, loop: Any, send: Callable[[bytes], None]) -> None:
-        self._loop, self._send = loop, send
+    While the client `is_behind` (it is stopped, perhaps), live events wait, and no more of them than one batch holds.
+    """
+
+    def __init__(self, loop: Any, send: Callable[[bytes], None], is_behind: Callable[[], bool] = lambda: False) -> None:
+        self._loop, self._send, self._is_behind = loop, send, is_behind
         self._lock = threading.Lock()
         self._events: list[ExecutorEvent | SealedReport] = []
         self._size = 0
@@ -82,7 +85,10 @@ class Mailbox:
 
     def _tick(self) -> None:
         self._is_due = False
-        self.flush()
+        if self._is_behind():
+            self._flush_later()
+        else:
+            self.flush()
 
     def flush(self) -> None:
         with self._lock:
@@ -97,7 +103,7 @@ class Line:
 
     def __init__(self, loop: Any) -> None:
         self._wire: Wire | None = None
-        self.mailbox = Mailbox(loop, self._send)
+        self.mailbox = Mailbox(loop, self._send, lambda: self._wire is not None and self._wire.is_behind)
         self.is_over = False
 
     def serve(self, wire: Wire, take: Callable[[Sequence[SealedJob]], None]) -> None:

@@ -32,6 +32,11 @@ class Wire:
         self._waiting: deque[bytes | memoryview] = deque()
         self._is_over = False
 
+    @property
+    def is_behind(self) -> bool:
+        """The other side has not taken yet what was sent."""
+        return bool(self._waiting)
+
     def send(self, piece: bytes) -> None:
         """Never waits for the other side; once the wire is closed, pieces are dropped."""
         data = _HEAD.pack(len(piece)) + piece

@@ -47,6 +47,7 @@ def test_sending_does_not_wait_for_an_end_that_does_not_read(ends):
     for _ in range(3):
         ours.send(LARGE)
     ours.send(b"small")
+    assert ours.is_behind
     read = theirs.pieces()
     assert [len(next(read)) for _ in range(4)] == [len(LARGE)] * 3 + [5]
 
