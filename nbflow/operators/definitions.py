@@ -14,7 +14,7 @@ import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import cloudpickle
 
@@ -78,6 +78,9 @@ class DefinitionTable(Mapping[str, Definition]):
         """What the names stand for in `__main__` now: a decorator may have made something there that does not know its name."""
         namespace = vars(sys.modules["__main__"])
         return {id(namespace[name]): name for name in self._by_name if name in namespace}
+
+
+NO_DEFINITIONS: Final = DefinitionTable()
 
 
 class NamingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types

@@ -18,6 +18,7 @@ from nbflow.core.job import AttemptBegan, ErrorInfo, ExecutorEvent, Job, Outcome
 from nbflow.core.masking import Mask, mask_of
 from nbflow.core.options import TaskKind
 from nbflow.core.protocols import ArtifactStore
+from nbflow.operators import usage
 from nbflow.operators.already import found_already
 from nbflow.operators.attempt import Attempt, Ending
 from nbflow.operators.deciding import answered
@@ -30,7 +31,6 @@ from nbflow.operators.postmortem import with_frames
 from nbflow.operators.process_state import fresh_main, isolated
 from nbflow.operators.registry import find_operator
 from nbflow.operators.streams import captured, stay
-from nbflow.operators.usage import Usage
 from nbflow.operators.values import install_captures
 
 #: Seconds between two progress messages.
@@ -53,10 +53,11 @@ def run_kept(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = ""
     if not artifacts.mark(f"{job.token}.started", worker.encode()):
         return _started_before(job, artifacts, worker)
     started_at = datetime.now(UTC)
-    usage = Usage()
+    measured = usage.Usage()
     hint = _guarded(tell)
     hint(AttemptBegan(token=job.token, at=started_at, worker=worker))
     ending, given, outputs = _attempt(job, artifacts, hint)
+    spent = measured.so_far()
     report = Report(
         token=job.token,
         outcome=ending.outcome,
@@ -73,8 +74,8 @@ def run_kept(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = ""
         already=ending.already,
         trigger=ending.trigger,
         warnings=tuple(dict.fromkeys(given.warnings)),
-        peak_bytes=usage.peak_bytes,
-        cpu_seconds=usage.cpu_seconds,
+        peak_bytes=spent.peak_bytes,
+        cpu_seconds=spent.cpu_seconds,
     )
     report = without_secrets(report, mask_of(job.lent.hidden))
     data = pickle.dumps(report, protocol=5)
@@ -83,8 +84,9 @@ def run_kept(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = ""
 
 
 def settle_in() -> None:
-    """Once, in a process that does nothing but attempts: what each of them would find set anew is set already."""
+    """Once, in a process that was forked to do nothing but attempts: what each of them would find set anew is set already."""
     stay()
+    usage.stand_alone()
     draw_inline()
 
 

@@ -15,7 +15,7 @@ from nbflow.core.errors import UserError
 from nbflow.core.job import CaptureKind, Job, ValueRef
 from nbflow.core.masking import Mask, mask_of
 from nbflow.core.protocols import ArtifactStore
-from nbflow.operators.definitions import DefinitionTable
+from nbflow.operators.definitions import NO_DEFINITIONS, DefinitionTable
 from nbflow.operators.elements import ELEMENT_INLINE, store_elements
 from nbflow.operators.values import Decoder, TooLarge, UnstorableValue, encode_parts, is_mutable, store
 
@@ -75,7 +75,9 @@ class Inputs:
             for name, capture in self._job.captures.items()
             if capture.kind is CaptureKind.VALUE and capture.value is not None
         }
-        self._defined = {name: namespace.get(name) for name in DefinitionTable.from_captures(self._job.captures)}
+        self._defined = {
+            name: namespace.get(name) for name, capture in self._job.captures.items() if capture.kind is CaptureKind.DEFINITION
+        }
         for name, ref in self._job.inputs.items():
             namespace[name] = self.decode(ref)
         if CALL in self._job.captures:
@@ -88,6 +90,8 @@ class Inputs:
 
     def definitions(self, namespace: Mapping[str, Any]) -> DefinitionTable:
         """Those that are still the notebook's own: a class the body defines anew under the same name travels by value."""
+        if not self._defined:
+            return NO_DEFINITIONS
         return DefinitionTable.of_names(name for name, thing in self._defined.items() if namespace.get(name) is thing)
 
     def alias_of(self, value: Any) -> str:
@@ -96,6 +100,8 @@ class Inputs:
 
     def changed(self, namespace: Mapping[str, Any]) -> list[str]:
         """Inputs that were changed in place although the analysis of the cell had not seen it."""
+        if not self._taken:
+            return []
         definitions = self.definitions(namespace)
         expected = {*self._job.mutates, *self._job.demands, *self._job.offers}
         return [

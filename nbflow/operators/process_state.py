@@ -48,20 +48,31 @@ def isolated(state: ProcessState, main: types.ModuleType) -> Iterator[list[str]]
     Yields the warnings: what could not be restored, as sentences.
     """
     problems: list[str] = []
-    with contextlib.ExitStack() as stack:
+    noted: list[PutBack] = []
+    try:
         for note in (_modules, _interpreter, _folder, _logging, _signals, _event_loop):
-            stack.callback(note())
-        stack.enter_context(warnings.catch_warnings())
-        stack.enter_context(decimal.localcontext())
-        sys.modules["__main__"] = main
-        libraries = stack.enter_context(Libraries())
-        _restore(state, problems)
-        libraries.apply(state.settings, problems)
-        seed_afresh()
-        try:
-            yield problems
-        finally:
-            _let_go(main)
+            noted.append(note())  # noqa: PERF401  those before one that fails are put back
+        with warnings.catch_warnings(), decimal.localcontext(), Libraries() as libraries:
+            sys.modules["__main__"] = main
+            _restore(state, problems)
+            libraries.apply(state.settings, problems)
+            seed_afresh()
+            try:
+                yield problems
+            finally:
+                _let_go(main)
+    finally:
+        _put_all_back(noted)
+
+
+def _put_all_back(noted: list[PutBack]) -> None:
+    """The last one first, each of them also when an interrupt ends another."""
+    try:
+        while noted:
+            noted.pop()()
+    finally:
+        if noted:
+            _put_all_back(noted)
 
 
 def _let_go(main: types.ModuleType) -> None:

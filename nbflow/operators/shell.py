@@ -26,7 +26,9 @@ from IPython.core.display_functions import display
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import UsageError
+from IPython.core.history import HistoryManager
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets import HasTraits
 from traitlets.config import Config
 
 from nbflow.core.context import SkipTask
@@ -62,6 +64,8 @@ class CellDisplayHook(DisplayHook):  # type: ignore[misc]  # IPython is not type
     """The last expression becomes an `execute_result`; a branch's decision is taken even when a semicolon hides it."""
 
     outputs: Outputs
+    #: Set twice for each cell, by IPython only: no trait, which takes its time to prove what it is set to.
+    exec_result: Any = None
 
     def __call__(self, result: Any = None) -> None:
         self.fill_exec_result(result)
@@ -97,6 +101,28 @@ class CellDisplayPublisher(DisplayPublisher):  # type: ignore[misc]  # IPython i
         self.outputs.clear(wait=wait)
 
 
+class CellHistory(HistoryManager):  # type: ignore[misc]  # IPython is not typed
+    """Keeps no sessions. The last inputs are no traits: nobody watches them, and each cell sets them all."""
+
+    _i00 = _i = _ii = _iii = ""
+
+    def begin(self) -> None:
+        """The lists are new: names of the cell before may have outlived it."""
+        self._i00 = self._i = self._ii = self._iii = ""
+        _hold(
+            self,
+            input_hist_parsed=[""],
+            input_hist_raw=[""],
+            output_hist={},
+            output_hist_reprs={},
+            outputs=defaultdict(list),
+            exceptions={},
+            dir_hist=[Path(os.getcwd())],  # noqa: PTH109  what Path.cwd() is, made once instead of three times
+            db_input_cache=[],
+            db_output_cache=[],
+        )
+
+
 def format_dict_of(data: dict[str, Any]) -> dict[str, Any]:
     """A MIME bundle as JSON: bytes of images become base64, as in a kernel."""
     import base64  # noqa: PLC0415  only images need it
@@ -125,7 +151,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
     #: User code got hold of this shell, or made it do something that leaves traces: it must not be used again.
     is_used = False
     #: What decided where its profile is.
-    made_for: tuple[str | None, ...] = ()
+    made_for: tuple[bytes | None, ...] = ()
 
     def get_ipython(self) -> ZMQInteractiveShell:
         """What `get_ipython()` calls in a cell; magics do, too."""
@@ -139,9 +165,8 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
         self.save_sys_module_state()
         self.init_sys_modules()
         self.init_instance_attrs()
-        self._begin_history()
-        self.execution_count = 1
-        self.last_execution_succeeded, self.last_execution_result = True, None
+        self.history_manager.begin()
+        _hold(self, execution_count=1, last_execution_succeeded=True, last_execution_result=None)
         self.init_user_ns()
         self.set_completer_frame()
         self.displayhook._ = self.displayhook.__ = self.displayhook.___ = ""
@@ -156,26 +181,14 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
 
     def rest(self) -> None:
         """Let go of the attempt's values."""
-        self.last_execution_result = None
+        _hold(self, last_execution_result=None)
         self.displayhook._ = self.displayhook.__ = self.displayhook.___ = ""
-        self.history_manager.output_hist = {}
+        _hold(self.history_manager, output_hist={})
 
-    def _begin_history(self) -> None:
-        """The lists are new: names of the cell before may have outlived it. They are of the right kind, which traitlets would take its time to prove."""
-        history = self.history_manager
-        history._trait_values.update(  # noqa: SLF001  there is no public way to set a trait without that
-            input_hist_parsed=[""],
-            input_hist_raw=[""],
-            output_hist={},
-            output_hist_reprs={},
-            outputs=defaultdict(list),
-            exceptions={},
-            dir_hist=[Path.cwd()],
-            db_input_cache=[],
-            db_output_cache=[],
-            **dict.fromkeys(("_i00", "_i", "_ii", "_iii"), ""),
-        )
-        history.new_session()
+    def init_history(self) -> None:
+        """IPython's, of our kind."""
+        self.history_manager = CellHistory(shell=self, parent=self)
+        self.configurables.append(self.history_manager)
 
     def transform_cell(self, raw_cell: str) -> str:
         """The body's first line is line 1 + offset of its cell, in tracebacks too."""
@@ -247,6 +260,11 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
         """The worker's environment is the right one already."""
 
 
+def _hold(owner: HasTraits, **values: Any) -> None:
+    """Set traits that nobody watches. They are of the right kind, which traitlets would take its time to prove."""
+    owner._trait_values.update(values)  # noqa: SLF001  there is no public way to set a trait without that
+
+
 def _has_group(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, BaseExceptionGroup):
@@ -301,7 +319,7 @@ _REMEMBERED: Final = 100
 #: The next attempt's shell.
 _spare: list[ZMQInteractiveShell] = []
 #: Environment variables that say where a profile is.
-_PROFILE: Final = ("IPYTHONDIR", "HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
+_PROFILE: Final = tuple(map(os.fsencode, ("IPYTHONDIR", "HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")))
 
 
 def new_shell(attempt: Attempt) -> ZMQInteractiveShell:
@@ -338,8 +356,8 @@ def _make_shell(main: types.ModuleType) -> ZMQInteractiveShell:
     return shell
 
 
-def _profile() -> tuple[str | None, ...]:
-    return tuple(map(os.environ.get, _PROFILE))
+def _profile() -> tuple[bytes | None, ...]:
+    return tuple(map(os.environb.get, _PROFILE))
 
 
 @contextlib.contextmanager
@@ -363,9 +381,10 @@ def current(shell: ZMQInteractiveShell) -> Iterator[None]:
             setattr(module, name, function)
         for kind, instance in before.items():
             kind._instance = instance  # noqa: SLF001  see above
-        shell.history_manager.end_session()
         shell.restore_sys_module_state()
-        if not shell.is_used and not _spare:
+        if shell.is_used:
+            shell.history_manager.end_session()
+        elif not _spare:
             shell.rest()
             _spare.append(shell)
 

@@ -37,7 +37,8 @@ class _Descriptor:
         self._name = name
         self._outputs: Outputs | None = None
         self._lock = threading.Lock()
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        #: Of what the attempt has written here; None until it writes.
+        self._decoder: codecs.IncrementalDecoder | None = None
         self._saved = _duplicate(number)
         self.reader, self._writer = os.pipe()
         os.set_blocking(self.reader, False)
@@ -70,8 +71,7 @@ class _Descriptor:
         """What comes from now on is this attempt's."""
         self.drain()
         with self._lock:
-            self._decoder.reset()
-            self._outputs = outputs
+            self._decoder, self._outputs = None, outputs
 
     def drain(self) -> bool:
         """Pass on everything that stands in the pipe now. False when nothing can come any more."""
@@ -86,6 +86,7 @@ class _Descriptor:
                 if not data:
                     return False
                 if self._outputs is not None:
+                    self._decoder = self._decoder or _new_decoder()
                     self._outputs.stream(self._name, self._decoder.decode(data))
         return False
 
@@ -93,7 +94,7 @@ class _Descriptor:
         """Nothing more is the attempt's."""
         self.drain()
         with self._lock:
-            if self._outputs is not None:
+            if self._outputs is not None and self._decoder is not None:
                 self._outputs.stream(self._name, self._decoder.decode(b"", final=True))
             self._outputs = None
 
@@ -111,6 +112,10 @@ class _Descriptor:
         with self._lock:
             self._is_closed = True
             os.close(self.reader)
+
+
+def _new_decoder() -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder("utf-8")("replace")
 
 
 def _duplicate(number: int) -> int | None:
@@ -134,7 +139,7 @@ class _Binary(io.RawIOBase):
 
     def __init__(self, text: TextStream) -> None:
         self._text = text
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._decoder = _new_decoder()
 
     def writable(self) -> bool:
         return True

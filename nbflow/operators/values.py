@@ -17,13 +17,12 @@ from typing import Any, Final
 from nbflow.core.job import INLINE_LIMIT, Capture, CaptureKind, ValueRef
 from nbflow.core.protocols import ArtifactStore
 from nbflow.operators import arrays, frames, plain
-from nbflow.operators.definitions import DefinitionTable, execute_definition, install
+from nbflow.operators.definitions import NO_DEFINITIONS, DefinitionTable, execute_definition, install
 from nbflow.operators.describe import describe
 from nbflow.operators.pickles import Bytes, TooLarge, UnstorableValue, pickle_parts, unpickle
 
 #: Pickles up to this size are decoded once where they were made: an object that cannot be read back is found there, not in another task.
 _PROVE_LIMIT: Final = 64 * 1024
-_NOTHING: Final = DefinitionTable()
 #: Made once: `json.dumps` makes one for each value.
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range})
@@ -63,7 +62,9 @@ class Encoded:
         return only if isinstance(only, bytes) else b"".join(self.parts)
 
 
-def encode_parts(value: Any, *, definitions: DefinitionTable = _NOTHING, limit: int | None = None, as_pickle: bool = False) -> Encoded:
+def encode_parts(
+    value: Any, *, definitions: DefinitionTable = NO_DEFINITIONS, limit: int | None = None, as_pickle: bool = False
+) -> Encoded:
     """`value` in the plainest format that gives it back exactly, or as a pickle in any case.
 
     Raises UnstorableValue, and TooLarge when it takes more than `limit` bytes.
@@ -99,7 +100,7 @@ def _frame(value: Any, limit: int | None) -> Encoded | None:
     return None if data is None else Encoded(format="parquet", parts=(data,))
 
 
-def encode(value: Any, *, definitions: DefinitionTable = _NOTHING, limit: int | None = None) -> tuple[ValueRef, bytes]:
+def encode(value: Any, *, definitions: DefinitionTable = NO_DEFINITIONS, limit: int | None = None) -> tuple[ValueRef, bytes]:
     """The value's reference (nothing inline, no alias yet) and its bytes. Raises UnstorableValue and TooLarge."""
     encoded, data = _encoded(value, definitions, limit)
     return _ref(value, encoded, data, hashlib.sha256(data).hexdigest()), data
@@ -109,7 +110,7 @@ def store(
     value: Any,
     artifacts: ArtifactStore,
     *,
-    definitions: DefinitionTable = _NOTHING,
+    definitions: DefinitionTable = NO_DEFINITIONS,
     alias: str = "",
     limit: int | None = None,
     inline_limit: int = INLINE_LIMIT,
