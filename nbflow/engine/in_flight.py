@@ -114,14 +114,18 @@ class InFlight:
 
     def ended_from_outside(self, changes: Sequence[Change], reported: set[Token]) -> list[AttemptRecord]:
         """Attempts that ended without a report (cancelled, marked, cleared while they ran) keep what was heard of them."""
-        archived = []
-        for change in changes:
-            if change.key is None or change.before not in OCCUPYING or change.after in OCCUPYING:
-                continue
-            for token, attempt in list(self._attempts.items()):
-                if attempt.key == change.key and token not in reported and (change.task is None or change.after != TaskState.SCHEDULED):
-                    archived.append(ended_from_outside(attempt, change))
-        return archived
+        ends = {
+            change.key: change
+            for change in changes
+            if change.key is not None
+            and change.before in OCCUPYING
+            and change.after not in OCCUPYING
+            and change.after != TaskState.SCHEDULED
+        }
+        if not ends:
+            return []
+        left = [attempt for token, attempt in self._attempts.items() if attempt.key in ends and token not in reported]
+        return [ended_from_outside(attempt, ends[attempt.key]) for attempt in left]
 
     def _row(self, key: TaskKey) -> str:
         return str(self._machine.records[key].note.get("row", ""))

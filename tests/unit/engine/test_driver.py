@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nbflow.app import Rooms, SystemClock, Workspace
-from nbflow.core.errors import StoreError, Superseded
+from nbflow.core.errors import SetupError, StoreError, Superseded
 from nbflow.core.ids import FlowName, TaskId, TaskKey
 from nbflow.core.job import AttemptBegan, CaptureSet, ErrorInfo, ExecutorEvent, Job, Outcome, OutputMade, OutputsRef, Report, ValueRef
 from nbflow.core.model import Edge, Flow, Read, Task
@@ -284,6 +284,76 @@ def test_an_observer_that_fails_does_not_break_the_run(tmp_path: Path) -> None:
         handle = workspace.start_run(flow(task("a", writes=("x",))), CaptureSet(), observers=[Broken()])
         assert handle.wait(30)
         assert handle.snapshot().run.state is RunState.SUCCESS
+
+
+class Remembers:
+    """An observer that keeps what it is told."""
+
+    def __init__(self, when_queued: Callable[[], object] = lambda: None) -> None:
+        self.told: list[tuple[str, int]] = []
+        self._when_queued = when_queued
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        self.told += [(change.after, change.cursor) for change in changes]
+        if any(change.after == "queued" for change in changes):
+            self._when_queued()
+
+    def said(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None:
+        pass
+
+
+def test_an_attempt_does_not_wait_for_the_observers_of_its_hand_over(tmp_path: Path) -> None:
+    running = threading.Event()
+
+    def runs(job: Job) -> Report:
+        running.set()
+        return gives()(job)
+
+    began: list[bool] = []
+    observer = Remembers(lambda: began.append(running.wait(30)))
+    with workspace_of(tmp_path, {"a": runs}) as workspace:
+        handle = workspace.start_run(flow(task("a")), CaptureSet(), observers=[observer])
+        assert handle.wait(30)
+        assert began == [True]
+        assert observer.told == [(change.after, change.cursor) for change in workspace.store.changes(handle.run_id)]
+
+
+def test_what_was_recorded_is_told_also_where_the_hand_over_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def submit(_jobs: object) -> None:
+        raise SetupError("the cluster is gone")
+
+    observer = Remembers()
+    with workspace_of(tmp_path, {}) as workspace:
+        monkeypatch.setattr(workspace.executor, "submit", submit)
+        handle = workspace.start_run(flow(task("a")), CaptureSet(), observers=[observer])
+        with pytest.raises(SetupError, match="the cluster is gone"):
+            handle.wait(30)
+        assert [after for after, _ in observer.told] == ["running", "scheduled", "queued"]
+
+
+def test_who_waits_is_woken_when_it_has_come_so_far_and_not_before(tmp_path: Path) -> None:
+    looked: list[str] = []
+    may_end = threading.Event()
+
+    def last(job: Job) -> Report:
+        may_end.wait(30)
+        return gives()(job)
+
+    with workspace_of(tmp_path, {"a": gives(), "b": last}) as workspace:
+        handle = workspace.start_run(flow(task("a"), task("b")), CaptureSet())
+
+        def come() -> bool:
+            looked.append(threading.current_thread().name)
+            return handle.is_over
+
+        waiting = threading.Thread(target=lambda: handle._watchers.wait(come, 30), name="waits")
+        waiting.start()
+        assert handle.wait_for([TaskId("a")], 30)
+        assert not handle.wait(0)
+        may_end.set()
+        waiting.join(30)
+        assert not waiting.is_alive()
+        assert looked.count("waits") == 1  # before it waits; after that the driver looks for it
 
 
 def test_a_subset_takes_its_inputs_from_the_last_run(tmp_path: Path) -> None:
