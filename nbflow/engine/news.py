@@ -118,7 +118,7 @@ class News:
         batch.attempts.append(row)
         if row.outputs is not report.outputs:
             report = replace(report, outputs=row.outputs)
-        self._watchers.said(key, attempt.number, report)
+        self._watchers.reported(key, attempt.number, report)
         if report.outcome is Outcome.SUCCESS:  # forgotten again where the machine takes it for something else
             self._values.keep(key, report.values, report.left_out, report.elements)
         elif report.outcome not in {Outcome.SKIPPED, Outcome.DEFERRED}:
@@ -133,7 +133,7 @@ class News:
         told = Report(
             token=attempt.token, outcome=Outcome.SUCCESS, ended_at=attempt.ended_at, values=attempt.values, outputs=attempt.outputs
         )
-        self._watchers.said(attempt.key, attempt.attempt, told)
+        self._watchers.reported(attempt.key, attempt.attempt, told)
 
     def taken(self, changes: Sequence[Change], attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
         """The attempts as the machine took them. What one gave does not count where it was no success: a choice there is not, a look too early."""

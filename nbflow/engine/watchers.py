@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from nbflow.core.ids import TaskKey
-from nbflow.core.job import ExecutorEvent
+from nbflow.core.job import ExecutorEvent, Report
 from nbflow.core.protocols import RunObserver
 from nbflow.core.records import Change
 from nbflow.core.snapshot import RunSnapshot, fold
@@ -30,6 +30,7 @@ class Watchers:
         self.snapshot = snapshot
         self._observers = list(observers)
         self._untold: list[Change] = []
+        self._reports: list[tuple[TaskKey, int, Report]] = []
         self._waiting: list[tuple[Callable[[], bool], threading.Event]] = []
         self._lock = threading.Lock()
 
@@ -52,8 +53,15 @@ class Watchers:
         self.snapshot = fold(self.snapshot, changes)
         self._untold += changes
 
+    def reported(self, key: TaskKey, attempt: int, report: Report) -> None:
+        """An attempt ended: told with the changes that this leads to."""
+        self._reports.append((key, attempt, report))
+
     def tell(self) -> None:
-        """To those who wait and to the observers: what is in the snapshot since the last time."""
+        """To the observers and to those who wait: what is in the snapshot since the last time."""
+        reports, self._reports = self._reports, []
+        for key, attempt, report in reports:  # before anybody who waits goes on: what the attempt showed belongs to the cell that waits
+            self.said(key, attempt, report)
         changes, self._untold = self._untold, []
         if not changes:
             return
