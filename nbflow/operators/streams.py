@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Catches what is printed: Python's `sys.stdout`/`sys.stderr`, and whatever C code and subprocesses write to file descriptors 1 and 2.
 
-An attempt may share its process with its host (`dask = "inline"`): what threads print that were there before it goes where it went before.
+An attempt may share its process with its host (`dask = "inline"`): what threads print that were there before it, or are the host's by their name,
+goes where it went before. What C code of the host writes to descriptor 2 meanwhile cannot be told from the attempt's, and goes to its output.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from nbflow.operators.outputs import Outputs
 _PIPE_SIZE: Final = 1024 * 1024
 _F_SETPIPE_SZ: Final = 1031  # Linux; `fcntl` names it from Python 3.10 on only where the system does
 _CHUNK: Final = 256 * 1024
+#: How the names begin of nbflow's own threads, which are the host's in a process that has one. No thread has the other name.
+_HOSTS: Final = "nbflow-"
+_NOBODYS: Final = "\0"
 #: A selector that waits notices what is registered meanwhile.
 _SEES_CHANGES: Final = issubclass(
     selectors.DefaultSelector, tuple(getattr(selectors, name) for name in ("EpollSelector", "KqueueSelector") if hasattr(selectors, name))
@@ -153,12 +157,15 @@ class _Binary(io.RawIOBase):
 class _Elsewhere:
     """The stream that an attempt's stands in for, for the threads that are not the attempt's."""
 
-    def __init__(self, stream: Any, descriptor: _Descriptor, threads: frozenset[threading.Thread]) -> None:
-        self._stream, self._descriptor, self._threads = stream, descriptor, threads
+    def __init__(self, stream: Any, descriptor: _Descriptor, threads: frozenset[threading.Thread], name: str) -> None:
+        """`threads` were there before the attempt; a later one is not its own either if it has a name that begins with `name`."""
+        self._stream, self._descriptor, self._threads, self._name = stream, descriptor, threads, name
+        self._attempt = threading.current_thread()
 
     def is_asked(self) -> bool:
-        """Whether this thread was there before the attempt."""
-        return threading.current_thread() in self._threads
+        """Whether this thread is not one of the attempt's."""
+        thread = threading.current_thread()
+        return thread is not self._attempt and (thread in self._threads or thread.name.startswith(self._name))
 
     def write(self, text: str) -> None:
         if self._descriptor.number == _number_of(self._stream):
@@ -285,7 +292,8 @@ def captured(outputs: Outputs) -> Iterator[None]:
             descriptor.drain()
 
     others = frozenset(threading.enumerate()) - {threading.current_thread()}
-    out, err = (_Elsewhere(stream, descriptor, others) for stream, descriptor in zip(before, descriptors, strict=True))
+    name = _NOBODYS if stays else _HOSTS
+    out, err = (_Elsewhere(stream, descriptor, others, name) for stream, descriptor in zip(before, descriptors, strict=True))
     sys.stdout, sys.stderr = TextStream("stdout", 1, outputs, drain, out), TextStream("stderr", 2, outputs, drain, err)
     try:
         yield

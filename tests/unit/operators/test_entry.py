@@ -55,7 +55,7 @@ def test_a_listener_that_fails_does_not_end_the_attempt(tmp_path):
 
 
 HOST = """
-import sys, threading
+import logging, sys, threading
 from pathlib import Path
 from tests.unit.operators.test_entry import job
 from nbflow.operators.entry import run_job
@@ -70,6 +70,10 @@ thread.start()
 meeting.began.wait()
 print("of the host")
 print("a complaint of the host", file=sys.stderr)
+error = logging.getLogger("nbflow.scheduler").error
+later = threading.Thread(target=error, args=("an error of a thread that it began later",), name="nbflow-later")
+later.start()
+later.join()
 meeting.said.set()
 thread.join()
 assert reports[0].outputs.inline == ({"output_type": "stream", "name": "stdout", "text": "of the task\\nof its thread\\nand again\\n"},), reports
@@ -79,4 +83,5 @@ assert reports[0].outputs.inline == ({"output_type": "stream", "name": "stdout",
 def test_what_the_hosts_own_threads_print_meanwhile_is_the_hosts(tmp_path):
     command = [sys.executable, "-c", HOST, str(tmp_path)]
     done = subprocess.run(command, cwd=Path(__file__).resolve().parents[3], capture_output=True, text=True, check=False, timeout=120)
-    assert (done.stdout, done.stderr, done.returncode) == ("of the host\n", "a complaint of the host\n", 0)
+    complaints = "a complaint of the host\nan error of a thread that it began later\n"
+    assert (done.stdout, done.stderr, done.returncode) == ("of the host\n", complaints, 0)
