@@ -12,17 +12,21 @@ Anywhere else:
 
     with memory_workspace(folder, FakeClock()) as workspace:
         run = nbflow.load("sales.ipynb").run(params={"day": "2026-02-01"})
+
+What waits for the time of day, such as the next attempt of a task with `retry_delay="10m"`, waits until the clock is turned by `clock.advance(600)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from nbflow.app import Rooms, SystemClock, Workspace
-from nbflow.core.protocols import Clock
+from nbflow.core.job import AttemptBegan, ExecutorEvent, Job, Report
+from nbflow.core.protocols import Clock, RunJob
 from nbflow.executors.inline import InlineExecutor
 from nbflow.python.ambient import using
 from nbflow.settings import Settings
@@ -45,6 +49,20 @@ class FakeClock:
         return self._now
 
 
+def _timed(run_job: RunJob, clock: Clock) -> RunJob:
+    """Attempts begin and end by this clock: what is to happen so long after one, such as the next, waits for it to be turned."""
+
+    def run(job: Job, tell: Callable[[ExecutorEvent], None]) -> Report:
+        began = clock.now()
+
+        def retold(event: ExecutorEvent) -> None:
+            tell(replace(event, at=began) if isinstance(event, AttemptBegan) else event)
+
+        return replace(run_job(job, retold), started_at=began, ended_at=clock.now())
+
+    return run
+
+
 @contextmanager
 def memory_workspace(folder: Path, clock: Clock | None = None) -> Iterator[Workspace]:
     """A workspace whose history lives in memory, whose values lie in `folder` and whose tasks run inline; closed at the end.
@@ -58,7 +76,7 @@ def memory_workspace(folder: Path, clock: Clock | None = None) -> Iterator[Works
     rooms = Rooms(
         store=MemoryStore(clock),
         artifacts=artifacts,
-        executor=InlineExecutor(lambda job, tell: run_job(job, artifacts, tell, worker="inline")),
+        executor=InlineExecutor(_timed(lambda job, tell: run_job(job, artifacts, tell, worker="inline"), clock)),
         clock=clock,
     )
     workspace = Workspace(Settings(home=folder, dask="inline"), rooms)

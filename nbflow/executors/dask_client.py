@@ -41,8 +41,12 @@ def open_client(address: str, cluster_object: Any = None) -> Any:
     """A connected client, through the cluster object when this process has it. Raises SetupError when nothing answers in `CONNECT_LIMIT` seconds."""
     import_dask()
     try:
-        from distributed import Client  # noqa: PLC0415 - most of a second: only when a cluster is really used
+        from distributed import Client, comm  # noqa: PLC0415 - most of a second: only when a cluster is really used
 
+        if not address.startswith(
+            "inproc://"
+        ):  # a client of what is no address would be left half made, and say so at the end of the process
+            comm.get_address_host_port(address)
         return Client(cluster_object or address, timeout=CONNECT_LIMIT, set_as_default=False, name="nbflow")
     except (OSError, TimeoutError, ValueError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
