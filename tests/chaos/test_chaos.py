@@ -37,8 +37,9 @@ def runs(
         item.callspec.params["seed"] for item in request.session.items if getattr(item, "callspec", None) and item.module is request.module
     ]
     databases = Databases(postgresql_server)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {seed: pool.submit(_run, seed, tmp_path_factory.mktemp(f"seed-{seed}-"), databases) for seed in chosen}
+    pool = ThreadPoolExecutor(AT_ONCE)
+    yield {seed: pool.submit(_run, seed, tmp_path_factory.mktemp(f"seed-{seed}-"), databases) for seed in chosen}
+    pool.shutdown(cancel_futures=True)  # after an interrupt, or -x, nobody asks for the rest
 
 
 @pytest.mark.parametrize("seed", SEEDS)
