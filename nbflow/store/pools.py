@@ -42,7 +42,7 @@ class Pools:
         columns, held = pool_table.c, task_instance.c
         this = waiter_table.c.run_id == bindparam("this")
         one = and_(this, waiter_table.c.task_id == bindparam("task"), waiter_table.c.map_index == bindparam("copy"))
-        self._locks = None if database.is_sqlite else text(_LOCK)
+        self._locks = None if database.is_sqlite else database.statement(text(_LOCK))
         self._all = database.statement(select(columns.name, columns.slots, columns.include_deferred, columns.description))
         self._put = database.upsert(pool_table, key=["name"], changing=["slots", "include_deferred", "description"])
         self._delete = database.statement(pool_table.delete().where(columns.name == bindparam("gone")))
@@ -145,7 +145,7 @@ class Pools:
     def _lock(self, connection: Connection, numbers: Iterable[int]) -> None:
         """Nobody else grants slots of these until the transaction ends. SQLite's writer is alone by itself."""
         if self._locks is not None:
-            connection.execute(self._locks, {"nbflow": _LOCKS, "numbers": sorted(set(numbers))})
+            self._locks.run(connection, nbflow=_LOCKS, numbers=sorted(set(numbers)))
 
     # --- reading ----------------------------------------------------------------------------------------------------------
 
