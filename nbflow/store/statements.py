@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The fixed statements of the store: compiled once, and run on the driver's own cursor.
+"""The fixed statements of the store: compiled once, when first used, and run on the driver's own cursor.
 
 A step of a run is half a dozen of them, and what SQLAlchemy does around each (a context, a result with its columns, a cursor's life) costs several
 times what SQLite takes for it. The connection and its transaction are SQLAlchemy's, and so are the errors.
@@ -8,6 +8,7 @@ times what SQLite takes for it. The connection and its transaction are SQLAlchem
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -44,15 +45,28 @@ class Rows:
 
 
 class Statement:
-    """One statement as text. Parameters are given by name."""
+    """One statement as text, from its first use on: a process needs a few of the many there are. Parameters are given by name."""
 
     def __init__(self, statement: Executable, dialect: Dialect, names: Sequence[str] | None = None) -> None:
-        compiled: Any = statement.compile(dialect=dialect, column_keys=names)  # type: ignore[attr-defined]
-        self._text = str(compiled)
-        order: Sequence[str] | None = compiled.positiontup if compiled.positional else None
-        #: Takes the parameters in the order of the text; None where they go by name.
-        self._in_order: Callable[[Mapping[str, Any]], Any] | None = None if order is None else _taker(order)
-        self._constants: Mapping[str, Any] = {name: value for name, value in compiled.params.items() if value is not None}
+        self._statement: Any = statement
+        self._dialect, self._names = dialect, names
+
+    @cached_property
+    def _compiled(self) -> Any:
+        return self._statement.compile(dialect=self._dialect, column_keys=self._names)
+
+    @cached_property
+    def _text(self) -> str:
+        return str(self._compiled)
+
+    @cached_property
+    def _in_order(self) -> Callable[[Mapping[str, Any]], Any] | None:
+        """Takes the parameters in the order of the text; None where they go by name."""
+        return _taker(self._compiled.positiontup) if self._compiled.positional else None
+
+    @cached_property
+    def _constants(self) -> Mapping[str, Any]:
+        return {name: value for name, value in self._compiled.params.items() if value is not None}
 
     def run(self, connection: Connection, **parameters: Any) -> Rows:
         return execute(connection, self._text, self._bound(parameters))

@@ -49,10 +49,10 @@ def sqlite_url(empty_sqlite: Path, tmp_path: Path) -> str:
 
 @pytest.fixture
 def postgresql_url(postgresql_schema: str) -> str:
-    """The session's database, emptied."""
+    """The session's database, emptied: the few rows of a test are deleted in a fraction of the time in which all tables are truncated."""
     engine = create_engine(postgresql_schema.replace("postgresql://", "postgresql+psycopg://"))
     with engine.begin() as connection:
-        connection.execute(text("TRUNCATE " + ", ".join(f'"{table}"' for table in metadata.tables)))
+        connection.execute(text("; ".join(f'DELETE FROM "{table.name}"' for table in reversed(metadata.sorted_tables))))
     engine.dispose()
     return postgresql_schema
 
