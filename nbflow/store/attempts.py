@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
 from nbflow.core.records import AttemptRecord
 from nbflow.store.codec import decode
 from nbflow.store.database import Database
-from nbflow.store.rows import artifact_hashes, attempt_row
 from nbflow.store.schema import artifact_reference
 from nbflow.store.schema import attempt as attempt_table
 
@@ -36,9 +36,10 @@ class Attempts:
         )
         self._forget = database.statement(artifact_reference.delete().where(mine))
 
-    def record(self, connection: Connection, run_id: str, attempts: Sequence[AttemptRecord]) -> None:
-        self._upsert.run_many(connection, [attempt_row(run_id, attempt) for attempt in attempts])
-        self.refer(connection, run_id, artifact_hashes(attempts))
+    def record(self, connection: Connection, run_id: str, rows: Iterable[Mapping[str, Any]], hashes: Iterable[str]) -> None:
+        """Attempts as rows, and the artifacts they refer to."""
+        self._upsert.run_many(connection, rows)
+        self.refer(connection, run_id, hashes)
 
     def refer(self, connection: Connection, run_id: str, hashes: Iterable[str]) -> None:
         """The run needs these artifacts."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How the queries reach SQLite or PostgreSQL: short transactions, statements compiled once.
+"""How the queries reach SQLite or PostgreSQL, in short transactions.
 
 What the two databases say differently stands here and nowhere else: their clocks, their upserts, how a writer takes its lock.
 """

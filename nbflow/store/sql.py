@@ -33,7 +33,7 @@ from nbflow.store.notifications import Notifications
 from nbflow.store.occasions import Occasions
 from nbflow.store.pools import Pools
 from nbflow.store.requests import Requests
-from nbflow.store.rows import change_row, task_row
+from nbflow.store.rows import artifact_hashes, attempt_row, change_row, task_row
 from nbflow.store.runs import Runs
 from nbflow.store.secrets import Secrets
 from nbflow.store.sentences import unfinished
@@ -173,12 +173,12 @@ class SqlStore:
         entries: Mapping[str, Token] | None = None,
     ) -> int:
         # Everything is encoded before the transaction begins: nobody waits for that.
-        batch = _Batch(lease.run_id, changes, run)
+        batch = _Batch(lease.run_id, changes, run, attempts)
         with self._database.writing() as connection:
             cursor = self._leases.advance(connection, lease, len(changes))
             self._log.append(connection, batch.changes(cursor))
             self._runs.put_tasks(connection, list(batch.tasks.values()))
-            self._put_rest(connection, lease, batch, attempts, done_requests, entries=entries)
+            self._put_rest(connection, lease, batch, done_requests, entries=entries)
             self._watch_again(connection, batch, cursor - len(changes))
         return cursor
 
@@ -192,7 +192,7 @@ class SqlStore:
         *,
         entries: Mapping[str, Token] | None = None,
     ) -> Answer:
-        batch = _Batch(lease.run_id, changes, None)
+        batch = _Batch(lease.run_id, changes, None, attempts)
         wishes = {ask.waiter.key: _Batch(lease.run_id, (ask.change,), None) for ask in asks.queue}
         with self._database.writing() as connection:
             hoped = min(asks.room, len(asks.queue))
@@ -212,7 +212,7 @@ class SqlStore:
             tasks = [row for key, row in batch.tasks.items() if key not in granted and key not in written]
             tasks += [{**wishes[key].tasks[key], "pool": demand.pool, "slots": demand.slots} for key, demand in granted.items()]
             self._runs.put_tasks(connection, tasks)
-            self._put_rest(connection, lease, batch, attempts, done_requests, entries=entries)
+            self._put_rest(connection, lease, batch, done_requests, entries=entries)
             self._watch_again(connection, batch, cursor - len(rows))
         if settled is None:
             return Answer(cursor=cursor, granted=tuple(chosen))
@@ -223,7 +223,6 @@ class SqlStore:
         connection: Connection,
         lease: Lease,
         batch: _Batch,
-        attempts: Sequence[AttemptRecord],
         done_requests: Sequence[int],
         *,
         entries: Mapping[str, Token] | None,
@@ -232,8 +231,8 @@ class SqlStore:
             self._runs.put(connection, *batch.run)
         for place in batch.ends:
             self.house.note_end(connection, lease.run_id, batch.rows[place]["cursor"])
-        if attempts:
-            self._attempts.record(connection, lease.run_id, attempts)
+        if batch.attempts:
+            self._attempts.record(connection, lease.run_id, batch.attempts, batch.hashes)
         if entries:
             self._cache.record(connection, lease.run_id, entries)
         if done_requests:
@@ -296,13 +295,16 @@ class SqlStore:
 class _Batch:
     """The rows of one commit: each change once, and of each record only the newest."""
 
-    def __init__(self, run_id: str, changes: Sequence[Change], run: RunRecord | None) -> None:
+    def __init__(self, run_id: str, changes: Sequence[Change], run: RunRecord | None, attempts: Sequence[AttemptRecord] = ()) -> None:
         #: Of the change log; their cursors are still to be given.
         self.rows: list[dict[str, Any]] = []
         self.tasks: dict[TaskKey, dict[str, Any]] = {}
         self.run: tuple[RunRecord, str] | None = None
         #: When a run of a deployment that had ended was put back; None when none was.
         self.begins_again = next((change.at for change in changes if begins_again(change)), None)
+        #: The attempts, and the artifacts they refer to.
+        self.attempts = [attempt_row(run_id, attempt) for attempt in attempts]
+        self.hashes = artifact_hashes(attempts)
         #: Changes that others may wait for.
         self.news = [change for change in changes if change.updates or change.run is not None]
         #: The places of the changes with which the run ends.
