@@ -18,6 +18,7 @@ import types
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -106,7 +107,7 @@ class CellHistory(HistoryManager):  # type: ignore[misc]  # IPython is not typed
 
     _i00 = _i = _ii = _iii = ""
 
-    def begin(self) -> None:
+    def begin(self, folder: str) -> None:
         """The lists are new: names of the cell before may have outlived it."""
         self._i00 = self._i = self._ii = self._iii = ""
         _hold(
@@ -117,7 +118,7 @@ class CellHistory(HistoryManager):  # type: ignore[misc]  # IPython is not typed
             output_hist_reprs={},
             outputs=defaultdict(list),
             exceptions={},
-            dir_hist=[Path(os.getcwd())],  # noqa: PTH109  what Path.cwd() is, made once instead of three times
+            dir_hist=[_path(folder)],
             db_input_cache=[],
             db_output_cache=[],
         )
@@ -164,8 +165,9 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
         self.init_create_namespaces(attempt.main, None)
         self.save_sys_module_state()
         self.init_sys_modules()
-        self.init_instance_attrs()
-        self.history_manager.begin()
+        self.compile = self.compiler_class()  # what `__future__` imports had set is a compiler's own
+        self.starting_dir = os.getcwd()  # noqa: PTH109  the text is what IPython keeps
+        self.history_manager.begin(self.starting_dir)
         _hold(self, execution_count=1, last_execution_succeeded=True, last_execution_result=None)
         self.init_user_ns()
         self.set_completer_frame()
@@ -265,6 +267,10 @@ def _hold(owner: HasTraits, **values: Any) -> None:
     owner._trait_values.update(values)  # noqa: SLF001  there is no public way to set a trait without that
 
 
+#: Attempts nearly always begin in one folder, and making a path of it takes longer than asking for it.
+_path: Final = lru_cache(maxsize=8)(Path)
+
+
 def _has_group(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, BaseExceptionGroup):
@@ -357,7 +363,7 @@ def _make_shell(main: types.ModuleType) -> ZMQInteractiveShell:
 
 
 def _profile() -> tuple[bytes | None, ...]:
-    return tuple(map(os.environb.get, _PROFILE))
+    return tuple(map(os.environ._data.get, _PROFILE))  # type: ignore[attr-defined]  # noqa: SLF001  compared, and never read: it need not be decoded
 
 
 @contextlib.contextmanager
