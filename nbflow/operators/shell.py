@@ -37,6 +37,7 @@ from nbflow.operators.attempt import Attempt
 from nbflow.operators.definitions import file_name
 from nbflow.operators.errors import text_of
 from nbflow.operators.outputs import Outputs
+from nbflow.operators.syntax import CellTransformer
 
 _OWN: Final = str(Path(__file__).resolve().parents[1]) + "/"
 _NO_INPUT: Final = "a task runs unattended, so input() cannot ask anybody: read a parameter, a file or an environment variable instead"
@@ -357,6 +358,7 @@ def _make_shell(main: types.ModuleType) -> ZMQInteractiveShell:
     config.HistoryManager.hist_file = ":memory:"
     shell = ZMQInteractiveShell(config=config, user_module=main, display_pub_class=CellDisplayPublisher, displayhook_class=CellDisplayHook)
     atexit.unregister(shell.atexit_operations)
+    shell.input_transformer_manager = CellTransformer()
     shell.made_for = _profile()
     shell.is_used = False
     return shell
