@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -42,29 +42,37 @@ def asset(workspace: Workspace, name: str) -> AssetUse:
     return known[name]
 
 
-def start_problems(workspace: History, keys: Mapping[str, Any], own: Iterable[str] = ()) -> tuple[Problem, ...]:
-    """Warnings: what a flow with these keys waits for and nobody here makes; its tasks update `own`. Raises UserError for keys that are wrong."""
+def start_problems(
+    workspace: History, keys: Mapping[str, Any], own: Iterable[str] = (), place: Callable[[str], tuple[int, int]] = lambda _key: (0, 0)
+) -> tuple[Problem, ...]:
+    """Warnings: what a flow with these keys waits for and nobody here makes; its tasks update `own`. Raises UserError for keys that are wrong.
+
+    `place` is the cell and the line of a key of the header.
+    """
     starts = read_starts(keys)
-    told = [*_unmade(workspace, starts, own), *_not_deployed(workspace, starts)]
-    return tuple(Problem(message=message, code="starts", severity="warning") for message in told)
+    expression, found = str(keys.get("assets", "")), []
+    for name, message in (*_unmade(workspace, starts, own), *_not_deployed(workspace, starts)):
+        cell, line = place("assets" if name in expression else "on")
+        found.append(Problem(cell=cell, line=line, message=message, code="starts", severity="warning"))
+    return tuple(found)
 
 
-def _unmade(workspace: History, starts: Starts, own: Iterable[str]) -> Iterator[str]:
+def _unmade(workspace: History, starts: Starts, own: Iterable[str]) -> Iterator[tuple[str, str]]:
     if starts.condition is None:
         return
     makers = {use.name for use in workspace.store.occasions.assets() if use.updated_by or use.count} | set(own)
     for name in starts.assets:
         if name not in makers:
-            yield f"No deployed flow updates the asset {name} that this flow waits for.{nearest(name, makers)}"
+            yield name, f"No deployed flow updates the asset {name} that this flow waits for.{nearest(name, makers)}"
 
 
-def _not_deployed(workspace: History, starts: Starts) -> Iterator[str]:
+def _not_deployed(workspace: History, starts: Starts) -> Iterator[tuple[str, str]]:
     if not starts.flows:
         return
     names = {each.name for each in workspace.store.deployments.find(limit=100_000)}
     for name in dict.fromkeys(each.partition(":")[0] for each in starts.flows):
         if name not in names:
-            yield f"This flow waits for the flow {name}, which is not deployed.{nearest(name, names)}"
+            yield name, f"This flow waits for the flow {name}, which is not deployed.{nearest(name, names)}"
 
 
 @dataclass(frozen=True, kw_only=True)

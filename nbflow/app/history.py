@@ -44,6 +44,7 @@ class History(Opened):
         """Everything that would go wrong with a notebook, warnings too. Raises UserError when it cannot be read at all."""
         from nbflow.authoring.cell_kinds import plain_sources  # noqa: PLC0415 - as above
         from nbflow.authoring.flow_builder import find_problems  # noqa: PLC0415 - as above
+        from nbflow.authoring.header import place_of_key  # noqa: PLC0415 - as above
         from nbflow.authoring.notebook_file import read_notebook  # noqa: PLC0415
 
         cells, installation = read_notebook(path).cells, self.settings.task_defaults
@@ -54,7 +55,8 @@ class History(Opened):
         from nbflow.app.notifying import notice_problems  # noqa: PLC0415 - as above
 
         flow = self.load_flow(path)
-        starts = start_problems(self, flow.options.schedule, named_assets(task.options.outlets for task in flow.tasks))
+        outlets = named_assets(task.options.outlets for task in flow.tasks)
+        starts = start_problems(self, flow.options.schedule, outlets, lambda key: place_of_key([cell.source for cell in cells], key))
         plain = cell_problems(lambda: self.secrets.stored, plain_sources(cells))
         return (*found, *self.limit_problems(flow), *plain, *notice_problems(self, flow), *starts)
 

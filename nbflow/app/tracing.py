@@ -64,6 +64,8 @@ class FileTrace:
     #: What callables said about depending on the past.
     past: Mapping[TaskId, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    #: A sentence: what is wrong with the installation rather than with the file.
+    in_the_way: str = ""
     #: The flows of the file that could be traced, in the order written.
     flows: tuple[Flow, ...] = ()
     #: Those that could not be: name -> why.
@@ -194,6 +196,8 @@ def _ask(request: Request, *, folder: str | None = None, is_wanted: Callable[[],
             )
         answer = pickle.loads(result.read_bytes())  # noqa: S301 - written by our child, for us alone
     assert isinstance(answer, FileTrace)
+    if answer.in_the_way:
+        raise SetupError(answer.in_the_way)
     return answer
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -103,6 +103,14 @@ class Header:
             return self
         options = replace(self.options, installation=dict(installation))
         return replace(self, installation=read_defaults(installation, where="[defaults]")[0], options=options)
+
+
+def place_of_key(sources: Sequence[str], key: str) -> tuple[int, int]:
+    """The cell of the header and its line where this key stands, both from 1; zeros where there is no header."""
+    for number, source in enumerate(sources, start=1):
+        if _FIRST.match(source):
+            return number, read_header(source).lines.get((key,), 0)
+    return 0, 0
 
 
 def read_header(source: str, cell: int = 0) -> Header:

@@ -84,9 +84,12 @@ class FlowError(UserError):
         super().__init__("\n".join(problem.at(name) for problem in self.problems))
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint such as ` Did you mean "retries"?`, or an empty string when nothing is near."""
+def nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
+    """A hint such as ` Did you mean "retries"?`, or an empty string when nothing is near.
+
+    Where many short words are known, something is always a little like it: ask for more likeness there.
+    """
     import difflib  # noqa: PLC0415 - only mistakes need it, and every start of nbflow would wait for it
 
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)
     return f' Did you mean "{found[0]}"?' if found else ""

@@ -38,7 +38,7 @@ def check_address(url: str) -> None:
         return
     schemes = _schemes()
     if scheme not in schemes:
-        hint = nearest(scheme, schemes) or " Apprise knows mailto, json, slack, msteams and many others."
+        hint = nearest(scheme, schemes, likeness=0.7) or " Apprise knows mailto, json, slack, msteams and many others."
         raise UserError(f'"{scheme}://" is no service that messages can be sent to.{hint}')
     raise UserError(f"{shown(url)} is not an address of that service: its URL lacks something, such as a host, a user or a token.")
 

@@ -18,7 +18,7 @@ from typing import Any, cast
 from nbflow.app.tracing import FileTrace, Request
 from nbflow.authoring.decorators import FlowFunction
 from nbflow.authoring.python_file import Target, flows_of, import_file, pick, place_of, problem_of
-from nbflow.core.errors import NbflowError, Problem
+from nbflow.core.errors import NbflowError, Problem, SetupError
 from nbflow.core.model import Flow
 from nbflow.core.protocols import ArtifactStore
 from nbflow.python.asking import ask_past
@@ -47,6 +47,8 @@ def trace(request: Request) -> FileTrace:
         if request.everything:
             return _everything([flow], request)
         return _for_run(flow, request) if request.for_run else FileTrace(flow=_here(flow.traced(installation=request.defaults).flow, path))
+    except SetupError as error:
+        return FileTrace(in_the_way=str(error))
     except BaseException as error:  # noqa: BLE001 - importing and tracing run the person's code
         return FileTrace(problems=(_problem(error, path),))
 

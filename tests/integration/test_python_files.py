@@ -58,8 +58,8 @@ def file(tmp_path: Path) -> Path:
 def command(tmp_path: Path):
     env = {**os.environ, "NBFLOW_HOME": str(tmp_path / "home"), "NBFLOW_DASK": "inline", "COLUMNS": "200"}
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=env, check=False, timeout=120)
+    def run(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=env | settings, check=False, timeout=120)
 
     return run
 
@@ -89,6 +89,11 @@ def test_a_mistake_in_a_file_is_one_sentence_with_its_line(file, command) -> Non
     assert done.returncode == 2
     assert "error: line 19: fails() cannot be called so: too many positional arguments" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_an_installation_that_is_in_the_way_is_no_mistake_of_the_file(file, command) -> None:
+    done = command("-m", "nbflow", "run", f"{file}:daily", NBFLOW_ARTIFACTS_URL="nosuch://x")
+    assert (done.returncode, done.stderr) == (3, 'nbflow: artifacts_url "nosuch://x" cannot be used: Protocol not known: nosuch\n')
 
 
 def test_a_script_runs_its_own_flow(file, command) -> None:

@@ -146,7 +146,8 @@ def test_what_nobody_makes_is_a_warning(tmp_path: Path) -> None:
         'This flow waits for the flow etk, which is not deployed. Did you mean "etl"?',
     )
     assert checked.exit_code == 0
-    assert [line.partition("warning: ")[2] for line in checked.stdout.splitlines()][1:] == list(warnings)
+    told = [line.partition(" warning: cell 1, line 2: ")[2] for line in checked.stdout.splitlines()]
+    assert told[1:] == list(warnings)
     done = typed("deploy", path)
     assert done.exit_code == 0
     assert done.stderr.splitlines()[:2] == list(warnings)

@@ -54,5 +54,7 @@ def test_addresses_that_are_none() -> None:
     check_address("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general")
     with pytest.raises(UserError, match=r'"mailt://" is no service that messages can be sent to\. Did you mean "mailto"\?'):
         check_address("mailt://me:s3cret@example.org")
+    with pytest.raises(UserError, match=r'"bogus://" is no service that messages can be sent to\. Apprise knows mailto, '):
+        check_address("bogus://x")
     with pytest.raises(UserError, match=r"slack://\.\.\. \(....\) is not an address of that service: its URL lacks something"):
         check_address("slack://s3cret")
