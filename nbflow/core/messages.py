@@ -383,6 +383,8 @@ def run_ended(flow: str, state: RunState, seconds: float, counts: Mapping[TaskSt
         told = run_cancelled(flow, seconds, counts)
     else:
         told = run_failed(flow, seconds, failed)
+        if not failed and not why:  # nothing failed: then what else did not succeed is all there is to say
+            told = f"{told.removesuffix('.')}: {tally(counts)}."
     return f"{told} {sentence(why)}".rstrip()
 
 

@@ -74,3 +74,4 @@ def test_the_end_of_a_run_is_told_by_its_state():
         == "f was cancelled after 1.2 s: 2 succeeded, 1 cancelled."
     )
     assert messages.run_ended("f", RunState.FAILED, 48, counts, failed=["a", "b"], why="Late") == "f failed at a and b after 48.0 s. Late."
+    assert messages.run_ended("f", RunState.FAILED, 48, counts, failed=[], why="") == "f failed after 48.0 s: 2 succeeded, 1 cancelled."
