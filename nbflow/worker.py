@@ -6,7 +6,6 @@ The process starts as two: a supervisor, which ends everything when the parent i
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # what `signal` stands on: it makes no enum members, which would take ten times as long
 import argparse
 import faulthandler
 import importlib
@@ -174,7 +173,7 @@ class ChildLoop:
         `peak_bytes` is how much memory it used at most, 0 where nobody knows.
         """
         for number, handler in _SIGNALS.items():
-            if _signal.getsignal(number) != handler:
+            if signal.getsignal(number) != handler:
                 signal.signal(number, handler)
         signal.setitimer(signal.ITIMER_REAL, 0)
         stale = self._modules.note(since)

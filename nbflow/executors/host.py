@@ -9,7 +9,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -29,9 +28,9 @@ KEY_PREFIX: Final = "nbflow-"
 TICK: Final = 0.02
 #: Live outputs in one message; more than that is dropped, since the report has them all.
 BATCH_LIMIT: Final = 2_000_000
-#: Most jobs that a child is given at once, while attempts take no longer than this (adr/0003).
+#: Most jobs that a child is given at once, while attempts take no longer than so many seconds (adr/0003).
 TOGETHER: Final = 8
-QUICK: Final = timedelta(milliseconds=10)
+QUICK: Final = 0.01
 #: Seconds between two looks for attempts nobody waits for.
 WATCH: Final = 0.5
 
@@ -213,7 +212,7 @@ class Host:
                 ended(piece.work.job, seal_report(unusable(facts, f"the worker could not run it: {error}")))
 
     def _tell_end(self, line: Line, report: SealedReport) -> None:
-        is_quick = report.started_at is not None and report.ended_at - report.started_at <= QUICK
+        is_quick = report.seconds is not None and report.seconds <= QUICK
         self._lanes.most = TOGETHER if is_quick else 1
         # When nothing waits here, a child has nothing to do until the client sends more.
         line.mailbox.deliver(report, at_once=len(self._running) < self._slots)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pickle
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 from nbflow.core.ids import Token
@@ -29,8 +29,8 @@ class SealedReport(NamedTuple):
     """The end of an attempt, for the client that had sent the job."""
 
     token: Token
-    started_at: datetime | None
-    ended_at: datetime
+    #: From the begin of user code to the end; None: it never began.
+    seconds: float | None
     data: bytes
 
     def open(self) -> Report:
@@ -46,4 +46,5 @@ def seal(job: Job) -> SealedJob:
 
 def seal_report(report: Report, data: bytes | None = None) -> SealedReport:
     """`data` is the report as it was pickled already."""
-    return SealedReport(report.token, report.started_at, report.ended_at, pickle.dumps(report, protocol=5) if data is None else data)
+    seconds = None if report.started_at is None else (report.ended_at - report.started_at).total_seconds()
+    return SealedReport(report.token, seconds, pickle.dumps(report, protocol=5) if data is None else data)

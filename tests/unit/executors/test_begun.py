@@ -60,4 +60,4 @@ def test_an_attempt_that_dies_at_once_had_begun():
     report = child.run(seal(job("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")), told.append, worker="w")
     child.end()
     assert [type(event) for event in told] == [AttemptBegan]
-    assert report.started_at == told[0].at
+    assert report.open().started_at == told[0].at

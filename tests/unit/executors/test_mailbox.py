@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from nbflow.core.ids import Token
 from nbflow.core.job import OutputMade
 from nbflow.executors.host import BATCH_LIMIT, Mailbox
 from nbflow.executors.sealed import SealedReport
 
-REPORT = SealedReport(Token("t"), None, datetime.now(UTC), b"report")
+REPORT = SealedReport(Token("t"), None, b"report")
 
 
 class Loop:
