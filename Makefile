@@ -49,7 +49,7 @@ compiled: $(STAMP)
 	$(BIN)/python -m compileall -q nbflow tests
 
 # Two processes, a file of tests each at a time, in the order of tests/conftest.py.
-SUITE := $(BIN)/pytest tests --ignore tests/benchmarks --ignore tests/browser/test_figures.py -n 2 --dist loadfile --no-loadscope-reorder
+SUITE := $(BIN)/pytest tests --ignore tests/benchmarks --ignore tests/browser/test_figures.py -n 3 --dist loadfile --no-loadscope-reorder
 
 # The browser tests run where Chromium is installed; NBFLOW_REQUIRE_BROWSER=1 (as in .ci/run) makes a missing one a failure.
 suite: compiled
