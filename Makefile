@@ -48,8 +48,8 @@ $(MODULES): labextension/package-lock.json | $(STAMP)
 compiled: $(STAMP)
 	$(BIN)/python -m compileall -q nbflow tests
 
-# Two processes, a file of tests each at a time, in the order of tests/conftest.py.
-SUITE := $(BIN)/pytest tests --ignore tests/benchmarks --ignore tests/browser/test_figures.py -n 3 --dist loadfile --no-loadscope-reorder
+# Three processes, since tests wait a good deal: each takes a file at a time, in the order of tests/conftest.py.
+SUITE := $(BIN)/pytest tests --ignore tests/benchmarks --ignore tests/browser/test_figures.py -n 3 --dist loadfile --no-loadscope-reorder --durations=30
 
 # The browser tests run where Chromium is installed; NBFLOW_REQUIRE_BROWSER=1 (as in .ci/run) makes a missing one a failure.
 suite: compiled
