@@ -1,16 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tables, as the code sees them; migrations/versions make them. Instants are integers (microseconds UTC), records JSON text (adr/0002)."""
+"""The tables, as the code sees them and as a new database has them; migrations/versions bring older ones there.
+
+Instants are integers (microseconds UTC), records JSON text (adr/0002).
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, PrimaryKeyConstraint, String, Table, Text, text
 
 #: The newest migration, so that opening an up-to-date database needs no Alembic.
 HEAD: Final = "0008"
 #: Where the database says which migration it is at. A name of our own, since a PostgreSQL database may be shared with another Alembic.
 VERSION_TABLE: Final = "nbflow_version"
+#: As Alembic makes it.
+version_table: Final = Table(
+    VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
 
 metadata: Final = MetaData(
     naming_convention={

@@ -19,7 +19,7 @@ from tests.postgresql import running_postgresql
 
 @pytest.fixture(scope="session")
 def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated file to copy: migrating takes longer than most tests."""
+    """A file with the tables, to copy."""
     file = tmp_path_factory.mktemp("empty") / "nbflow.db"
     open_store(f"sqlite:///{file}").close()
     return file

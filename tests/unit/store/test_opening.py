@@ -22,7 +22,7 @@ from nbflow.core.ids import RunId
 from nbflow.core.records import RunRecord
 from nbflow.store import database
 from nbflow.store.memory import MemoryStore
-from nbflow.store.opening import migrations, network_file_system, open_store
+from nbflow.store.opening import migrate, migrations, network_file_system, open_store, revision
 from nbflow.store.schema import HEAD, VERSION_TABLE, metadata
 
 pytest_plugins = ["tests.unit.store.databases"]
@@ -57,9 +57,11 @@ def test_memory_forgets():
     assert isinstance(open_store("memory://"), MemoryStore)
 
 
-def test_an_up_to_date_database_is_opened_without_alembic(sqlite_url):
+@pytest.mark.parametrize("is_new", [True, False], ids=["a new one", "one that is there"])
+def test_a_database_is_opened_without_alembic(sqlite_url, tmp_path, is_new):
+    url = f"sqlite:///{tmp_path / 'new.db'}" if is_new else sqlite_url
     code = "import sys; from nbflow.store.opening import open_store; open_store(sys.argv[1]); print('alembic' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, sqlite_url], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
@@ -69,10 +71,15 @@ def test_the_write_ahead_log_is_on(sqlite_url):
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_the_migrations_make_the_tables_of_the_schema(database_url):
+@pytest.mark.parametrize("by_migrations", [True, False], ids=["migrated", "made at once"])
+def test_the_tables_are_those_of_the_schema(database_url, by_migrations):
     open_store(database_url).close()
     engine = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
-    with engine.connect() as connection:
+    with engine.begin() as connection:
+        if by_migrations:
+            command.downgrade(migrations(connection), "base")
+            migrate(connection)
+        assert revision(connection) == HEAD
         assert compare_metadata(MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), metadata) == []
     engine.dispose()
 
