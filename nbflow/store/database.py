@@ -26,6 +26,8 @@ from nbflow.store.troubles import explained
 
 #: Seconds a writer waits for another one (`?timeout=` in the URL). Transactions are short: a longer wait means that somebody holds the file.
 BUSY_SECONDS: Final = 15.0
+#: Seconds for which PostgreSQL waits for the next statement of a transaction before it ends it. They follow each other in milliseconds.
+STOPPED_SECONDS: Final = 10.0
 #: Seconds SQLite itself waits at a time; then a writer says that it waits.
 _SILENCE: Final = 4.0
 #: Pages (of 4 kB) in SQLite's log before a writer copies them into the file and waits for the disk. SQLite's own thousand would have a run wait
@@ -71,6 +73,7 @@ class Database:
             from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - 15 ms that SQLite need not pay
 
             shared = Shared(url, {"connect_timeout": 10})
+            event.listen(shared.engine, "connect", _set_up_postgresql)
             self._connections, self.dialect = shared, shared.engine.dialect
             self._insert = postgresql.insert
 
@@ -189,6 +192,12 @@ def _set_up_sqlite(place: str, busy: float, connection: Any, record: Any) -> Non
     _use_write_ahead_log(connection, _Wait(place, busy))
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
+
+
+def _set_up_postgresql(connection: Any, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+    """A process that is stopped, or asleep, amid a transaction must not keep what it has locked from whoever goes on with its run."""
+    connection.execute(f"SET idle_in_transaction_session_timeout = {int(STOPPED_SECONDS * 1000)}")
+    connection.commit()
 
 
 def _use_write_ahead_log(connection: Any, wait: _Wait) -> None:

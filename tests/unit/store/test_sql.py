@@ -18,6 +18,7 @@ from nbflow.core.errors import SetupError
 from nbflow.core.ids import RunId, TaskId, TaskKey
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.states import TaskState
+from nbflow.store import database
 from nbflow.store.connecting import MOST
 from nbflow.store.database import Database
 from nbflow.store.opening import open_store
@@ -182,6 +183,24 @@ def test_any_number_of_threads_share_a_few_connections_to_postgresql(postgresql_
         server.dispose()
     assert 1 <= open_now <= MOST
     store.close()
+
+
+def test_who_is_stopped_amid_a_transaction_keeps_nobody_from_going_on(postgresql_url, monkeypatch):
+    monkeypatch.setattr(database, "STOPPED_SECONDS", 0.2)
+    url = make_url(postgresql_url).set(drivername="postgresql+psycopg")
+    stopped, other = Database(url), Database(url)
+
+    def work() -> None:
+        with stopped.writing() as connection:
+            connection.execute(text("LOCK TABLE run IN ACCESS EXCLUSIVE MODE"))
+            with other.writing() as free:  # returns when the server has ended the transaction of the one that says nothing
+                free.execute(text("LOCK TABLE run IN ACCESS EXCLUSIVE MODE"))
+            connection.execute(text("SELECT 1"))
+
+    with pytest.raises(SetupError, match="PostgreSQL"):
+        work()
+    stopped.close()
+    other.close()
 
 
 def test_a_store_may_be_closed_twice_and_used_again(opened):
