@@ -365,7 +365,7 @@ def _make_shell(main: types.ModuleType) -> ZMQInteractiveShell:
 
 
 def _profile() -> tuple[bytes | None, ...]:
-    return tuple(map(os.environ._data.get, _PROFILE))  # type: ignore[attr-defined]  # noqa: SLF001  compared, and never read: it need not be decoded
+    return tuple(map(os.environb.get, _PROFILE))
 
 
 @contextlib.contextmanager
