@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import json
 import logging
 import math
@@ -124,12 +125,16 @@ class OwnCluster:
     """A cluster this process started; it ends with `close`, and with the process."""
 
     def __init__(self, spec: ClusterSpec, now: Callable[[], datetime] = lambda: datetime.now(UTC), look: float = _LOOK) -> None:
-        """Raises SetupError when there is no such class, or it does not start. `now`, and `look` seconds between two looks at it, are for tests."""
+        """Raises SetupError when there is no such class, it takes no such argument, or it does not start.
+
+        `now`, and `look` seconds between two looks at it, are for tests.
+        """
         self._name, self._spec, self._now, self._look = spec.name, spec, now, look
         self._zone = ZoneInfo(spec.timezone)
         self._closed = threading.Event()
         self.is_adaptive = spec.adapt is not None or bool(spec.by_day)
         made = cluster_class(spec.name)
+        _refuse_unknown(spec, made)
         warnings.filterwarnings("ignore", message="Port .* is already in use")  # of a dashboard nobody asked for
         try:
             #: Dask's own object: a client made from it has its credentials.
@@ -139,9 +144,8 @@ class OwnCluster:
                 self.cluster.adapt(**bounds)
         except Exception as error:
             # Whatever a deployment raises: of a queue that is not there, of a keyword it does not take.
-            said = " ".join(str(error).split())[:300] or type(error).__name__
             raise SetupError(
-                f"The Dask cluster {spec.name} could not be started ({said}): check the arguments in the setting `dask` (NBFLOW_DASK)."
+                f"The Dask cluster {spec.name} could not be started ({_said(error)}): check the arguments in the setting `dask` (NBFLOW_DASK)."
             ) from error
 
         if spec.by_day:
@@ -198,6 +202,53 @@ def cluster_class(name: str) -> Any:
     if not hasattr(found, "adapt") and not hasattr(found, "scheduler_address"):
         raise SetupError(f"{place} is no Dask cluster class: name one such as dask.distributed.LocalCluster.")
     return found
+
+
+def _refuse_unknown(spec: ClusterSpec, made: Any) -> None:
+    """Before anything starts: an adaptive cluster would wait for ever for workers that fail over an argument they do not know."""
+    known = _known_arguments(made)
+    if known is None or "worker_class" in spec.arguments:
+        return
+    for key in spec.arguments:
+        if key not in known:
+            raise SetupError(
+                f'The Dask cluster {spec.name} takes no argument "{key}": correct it in the setting `dask` (NBFLOW_DASK), or in the table '
+                f"[cluster] of the flow.{nearest(key, known)}"
+            )
+
+
+def _known_arguments(made: Any) -> frozenset[str] | None:
+    """The names of what it takes; None when it passes on what it does not know, nobody can say where to."""
+    try:
+        named, passes_on = _parameters(made)
+    except (TypeError, ValueError):  # of what is written in C
+        return None
+    if not passes_on:
+        return named
+    from distributed import LocalCluster, Nanny, Worker  # noqa: PLC0415 - loaded with the class, where it is one of Dask's
+
+    if getattr(made, "__init__", None) is not LocalCluster.__init__:
+        return None
+    # Its own are said in full; the rest goes to its nannies, and from them to their workers and the servers these are.
+    makers = [each.__init__ for kind in (Nanny, Worker) for each in kind.__mro__ if "__init__" in vars(each) and each is not object]
+    return named.union(*(_parameters(maker)[0] for maker in makers))
+
+
+def _parameters(made: Any) -> tuple[frozenset[str], bool]:
+    """Their names, and whether it takes any other."""
+    parameters = inspect.signature(made).parameters.values()
+    kinds = inspect.Parameter
+    named = frozenset(each.name for each in parameters if each.kind in {kinds.KEYWORD_ONLY, kinds.POSITIONAL_OR_KEYWORD})
+    return named, any(each.kind is kinds.VAR_KEYWORD for each in parameters)
+
+
+def _said(error: Exception) -> str:
+    """What it says, with what it came from: Dask says "Nanny failed to start." of whatever ended a worker."""
+    last: BaseException = error
+    while last.__cause__ is not None:
+        last = last.__cause__
+    said = dict.fromkeys(" ".join(str(each).split()).rstrip(".") for each in (error, last))
+    return ": ".join(each for each in said if each)[:300] or type(error).__name__
 
 
 def _written(value: Any) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from distributed import SpecCluster
 
 from nbflow.core.errors import SetupError
 from nbflow.executors.cluster_class import ClusterSpec, OwnCluster, cluster_class, from_table, parse_cluster
@@ -79,6 +80,60 @@ def test_an_argument_the_class_cannot_take_is_one_sentence() -> None:
     said = str(caught.value)
     assert said.startswith("The Dask cluster dask.distributed.LocalCluster could not be started (")
     assert said.endswith("check the arguments in the setting `dask` (NBFLOW_DASK).")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"n_workrs": 2}, {"n_workrs": 2, "processes": False}, {"memory_limit": "1GB", "n_workrs": 0}],
+    ids=["passed on to nannies", "passed on to workers", "beside one of a worker"],
+)
+@pytest.mark.parametrize("adapt", [None, {"minimum": 0, "maximum": 2}])
+def test_an_argument_that_neither_the_cluster_nor_its_workers_know_is_refused_before_any_starts(
+    arguments: dict[str, object], adapt: dict[str, int] | None
+) -> None:
+    with pytest.raises(SetupError) as caught:
+        OwnCluster(ClusterSpec(name="dask.distributed.LocalCluster", arguments=arguments, adapt=adapt))
+    assert str(caught.value) == (
+        'The Dask cluster dask.distributed.LocalCluster takes no argument "n_workrs": correct it in the setting `dask` (NBFLOW_DASK), '
+        'or in the table [cluster] of the flow. Did you mean "n_workers"?'
+    )
+    assert caught.value.__cause__ is None  # Dask was not asked
+
+
+class ClosedCluster(SpecCluster):
+    """Says what it takes."""
+
+    def __init__(self, cores: int = 1) -> None:
+        raise AssertionError(cores)
+
+
+class OpenCluster(SpecCluster):
+    """Passes on what it does not know, nobody can say where to: what it raises is told."""
+
+    def __init__(self, **options: object) -> None:
+        raise RuntimeError("Nanny failed to start.") from ModuleNotFoundError(f"No module named {options['preload']!r}")
+
+
+def test_a_class_that_says_what_it_takes_is_believed() -> None:
+    with pytest.raises(SetupError, match=r'ClosedCluster takes no argument "coers": .* Did you mean "cores"\?$'):
+        OwnCluster(ClusterSpec(name=f"{__name__}.ClosedCluster", arguments={"coers": 2}))
+
+
+def test_a_class_that_passes_arguments_on_judges_them_itself_and_the_sentence_tells_what_ended_its_worker() -> None:
+    with pytest.raises(SetupError, match=r"could not be started \(Nanny failed to start: No module named 'helpers'\): check the arguments"):
+        OwnCluster(ClusterSpec(name=f"{__name__}.OpenCluster", arguments={"preload": "helpers"}))
+
+
+def test_what_a_local_cluster_passes_on_to_its_workers_is_taken() -> None:
+    arguments = {
+        "n_workers": 0,
+        "dashboard_address": None,
+        "death_timeout": 60,
+        "preload_nanny": [],
+        "lifetime": "1h",
+        "blocked_handlers": [],
+    }
+    OwnCluster(ClusterSpec(name="dask.distributed.LocalCluster", arguments=arguments)).close()
 
 
 def test_the_bounds_of_the_time_of_day_are_applied_and_applied_again() -> None:
