@@ -13,21 +13,25 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import URL, BigInteger, Connection, Executable, Table, event
+from sqlalchemy import URL, BigInteger, Connection, Executable, Table, event, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from nbflow.store import statements
 from nbflow.store.connecting import Connections, OfThreads, Shared
-from nbflow.store.statements import Statement, execute
+from nbflow.store.statements import Statement, execute, limits_transactions
 from nbflow.store.troubles import explained
 
 #: Seconds a writer waits for another one (`?timeout=` in the URL). Transactions are short: a longer wait means that somebody holds the file.
 BUSY_SECONDS: Final = 15.0
 #: Seconds for which PostgreSQL waits for the next statement of a transaction before it ends it. They follow each other in milliseconds.
 STOPPED_SECONDS: Final = 10.0
+#: Seconds after which PostgreSQL ends a transaction at the latest. It does not count the seconds above while its client may have more to send in a
+#: pipeline, nor after one, since psycopg says a last word behind it.
+LONGEST_SECONDS: Final = 30.0
 #: Seconds SQLite itself waits at a time; then a writer says that it waits.
 _SILENCE: Final = 4.0
 #: Pages (of 4 kB) in SQLite's log before a writer copies them into the file and waits for the disk. SQLite's own thousand would have a run wait
@@ -197,7 +201,15 @@ def _set_up_sqlite(place: str, busy: float, connection: Any, record: Any) -> Non
 def _set_up_postgresql(connection: Any, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
     """A process that is stopped, or asleep, amid a transaction must not keep what it has locked from whoever goes on with its run."""
     connection.execute(f"SET idle_in_transaction_session_timeout = {int(STOPPED_SECONDS * 1000)}")
+    if connection.info.server_version // 10_000 >= statements.LIMITS_TRANSACTIONS:
+        connection.execute(f"SET transaction_timeout = {int(LONGEST_SECONDS * 1000)}")
     connection.commit()
+
+
+def may_take_long(connection: Connection) -> None:
+    """The transaction that has begun takes as long as it takes: a migration of many rows."""
+    if limits_transactions(connection.dialect):
+        connection.execute(text("SET LOCAL transaction_timeout = 0"))
 
 
 def _use_write_ahead_log(connection: Any, wait: _Wait) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError
 
 from nbflow.core.errors import SetupError
 from nbflow.core.protocols import Store
-from nbflow.store.database import Database
+from nbflow.store.database import Database, may_take_long
 from nbflow.store.memory import MemoryStore
 from nbflow.store.schema import HEAD, VERSION_TABLE, metadata, version_table
 from nbflow.store.sql import SqlStore
@@ -147,6 +147,7 @@ def _make_tables(database: Database) -> None:
 def alone(database: Database) -> Iterator[Connection]:
     """A transaction in which nobody else makes or migrates tables."""
     with database.writing() as connection:
+        may_take_long(connection)
         if not database.is_sqlite:  # SQLite's writer is alone by itself
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATION_LOCK})
         yield connection

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Executable
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 
 Row = tuple[Any, ...]
+#: The first PostgreSQL that ends a transaction which takes too long, whatever its client does.
+LIMITS_TRANSACTIONS: Final = 17
 
 
 class Rows:
@@ -74,8 +76,9 @@ class Statement:
     def run_many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         """Once for each row; none is fine."""
         bound = [self._bound(row) for row in rows]
-        if len(bound) == 1:
-            execute(connection, self._text, bound[0])
+        if len(bound) == 1 or not _may_send_many(connection.dialect):
+            for parameters in bound:
+                execute(connection, self._text, parameters)
         elif bound:
             try:
                 connection.connection.cursor().executemany(self._text, bound)
@@ -86,6 +89,18 @@ class Statement:
         if self._constants:
             parameters = {**self._constants, **parameters}
         return parameters if self._in_order is None else self._in_order(parameters)
+
+
+def limits_transactions(dialect: Dialect) -> bool:
+    """Whether it is a server that ends a transaction which takes too long; known once there was a connection."""
+    return dialect.name == "postgresql" and (dialect.server_version_info or ())[:1] >= (LIMITS_TRANSACTIONS,)
+
+
+def _may_send_many(dialect: Dialect) -> bool:
+    """psycopg sends many rows in one round trip. A PostgreSQL that does not limit transactions would wait for ever for a process that is stopped meanwhile,
+    or right afterwards, with all that it has locked.
+    """
+    return dialect.name != "postgresql" or limits_transactions(dialect)
 
 
 def execute(connection: Connection, text: str, parameters: Any = ()) -> Rows:

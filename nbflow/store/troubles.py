@@ -37,6 +37,10 @@ _SENTENCES: Final = (
         "too many clients|too many connections|remaining connection slots",
         "PostgreSQL takes no more connections at {place}: raise its max_connections, or end programs that are connected to it.",
     ),
+    (
+        "idle-in-transaction timeout|transaction timeout",
+        "PostgreSQL at {place} has ended a transaction that took too long: this process was asleep, or somebody holds its locks (pg_stat_activity).",
+    ),
     ("fatal:.* does not exist", "PostgreSQL does not know what {place} names ({line}): create it there, or correct database_url."),
     ("permission denied", "PostgreSQL does not let this user work in {place} ({line}): grant the rights, or correct database_url."),
 )

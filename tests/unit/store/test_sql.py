@@ -18,10 +18,11 @@ from nbflow.core.errors import SetupError
 from nbflow.core.ids import RunId, TaskId, TaskKey
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.states import TaskState
-from nbflow.store import database
+from nbflow.store import database, statements
 from nbflow.store.connecting import MOST
 from nbflow.store.database import Database
-from nbflow.store.opening import open_store
+from nbflow.store.opening import alone, open_store
+from nbflow.store.schema import artifact_reference
 
 pytest_plugins = ["tests.unit.store.databases"]
 
@@ -185,22 +186,42 @@ def test_any_number_of_threads_share_a_few_connections_to_postgresql(postgresql_
     store.close()
 
 
-def test_who_is_stopped_amid_a_transaction_keeps_nobody_from_going_on(postgresql_url, monkeypatch):
-    monkeypatch.setattr(database, "STOPPED_SECONDS", 0.2)
+ROWS = [{"run_id": "r", "hash": "a"}, {"run_id": "r", "hash": "b"}]
+
+
+@pytest.mark.parametrize("rows", [[], ROWS], ids=["", "after_many_rows"])
+@pytest.mark.parametrize("newest", [True, False], ids=["", "on_an_older_server"])
+def test_who_is_stopped_amid_a_transaction_keeps_nobody_from_going_on(postgresql_url, monkeypatch, rows, newest):
+    if not newest:
+        monkeypatch.setattr(statements, "LIMITS_TRANSACTIONS", 1000)
     url = make_url(postgresql_url).set(drivername="postgresql+psycopg")
     stopped, other = Database(url), Database(url)
+    with monkeypatch.context() as soon:
+        soon.setattr(database, "STOPPED_SECONDS", 0.2)
+        soon.setattr(database, "LONGEST_SECONDS", 0.4)
+        with stopped.reading():  # connects
+            pass
 
     def work() -> None:
         with stopped.writing() as connection:
             connection.execute(text("LOCK TABLE run IN ACCESS EXCLUSIVE MODE"))
+            stopped.insert(artifact_reference).run_many(connection, rows)
             with other.writing() as free:  # returns when the server has ended the transaction of the one that says nothing
-                free.execute(text("LOCK TABLE run IN ACCESS EXCLUSIVE MODE"))
+                free.execute(text("SET LOCAL lock_timeout = '20s'; LOCK TABLE run IN ACCESS EXCLUSIVE MODE"))
             connection.execute(text("SELECT 1"))
 
-    with pytest.raises(SetupError, match="PostgreSQL"):
+    with pytest.raises(SetupError, match="has ended a transaction that took too long"):
         work()
     stopped.close()
     other.close()
+
+
+def test_who_waits_for_his_turn_to_make_tables_may_wait_for_long(postgresql_url, monkeypatch):
+    monkeypatch.setattr(database, "LONGEST_SECONDS", 0.1)
+    waits = Database(make_url(postgresql_url).set(drivername="postgresql+psycopg"))
+    with alone(waits) as connection:
+        assert connection.execute(text("SELECT pg_sleep(0.3)::text")).scalar_one() == ""
+    waits.close()
 
 
 def test_a_store_may_be_closed_twice_and_used_again(opened):
