@@ -9,12 +9,14 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 from nbflow.app import Workspace
+from nbflow.core.errors import StoreError
 from nbflow.core.limits import Pool
 from nbflow.core.records import RunRecord
 from nbflow.executors.cluster import stop_home_cluster
@@ -27,6 +29,8 @@ from tests.chaos.surroundings import Databases, ForeignCluster
 ROOT = Path(__file__).resolve().parents[2]
 #: Seconds after which what should happen is said to hang.
 DEADLINE = 300.0
+#: Seconds after which a whole seed is said to hang, also where this process itself waits for a lock that one of the seed's has.
+LONGEST = 450.0
 LEASE = 2.0
 #: Resumes that may be needed once nothing is struck any more.
 RESUMES = 3
@@ -52,6 +56,7 @@ class Seed:
         self.mark = uuid.uuid4().hex
         self.journal = folder / "journal"
         self.told: list[str] = []
+        self._is_given_up = threading.Event()
         folder.mkdir(parents=True, exist_ok=True)
         self.databases, self.database = databases if uses_postgresql else None, f"chaos_{self.mark}"
         database_url = self.databases.make(self.database) if self.databases else ""
@@ -81,6 +86,9 @@ class Seed:
 
     def run(self) -> list[str]:
         """What was wrong; nothing when all is well."""
+        watch = threading.Timer(LONGEST, self._give_up)
+        watch.daemon = True
+        watch.start()
         try:
             self._until_it_has_ended()
             found = list(problems(self.workspace, self.recorded().run_id, journal(self.journal), self.plan, self.mark))
@@ -92,6 +100,7 @@ class Seed:
         except Hangs as hangs:
             found = [str(hangs), *self._where_drivers_stand()]
         finally:
+            watch.cancel()
             self._clean()
         return found
 
@@ -111,12 +120,18 @@ class Seed:
         """The first driver, or the next one."""
         run = self._found()
         if run is not None and self.dice.random() < 0.3:
-            self._tell(f"reaped {self.workspace.reap()}")
+            self._reap()
         words = [*self.face.resume, run.run_id] if run else self.face.start
         with (self.folder / "drivers.log").open("ab") as log:
             driver = subprocess.Popen([sys.executable, "-m", *words], env=self.environment, cwd=self.folder, stdout=log, stderr=log)
         self._tell(f"driver {driver.pid} {'resumes' if run else 'starts'}")
         return driver
+
+    def _reap(self) -> None:
+        try:
+            self._tell(f"reaped {self.workspace.reap()}")
+        except StoreError as error:  # its driver is stopped while it has SQLite's only lock
+            self._tell(f"reaped none: {error}")
 
     def _strike(self, driver: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
         """Kill or stop one process at a random instant; the driver that is in charge afterwards."""
@@ -183,16 +198,26 @@ class Seed:
         while not is_there():
             if self.cluster is not None:
                 self.cluster.keep()
+            if self._is_given_up.is_set():
+                raise Hangs(f"not over after {LONGEST:g} s, now waiting for {what}")
             if time.monotonic() > until:
                 raise Hangs(f"waited {seconds:g} s for {what}; there are {processes.marked(self.mark)}")
             time.sleep(0.01)
 
-    def _where_drivers_stand(self) -> list[str]:
-        """Ends them in a way that makes Python's faulthandler write what each of their threads does."""
+    def _give_up(self) -> None:
+        """Whatever this seed waits for: its drivers, which may be stopped amid a transaction, let go of their locks."""
+        self._is_given_up.set()
+        self._end_drivers()
+
+    def _end_drivers(self) -> None:
+        """In a way that makes Python's faulthandler write what each of their threads does."""
         for pid, command in processes.marked(self.mark).items():
             if any(word in command for word in ("nbflow run", "papermill", "tests.chaos.driver")):
                 self._send(pid, signal.SIGCONT, "driver")
                 self._send(pid, signal.SIGABRT, "driver")
+
+    def _where_drivers_stand(self) -> list[str]:
+        self._end_drivers()
         with contextlib.suppress(Hangs):
             self._wait(lambda: "Current thread" in self._log(), "faulthandler", 5)
         return [self._log()[-8000:]]
@@ -213,7 +238,8 @@ class Seed:
         self.told.append(f"{time.time():.3f} after {len(journal(self.journal))} lines: {what}")
 
     def _clean(self) -> None:
-        while living := processes.marked(self.mark):
+        until = time.monotonic() + DEADLINE
+        while (living := processes.marked(self.mark)) and time.monotonic() < until:
             for pid in living:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
