@@ -6,16 +6,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nbflow.core.messages import sentence
 from nbflow.executors.cluster import HOST_RESOURCE
 from nbflow.executors.dask_executor import DaskExecutor
 
 
-def aside(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def aside(function: Callable[..., str], arguments: tuple[Any, ...]) -> str:
     """On a worker: run this beside its threads."""
     from distributed import secede  # noqa: PLC0415 - on a worker it is loaded already
 
     secede()
-    function(*arguments)
+    return function(*arguments)
+
+
+def why_not(future: Any) -> str:
+    """What kept the function of an ended future from ending as it should, by its own words or Dask's; empty where the cluster went away."""
+    if future.status == "finished":
+        return str(future.result())
+    if future.status != "error":
+        return ""
+    error = future.exception()
+    said = " ".join(str(error).split())[:300]
+    return sentence(f"No worker of the cluster can do it: {type(error).__name__}{f': {said}' if said else ''}")
 
 
 class NotebookHosting:
@@ -34,9 +46,12 @@ class NotebookHosting:
         """Where the cluster is found, from one of its workers too."""
         return str(self._connection.client().scheduler.address)
 
-    def host(self, key: str, function: Callable[..., None], arguments: tuple[Any, ...], ended: Callable[[], None]) -> None:
-        """Returns at once; `ended` is called, on a thread, when the function has ended or its worker has. Raises SetupError."""
+    def host(self, key: str, function: Callable[..., str], arguments: tuple[Any, ...], ended: Callable[[str], None]) -> None:
+        """Returns at once; `ended` is called, on a thread, when the function has ended or its worker has, with why it could not. Raises SetupError.
+
+        The function returns such a sentence itself, or an empty text.
+        """
         future = self._connection.client().submit(
             aside, function, arguments, key=key, resources={HOST_RESOURCE: 1}, retries=0, pure=False, allow_other_workers=False
         )
-        future.add_done_callback(lambda _: ended())
+        future.add_done_callback(lambda done: ended(why_not(done)))

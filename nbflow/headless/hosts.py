@@ -5,11 +5,13 @@ Either keeps a workspace and warm kernels, has a thread for each run, and surviv
 and goes when nobody speaks to it any more:
 
     scheduler -> host    {"settings": {...}}, then {"run": RUN, "scheduler": OWNER} for each run
-    host -> scheduler    {"done": RUN} when it has ended, {"lost": RUN} when it was somebody else's
+    host -> scheduler    {"done": RUN, "why": WHY} when a run is hosted no more, and what kept it from being hosted, if anything did;
+                         {"failed": WHY} before it ends because it can host nothing
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nbflow.app import Workspace
-from nbflow.core.errors import NbflowError, UserError
+from nbflow.core.errors import NbflowError, StoreError
 from nbflow.core.ids import RunId
 from nbflow.executors.cluster import LEAST_WORKERS
 from nbflow.settings import Settings
@@ -70,32 +72,37 @@ def hosting_pool(settings: Settings) -> KernelPool:
 class HostProcess:
     """The scheduler's end. A host that died is started again with the next run."""
 
-    def __init__(self, settings: Settings, ended: Callable[[RunId], None]) -> None:
-        """`ended` is told, on a thread, that a run is hosted no more, whatever became of it."""
+    def __init__(self, settings: Settings, ended: Callable[[RunId, str], None]) -> None:
+        """`ended` is told that a run is hosted no more, whatever became of it, and why it could not be hosted, where that was it."""
         self._settings, self._ended = settings, ended
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
-        self._hosted: set[RunId] = set()
+        #: Each with the process that was asked to host it.
+        self._hosted: dict[RunId, subprocess.Popen[str]] = {}
 
     def room(self) -> int:
         return HOSTED - len(self._hosted)
 
     def warm(self) -> None:
         """Start it before it is needed."""
-        with self._lock:
+        with self._lock, contextlib.suppress(OSError):  # told with the first run
             self._living()
 
     def host(self, run_id: RunId, scheduler: str) -> None:
         """Returns at once."""
-        with self._lock:
-            self._hosted.add(run_id)
-            self._say(self._living(), {"run": run_id, "scheduler": scheduler})
+        try:
+            with self._lock:
+                process = self._hosted[run_id] = self._living()
+                self._say(process, {"run": run_id, "scheduler": scheduler})
+        except OSError as error:
+            self._ended(run_id, f"The process that was to host it cannot be started ({sys.executable}: {error.strerror or error}).")
 
     def close(self) -> None:
         """It takes no more runs, ends those it has, and then itself."""
         with self._lock:
             if self._process is not None and self._process.stdin is not None:
-                self._process.stdin.close()
+                with contextlib.suppress(OSError):  # it is gone, with words that it did not read
+                    self._process.stdin.close()
                 self._process = None
 
     def _living(self) -> subprocess.Popen[str]:
@@ -122,27 +129,30 @@ class HostProcess:
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
+        failed = ""
         for line in process.stdout:
             try:
                 message = json.loads(line)
             except ValueError:
                 continue  # something a library printed
-            run_id = message.get("done") or message.get("lost")
-            if run_id:
-                self._gone(RunId(run_id))
+            if not isinstance(message, dict):
+                continue
+            failed = message.get("failed") or failed
+            if "done" in message:
+                self._gone(RunId(message["done"]), message["why"])
         process.wait()
+        why = f"The process that was to host it ended ({failed or f'exit {process.returncode}; see the log of the scheduler'})."
         with self._lock:
-            was_current = self._process is process
-            left = list(self._hosted) if was_current else []
+            left = [run_id for run_id, its in self._hosted.items() if its is process]
         if left:
-            _log.warning("the process that hosts notebooks ended (exit %s): its runs go on in another", process.returncode)
+            _log.warning("the process that hosts notebooks ended (exit %s): another one is tried for its runs", process.returncode)
         for run_id in left:
-            self._gone(run_id)
+            self._gone(run_id, why)
 
-    def _gone(self, run_id: RunId) -> None:
+    def _gone(self, run_id: RunId, why: str) -> None:
         with self._lock:
-            self._hosted.discard(run_id)
-        self._ended(run_id)
+            self._hosted.pop(run_id, None)
+        self._ended(run_id, why)
 
 
 # --- on a worker --------------------------------------------------------------------------------------------------------
@@ -162,10 +172,8 @@ _kept: dict[str, _Kept] = {}
 _keeping = threading.Lock()
 
 
-def host_here(settings: dict[str, Any], run_id: str, scheduler: str) -> None:
-    """Host a run in this process, in a workspace that its runs share; it is closed when none has used it for a while."""
-    from nbflow.headless.deployed import host_run  # noqa: PLC0415 - heavy, and only where runs are hosted
-
+def host_here(settings: dict[str, Any], run_id: str, scheduler: str) -> str:
+    """Host a run in this process, in a workspace that its runs share; it is closed when none has used it for a while. Why it could not, if so."""
     name = json.dumps(settings, sort_keys=True)
     with _keeping:
         kept = _kept.get(name)
@@ -176,15 +184,33 @@ def host_here(settings: dict[str, Any], run_id: str, scheduler: str) -> None:
         if kept.idle is not None:
             kept.idle.cancel()
     try:
-        host_run(kept.workspace, run_id, scheduler, kept.pool)
-    except UserError as error:
-        _log.info("%s", error)  # it is somebody else's
+        return _hosted(kept.workspace, run_id, scheduler, kept.pool)
     finally:
         with _keeping:
             kept.users -= 1
             kept.idle = threading.Timer(_IDLE, _close_idle, (name,))
             kept.idle.daemon = True
             kept.idle.start()
+
+
+def _hosted(workspace: Workspace, run_id: str, scheduler: str, pool: KernelPool) -> str:
+    """Host a run to its end. Why that could not be, if so: a sentence; that the database was away is no such reason.
+
+    What it says of a run that is somebody else's meanwhile concerns nobody: the scheduler has lost it.
+    """
+    from nbflow.headless.deployed import host_run  # noqa: PLC0415 - heavy, and only where runs are hosted
+
+    try:
+        host_run(workspace, run_id, scheduler, pool)
+    except StoreError as error:
+        _log.warning("run %s: %s", run_id, error)
+    except NbflowError as error:
+        _log.info("run %s: %s", run_id, error)
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run must not wait for ever
+        _log.exception("run %s could not be hosted", run_id)
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _close_idle(name: str) -> None:
@@ -202,8 +228,6 @@ def _close_idle(name: str) -> None:
 
 def serve() -> None:
     """Host what is asked for on standard input, until there is nobody who asks and everything has ended."""
-    from nbflow.headless.deployed import host_run  # noqa: PLC0415 - heavy, and only this process needs it
-
     speaking = threading.Lock()
 
     def say(message: dict[str, Any]) -> None:
@@ -213,22 +237,19 @@ def serve() -> None:
             except OSError:
                 return  # the scheduler is gone
 
-    workspace = Workspace(settings_from_json(json.loads(sys.stdin.readline())["settings"]))
-    pool = hosting_pool(workspace.settings)
-    pool.warm()
+    try:
+        import nbflow.headless.deployed  # noqa: F401, PLC0415 - heavy, and only where runs are hosted; what it needs may be gone
+
+        workspace = Workspace(settings_from_json(json.loads(sys.stdin.readline())["settings"]))
+        pool = hosting_pool(workspace.settings)
+        pool.warm()
+    except Exception as error:
+        say({"failed": f"{type(error).__name__}: {error}"})
+        raise
     workspace.warm()
 
     def host(run_id: str, scheduler: str) -> None:
-        try:
-            host_run(workspace, run_id, scheduler, pool)
-        except UserError as error:
-            _log.info("%s", error)
-            say({"lost": run_id})
-        except NbflowError as error:
-            _log.warning("run %s: %s", run_id, error)
-            say({"lost": run_id})
-        else:
-            say({"done": run_id})
+        say({"done": run_id, "why": _hosted(workspace, run_id, scheduler, pool)})
 
     threads: list[threading.Thread] = []
     for line in sys.stdin:

@@ -40,7 +40,7 @@ _LONGEST_PAUSE: Final = 30.0
 class Launching:
     """Hands runs to the workers of the cluster where it hosts notebooks, else to a process beside this scheduler."""
 
-    def __init__(self, workspace: Workspace, ended: Callable[[RunId], None]) -> None:
+    def __init__(self, workspace: Workspace, ended: Callable[[RunId, str], None]) -> None:
         self._workspace, self._ended = workspace, ended
         self._process: HostProcess | None = None
         self._cluster: Any = None
@@ -79,14 +79,14 @@ class Launching:
         self._hosted.add(run.run_id)
         key = f"nbflow-host-{run.run_id}-{lease.epoch}"
         try:
-            self._cluster.host(key, host_here, (self._settings, run.run_id, lease.owner), lambda: self._gone(run.run_id))
+            self._cluster.host(key, host_here, (self._settings, run.run_id, lease.owner), lambda why: self._gone(run.run_id, why))
         except NbflowError:
-            self._gone(run.run_id)
+            self._gone(run.run_id, "")
             raise
 
-    def _gone(self, run_id: RunId) -> None:
+    def _gone(self, run_id: RunId, why: str) -> None:
         self._hosted.discard(run_id)
-        self._ended(run_id)
+        self._ended(run_id, why)
 
     def close(self) -> None:
         """Whoever hosts ends in order what it has."""
@@ -214,8 +214,8 @@ class SchedulerProcess:
         self._launching.close()
         self._workspace.store.deployments.announce(self._record, 0)
 
-    def _ended(self, run_id: RunId) -> None:
+    def _ended(self, run_id: RunId, why: str) -> None:
         try:
-            self.scheduler.let_go(run_id)
+            self.scheduler.let_go(run_id, why)
         except NbflowError as error:
             _log.warning("%s", error)

@@ -37,8 +37,11 @@ _log = logging.getLogger("nbflow.scheduler")
 _PAGE: Final = 100
 #: Runs of one flow that wait at once while the past is caught up: the rest are made when these have run.
 _BACKLOG: Final = 50
-#: A run whose host died as often as this is not hosted again: something about it ends processes. A host that gives it back does not count.
+#: A run whose host died, or could not become it, as often as this is not hosted again. A host that gives it back does not count.
 MOST_HOSTS: Final = 10
+#: Seconds for which a run waits that could not be hosted for a reason of its own, the first time and at most.
+_FIRST_WAIT: Final = 1.0
+_LONGEST_WAIT: Final = 30.0
 #: Types of runs that people ask for: a flow that fails again and again does not refuse them.
 _ASKED_FOR: Final = frozenset({"manual", BACKFILL})
 #: Seconds between two looks at who has died.
@@ -243,11 +246,35 @@ class Scheduler:
             except NbflowError as error:
                 _log.warning("the lease of run %s could not be renewed: %s", run_id, error)
 
-    def let_go(self, run_id: RunId) -> None:
-        """Its host could not take it: it becomes an orphan at once, if it is still ours."""
+    def let_go(self, run_id: RunId, why: str = "") -> None:
+        """It is hosted no more. If it is still ours, no host has taken it: it becomes an orphan at once.
+
+        `why` is a sentence about what kept it from being hosted, and empty where that says nothing of it, as when the database was away. With
+        it, the try counts like a host that died: the next one waits, longer each time, and after the last one the run has failed.
+        """
         lease = self.handed.pop(run_id, None)
-        if lease is not None:
-            self.store.claim(run_id, self.owner, 0.0, self.owner)
+        if lease is None:
+            return
+        try:
+            wait = self._count(lease, why) if why else 0.0
+        except Superseded:
+            return  # its host had taken it
+        if wait is not None:
+            self.store.claim(run_id, self.owner, wait, self.owner)  # a lease of so long, which nobody renews
+
+    def _count(self, lease: Lease, why: str) -> float | None:
+        """Seconds until the run may be tried again; None when it is over. Raises Superseded."""
+        run = self.store.run(lease.run_id)
+        if run.state.is_finished:
+            return None
+        tries = run.hosts + 1
+        self.store.commit(lease, [], run=replace(run, hosts=tries))
+        if tries >= MOST_HOSTS:
+            self.launcher.give_up(lease, f"Nobody could host this run in {MOST_HOSTS} tries. {why}")
+            return None
+        wait = min(_FIRST_WAIT * 2.0 ** (tries - 1), _LONGEST_WAIT)
+        _log.warning("run %s could not be hosted and is tried again in %.0f s: %s", run.run_id, wait, why)
+        return wait
 
     # --- what is known of deployments ---------------------------------------------------------------------------------
 

@@ -422,6 +422,53 @@ def test_a_run_that_its_hosts_give_back_or_never_had_is_not_given_up(tmp_path: P
     assert not world.launched.given_up
 
 
+def test_a_run_that_nobody_can_host_waits_longer_each_time_and_then_has_failed_with_the_reason(tmp_path: Path) -> None:
+    world = World()
+    workspace, run_id = hosted(world, tmp_path)
+    world.launched.give_up = workspace.give_up
+    waits = []
+    for tries in range(1, MOST_HOSTS):
+        world.scheduler.let_go(run_id, "No Python.")
+        assert world.store.run(run_id).hosts == tries
+        began = world.clock.now()
+        while len(world.launched.order) == tries:
+            world.tick(timedelta(seconds=1))
+        waits.append((world.clock.now() - began).total_seconds())
+    assert waits == sorted(waits)
+    assert (waits[0] <= 3, waits[-1] >= 30) == (True, True)
+    world.scheduler.let_go(run_id, "No Python.")
+    run = world.store.run(run_id)
+    assert run.state is RunState.FAILED
+    assert run.reason == f"Nobody could host this run in {MOST_HOSTS} tries. No Python. Go on with nbflow run --resume {run_id}."
+    world.tick(timedelta(minutes=10))
+    assert len(world.launched.order) == MOST_HOSTS
+
+
+def test_why_a_run_is_not_hosted_any_more_does_not_count_once_it_had_a_host(tmp_path: Path) -> None:
+    """Which its lease tells: the process that hosts it may have told more than it knew."""
+    world = World()
+    workspace, run_id = hosted(world, tmp_path)
+    workspace.take_over(run_id, "scheduler", "")
+    world.scheduler.let_go(run_id, "It is somebody else's.")
+    assert world.store.run(run_id).hosts == 1
+    assert world.store.deployments.orphans() == ()
+
+
+def test_a_database_that_is_away_when_a_try_should_be_counted_counts_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    _, run_id = hosted(world, tmp_path)
+
+    def away(*_: object, **__: object) -> None:
+        raise StoreError("The database is away.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "commit", away)
+        with pytest.raises(StoreError):
+            world.scheduler.let_go(run_id, "No Python.")
+    world.tick(timedelta(seconds=31))
+    assert (len(world.launched.order), world.store.run(run_id).hosts) == (2, 0)
+
+
 def test_who_gives_a_run_back_too_late_takes_it_from_nobody(tmp_path: Path) -> None:
     world = World()
     workspace, run_id = hosted(world, tmp_path)
