@@ -48,6 +48,12 @@ class _Running:
             if not self.over.is_set() and self.thread is not None and self.thread.ident is not None:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), ctypes.py_object(KeyboardInterrupt))
 
+    def end(self) -> None:
+        """In its thread: from here on nobody interrupts it. One interrupt may still be on its way."""
+        while not self.over.is_set():
+            with contextlib.suppress(KeyboardInterrupt), self.lock:
+                self.over.set()
+
 
 class InlineExecutor:
     """Runs one job after the other with `run_job`, each on a fresh thread. See the module's docstring for what it cannot do."""
@@ -144,14 +150,18 @@ class InlineExecutor:
                 running.outputs.add(event)
             self._say(event)
 
+        report: Report | None = None
         try:
-            report = self._run_job(running.job, tell)
-        except BaseException as error:  # noqa: BLE001 - user code, or our own KeyboardInterrupt, may raise anything
-            report = endings.raised(running.facts(), error)
-        with contextlib.suppress(KeyboardInterrupt):  # one that was on its way when the job ended by itself
-            with running.lock:
-                running.over.set()
-            self._say(report)
+            try:
+                report = self._run_job(running.job, tell)
+            except BaseException as error:  # noqa: BLE001 - user code, or our own KeyboardInterrupt, may raise anything
+                report = endings.raised(running.facts(), error)
+        except KeyboardInterrupt:
+            pass  # interrupted once more, while it told of the first: whoever interrupts has said already how it ended
+        running.end()
+        if report is not None:
+            with contextlib.suppress(KeyboardInterrupt):
+                self._say(report)
 
     def _say(self, event: ExecutorEvent) -> None:
         with self._changed:
@@ -163,8 +173,12 @@ class InlineExecutor:
 
 
 def _end(running: _Running) -> None:
-    """Interrupt until it is over or `GRACE` has passed; once may not be enough, since a library may catch it."""
-    limit = time.monotonic() + GRACE
+    """Interrupt until it is over or `GRACE` has passed; once may not be enough, since a library may catch it.
+
+    Each time it has twice as long to tell how it was interrupted, which takes a while the first time in a process.
+    """
+    limit, patience = time.monotonic() + GRACE, 0.05
     while not running.over.is_set() and time.monotonic() < limit:
         running.interrupt()
-        running.over.wait(0.05)
+        running.over.wait(patience)
+        patience *= 2

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 from nbflow.core.job import Outcome
+from nbflow.executors import endings
 from nbflow.executors.inline import InlineExecutor
 from tests.contracts.executors import Bench
 from tests.unit.executors.runner import run_job
@@ -31,4 +33,32 @@ def test_jobs_run_one_at_a_time_in_order():
     bench.report("third")
     kinds = [type(event).__name__ for event in bench.heard.events]
     assert kinds == ["AttemptBegan", "Report"] * 3
+    bench.executor.close()
+
+
+def test_an_attempt_that_is_interrupted_again_while_it_tells_of_the_first_time_ends_quietly(monkeypatch):
+    """Telling takes a while where the machine is busy."""
+    fell, raised = [], endings.raised
+    monkeypatch.setattr(threading, "excepthook", fell.append)
+
+    def tell_for_ever(*_):
+        while True:
+            pass
+
+    def run_or_raise(job, tell):
+        if job.source == "pass":
+            return run_job(job, None, tell)
+        begun.set()
+        tell_for_ever()
+        raise AssertionError
+
+    begun, bench = threading.Event(), Bench(InlineExecutor(run_or_raise))
+    monkeypatch.setattr(endings, "raised", tell_for_ever)
+    bench.submit("loops", "while True: pass")
+    assert begun.wait(30)
+    bench.cancel("loops")
+    monkeypatch.setattr(endings, "raised", raised)
+    bench.submit("next", "pass")
+    assert bench.report("next").outcome is Outcome.SUCCESS
+    assert not fell
     bench.executor.close()
