@@ -79,18 +79,18 @@ class Wire:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def _send_waiting(self) -> None:
-        while True:
-            with self._lock:
-                if not self._waiting:
-                    return
-                data = self._waiting[0]
+        with self._lock:
+            data = self._waiting[0] if self._waiting else None
+        while data is not None:
             try:
                 self._socket.sendall(data)
             except OSError:
                 return
+            # In one step, since whoever sends when nothing waits may start another thread: two would send the same.
             with self._lock:
                 if self._waiting:
                     self._waiting.popleft()
+                data = self._waiting[0] if self._waiting else None
 
 
 class Door:

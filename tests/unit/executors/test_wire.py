@@ -52,6 +52,33 @@ def test_sending_does_not_wait_for_an_end_that_does_not_read(ends):
     assert [len(next(read)) for _ in range(4)] == [len(LARGE)] * 3 + [5]
 
 
+class Meanwhile:
+    """A lock behind which, the first time that nothing waits any more, somebody else sends before its holder goes on."""
+
+    def __init__(self, wire: Wire, *pieces: bytes) -> None:
+        self._wire, self._pieces = wire, pieces
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        is_over = threading.current_thread().name == "nbflow-wire" and not self._wire.is_behind
+        self._lock.release()
+        if is_over:
+            pieces, self._pieces = self._pieces, ()
+            for piece in pieces:
+                self._wire.send(piece)
+
+
+def test_what_is_sent_as_the_last_piece_that_waited_goes_out_is_sent_once(ends):
+    ours, theirs = ends
+    ours._lock = Meanwhile(ours, LARGE, b"the end")
+    ours.send(LARGE)
+    read = theirs.pieces()
+    assert [len(next(read)) for _ in range(3)] == [len(LARGE), len(LARGE), len(b"the end")]
+
+
 def test_who_hangs_up_ends_both_and_nothing_goes_out_any_more(ends):
     ours, theirs = ends
     reading = theirs.pieces()
