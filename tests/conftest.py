@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("search", deadline=None, max_examples=2_000, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# A shell without job control (a script that ends with `&`) starts what it sends to the background deaf to Ctrl-C, with all that this starts:
+# whoever is interrupted by a test would not notice.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: What takes longest goes first: one process would wait for a long file that the other began at the end. The storm keeps away from the chaos.
 LONG = ("chaos/test_chaos.py", "acceptance", "integration", "browser", "contracts", "chaos")

@@ -177,7 +177,6 @@ class ChildPool:
             keep = not child.spent and not self._closed
             if keep:
                 self._idle.append(child)
-            self._changed.notify()
         if not keep:
             threading.Thread(target=self._replace, args=(child,), name="nbflow-bury", daemon=True).start()
 
@@ -187,6 +186,7 @@ class ChildPool:
             for job in jobs:
                 if self._busy.get(job.token) is child:
                     self._busy.pop(job.token, None)
+            self._changed.notify()
 
     # --- in the background -----------------------------------------------------------------------------------------------
 

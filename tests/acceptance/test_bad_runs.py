@@ -128,10 +128,14 @@ def test_ctrl_c_cancels_the_run_ends_what_it_started_and_keeps_the_notebook(shel
     with subprocess.Popen(
         command, cwd=shell.folder, env=shell.environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
-        assert select.select([pids], [], [], PATIENCE)[0]
-        kernel, child = map(int, os.read(pids, 100).split())
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        _, err = process.communicate(timeout=PATIENCE)
+        try:
+            assert select.select([pids], [], [], PATIENCE)[0]
+            kernel, child = map(int, os.read(pids, 100).split())
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            _, err = process.communicate(timeout=PATIENCE)
+        except BaseException:
+            process.kill()  # else it is waited for until it ends
+            raise
     os.close(pids)
     assert (process.returncode, err.strip()) == (130, "nbflow: interrupted.")
     assert not is_running(kernel)

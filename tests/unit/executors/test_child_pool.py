@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from nbflow.core.job import Outcome, ProcessState, Report
+from nbflow.executors import pool as pool_module
 from nbflow.executors.pool import ChildPool
 from tests.contracts.executors import Heard, is_running
 from tests.unit.executors.runner import NAME, job, run_in
@@ -69,6 +70,26 @@ def test_two_jobs_at_once_run_in_two_children(pool):
     for thread in threads:
         thread.join()
     assert len(set(pids)) == 2
+
+
+def test_who_waits_goes_on_when_a_child_could_not_be_started_for_another(monkeypatch):
+    pool = ChildPool(1, runner=NAME)
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(run_in(pool, job("answer = 1", token="b"))), daemon=True)
+
+    def start(**_: object) -> None:
+        monkeypatch.undo()
+        waiting.start()
+        while not pool._changed._waiters:
+            os.sched_yield()
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(pool_module, "ChildProcess", start)
+    with pytest.raises(OSError, match="no more processes"):
+        run_in(pool, job("answer = 1", token="a"))
+    waiting.join(60)
+    assert [report.decision for report in answers] == [1]
+    pool.close()
 
 
 def test_user_code_runs_in_the_main_thread_of_its_own_session(run):
@@ -199,9 +220,11 @@ p.wait()'''
 ChildPool(1, runner=NAME).run(seal(job(source)), lambda event: print(getattr(event, "output", {}).get("text", ""), flush=True))
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
-        words = next(line for line in parent.stdout if line.strip()).split()
-        processes = [psutil.Process(int(word)) for word in words]
-        parent.kill()
+        try:
+            words = next(line for line in parent.stdout if line.strip()).split()
+            processes = [psutil.Process(int(word)) for word in words]
+        finally:
+            parent.kill()
     _, alive = psutil.wait_procs(processes, timeout=10)
     assert [process for process in alive if is_running(process.pid)] == []
 
