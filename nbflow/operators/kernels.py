@@ -119,16 +119,19 @@ class KernelPool:
         return self._submit(self._fill())
 
     @asynccontextmanager
-    async def take(self, kernel_name: str, cwd: str, *, start_timeout: float = 60.0, is_flow: bool = True) -> AsyncIterator[Kernel]:
+    async def take(
+        self, kernel_name: str, cwd: str, *, start_timeout: float = 60.0, is_flow: bool = True, launched: Future[None] | None = None
+    ) -> AsyncIterator[Kernel]:
         """A kernel for one notebook, a warm one if there is one. Whoever takes it sets the working directory of a warm one.
 
         After a notebook that `is_flow`, the next kernels load what a flow needs while they wait; after another, they save that time.
+        `launched` is done when the process of a new one is there, which does not answer yet.
 
         Raises SetupError when there is no such kernel or it does not start.
         """
         spec = find_kernel(kernel_name)
         self._loads = is_flow
-        kernel = await asyncio.wrap_future(self._submit(self._obtain(kernel_name, spec, cwd, start_timeout)))
+        kernel = await asyncio.wrap_future(self._submit(self._obtain(kernel_name, spec, cwd, start_timeout, launched)))
         try:
             yield kernel
         finally:
@@ -158,7 +161,7 @@ class KernelPool:
                 atexit.register(self.close)
             return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def _obtain(self, name: str, spec: KernelSpec, cwd: str, start_timeout: float) -> Kernel:
+    async def _obtain(self, name: str, spec: KernelSpec, cwd: str, start_timeout: float, launched: Future[None] | None) -> Kernel:
         self._taken += 1
         task = asyncio.current_task()
         assert task is not None
@@ -168,7 +171,7 @@ class KernelPool:
         if self._taken > 1:
             self._refill()
         if kernel is None:
-            kernel = await _start(name, spec, cwd, start_timeout)
+            kernel = await _start(name, spec, cwd, start_timeout, launched=launched)
         return kernel
 
     async def _warm_one(self, name: str) -> Kernel | None:
@@ -247,7 +250,9 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != _KEY}
 
 
-async def _start(name: str, spec: KernelSpec, cwd: str, start_timeout: float, *, preload: bool = False) -> Kernel:
+async def _start(
+    name: str, spec: KernelSpec, cwd: str, start_timeout: float, *, preload: bool = False, launched: Future[None] | None = None
+) -> Kernel:
     """Start a kernel and wait until it answers. Raises SetupError."""
     folder = Path(tempfile.mkdtemp(prefix="nbflow-kernel-"))  # mode 0700: its sockets are this person's alone
     manager = AsyncKernelManager(kernel_name=name, connection_file=str(folder / "k.json"))
@@ -258,6 +263,8 @@ async def _start(name: str, spec: KernelSpec, cwd: str, start_timeout: float, *,
     try:
         with (folder / "stderr").open("wb") as stderr:
             await manager.start_kernel(extra_arguments=arguments, cwd=cwd, stderr=stderr, env=dict(environment))
+        if launched is not None:
+            launched.set_result(None)
         language_info = await asyncio.wait_for(_wait_until_it_answers(manager, preload=preload), start_timeout)
     except (Exception, asyncio.CancelledError) as error:
         complaint = _last_lines(folder / "stderr")

@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 from collections.abc import Coroutine, Mapping
+from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,8 @@ from nbflow.operators.turns import Turn
 
 #: Seconds within which a slot that is free is had.
 _AT_ONCE: Final = 0.05
+#: Seconds the kernel's process has to be launched before the host gets ready: one interpreter would do both at half the speed.
+_HEAD_START: Final = 0.25
 #: Seconds the rest of a cancelled run may take.
 _CANCEL_GRACE: Final = 20.0
 #: Run in the kernel before the first cell. A warm kernel is brought where a fresh one would have started.
@@ -116,8 +119,11 @@ class Execution:
     async def _with_kernel(self, pool: KernelPool, start_timeout: float) -> tuple[Ending, NbflowError | None]:
         async with AsyncExitStack() as stack:
             stack.enter_context(self._turn.held_at_most())
-            starting = asyncio.ensure_future(self._obtain(pool, stack, start_timeout))  # while the host gets ready
+            launched: Future[None] = Future()
+            starting = asyncio.ensure_future(self._obtain(pool, stack, start_timeout, launched))  # while the host gets ready
+            on_its_way: set[asyncio.Future[Any]] = {starting, asyncio.wrap_future(launched)}
             try:
+                await asyncio.wait(on_its_way, timeout=_HEAD_START, return_when=asyncio.FIRST_COMPLETED)
                 self._run = await asyncio.to_thread(self._host.begin, self._info, self._stop_soon)
             except BaseException:
                 starting.cancel()
@@ -130,9 +136,10 @@ class Execution:
             finally:
                 self._is_over = True
 
-    async def _obtain(self, pool: KernelPool, stack: AsyncExitStack, start_timeout: float) -> Kernel:
+    async def _obtain(self, pool: KernelPool, stack: AsyncExitStack, start_timeout: float, launched: Future[None]) -> Kernel:
         await self._turn.take()
-        soon = pool.take(self._info.kernel_name, self._info.working_dir, start_timeout=start_timeout, is_flow=self._info.is_flow)
+        name, folder, is_flow = self._info.kernel_name, self._info.working_dir, self._info.is_flow
+        soon = pool.take(name, folder, start_timeout=start_timeout, is_flow=is_flow, launched=launched)
         return await stack.enter_async_context(soon)
 
     async def _execute_or_end(self, starting: asyncio.Future[Kernel]) -> tuple[Ending, NbflowError | None]:

@@ -192,6 +192,14 @@ class NotebookHost(Protocol):
         ...
 
 
+class InstalledHost:
+    """The host that the installation registers, loaded when the notebook begins: by then its kernel is on its way, and starts meanwhile."""
+
+    def begin(self, info: NotebookInfo, stop: Callable[[str], None]) -> HostedRun:
+        """Raises SetupError when there is none, or it cannot be made."""
+        return find_host().begin(info, stop)
+
+
 def find_host() -> NotebookHost:
     """The host that the installation registers. Raises SetupError."""
     for entry in entry_points(group=HOST_GROUP):

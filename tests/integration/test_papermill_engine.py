@@ -17,7 +17,7 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from nbflow.app import Workspace
-from nbflow.core.errors import FlowError
+from nbflow.core.errors import FlowError, SetupError
 
 PYTHON = {"name": "python3", "display_name": "Python 3", "language": "python"}
 Write = Callable[..., Path]
@@ -120,6 +120,14 @@ def test_in_a_failed_run_a_handled_failure_is_not_an_error_of_the_notebook(write
 def test_a_flow_with_problems_is_refused_before_its_first_cell(write: Write) -> None:
     path = write("print('never')", "%%task one --after two\n1", "%%task two --after one\n2")
     with pytest.raises(FlowError, match="one -> two -> one"):
+        execute(path)
+    assert {one.metadata.papermill.status for one in read(path).cells} == {"pending"}
+
+
+def test_a_database_that_cannot_be_used_is_one_sentence_and_no_cell_runs(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBFLOW_DATABASE_URL", "mysql://here/nbflow")
+    path = write("print('never')")
+    with pytest.raises(SetupError, match=r'^database_url names "mysql": nbflow keeps its history in sqlite or postgresql\.$'):
         execute(path)
     assert {one.metadata.papermill.status for one in read(path).cells} == {"pending"}
 
