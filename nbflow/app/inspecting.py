@@ -81,6 +81,15 @@ def inputs_of(workspace: Workspace, run_id: str, task: str, number: int | None =
     return TaskInputs(attempt=attempt, values=values, captures=captures)
 
 
+def only(name: str, given: Mapping[str, ValueRef], run_id: str, task: str, did: str = "gave") -> Mapping[str, ValueRef]:
+    """The value of that name; all of them when it is empty. `did`: what the task did with them. Raises UserError when there is no such value."""
+    if not name:
+        return given
+    if name not in given:
+        raise UserError(f'Task {task} {did} no "{name}" in run {run_id}; it {did}: {", ".join(given) or "nothing"}.')
+    return {name: given[name]}
+
+
 def _with_items(workspace: Workspace, run_id: str, name: str, ref: ValueRef) -> ValueRef:
     """A record keeps of a list that copies gave its hash only; the items are those of the copies, if they still are the same."""
     if ref.format != "list" or ref.items:

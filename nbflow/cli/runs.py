@@ -88,28 +88,32 @@ def runs_logs(run_id: str, task: str | None, attempt: int | None, as_json: bool)
 @runs.command("result")
 @click.argument("run_id")
 @click.argument("task")
+@click.argument("name", default="")
 @click.option("--attempt", type=int, default=None, help="Which attempt (default: what counts).")
 @as_json
-def runs_result(run_id: str, task: str, attempt: int | None, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
-    """What a task gave: names, kinds and sizes."""
-    from nbflow.app.inspecting import given_by  # noqa: PLC0415
+def runs_result(run_id: str, task: str, name: str, attempt: int | None, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """What a task gave: names, kinds and sizes, of all values or of the one called NAME."""
+    from nbflow.app.inspecting import given_by, only  # noqa: PLC0415
 
     with closing(open_workspace()) as workspace:
-        given = given_by(workspace, workspace.run(run_id).run_id, task, attempt)
+        run_id = workspace.run(run_id).run_id
+        given = only(name, given_by(workspace, run_id, task, attempt), run_id, task)
     _show_values(given, as_json=as_json)
 
 
 @runs.command("inputs")
 @click.argument("run_id")
 @click.argument("task")
+@click.argument("name", default="")
 @click.option("--attempt", type=int, default=None, help="Which attempt (default: the newest).")
 @as_json
-def runs_inputs(run_id: str, task: str, attempt: int | None, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
-    """What a task was given: values of tasks above it and of plain cells."""
-    from nbflow.app.inspecting import inputs_of  # noqa: PLC0415
+def runs_inputs(run_id: str, task: str, name: str, attempt: int | None, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """What a task was given: values of tasks above it and of plain cells, all of them or the one called NAME."""
+    from nbflow.app.inspecting import inputs_of, only  # noqa: PLC0415
 
     with closing(open_workspace()) as workspace:
-        given = inputs_of(workspace, workspace.run(run_id).run_id, task, attempt).shown()
+        run_id = workspace.run(run_id).run_id
+        given = only(name, inputs_of(workspace, run_id, task, attempt).shown(), run_id, task, "was given")
     _show_values(given, as_json=as_json)
 
 

@@ -62,16 +62,14 @@ class History:
 
     def result(self, asked: Asked) -> Any:
         """What a task gave, or was given: the value when it is one, else a dict by name. Raises UserError."""
-        from nbflow.app.inspecting import given_by, inputs_of  # noqa: PLC0415 - loading the extension stays quick
+        from nbflow.app.inspecting import given_by, inputs_of, only  # noqa: PLC0415 - loading the extension stays quick
 
         run, task, name = self.chosen(asked["run"], asked["task"]), asked["task"], asked["name"]
         if asked["inputs"]:
             given, did = inputs_of(self.workspace, run.run_id, task, asked["attempt"]).shown(), "was given"
         else:
             given, did = dict(given_by(self.workspace, run.run_id, task, asked["attempt"])), "gave"
-        if name and name not in given:
-            raise UserError(f'Task {task} {did} no "{name}" in run {run.run_id}; it {did}: {", ".join(given) or "nothing"}.')
-        chosen = {name: given[name]} if name else given
+        chosen = only(name, given, run.run_id, task, did)
         values = self._launcher.kernel.decode(chosen, self.workspace.artifacts)
         return next(iter(values.values())) if len(values) == 1 else values
 
