@@ -99,7 +99,8 @@ class Database:
                 connection.begin()
                 if self.is_sqlite:
                     self._begin(connection)
-                yield connection
+                with explained(self.place, before_commit=True):
+                    yield connection
                 connection.commit()
             except BaseException:
                 _roll_back(connection)

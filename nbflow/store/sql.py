@@ -37,6 +37,7 @@ from nbflow.store.rows import artifact_hashes, attempt_row, change_row, task_row
 from nbflow.store.runs import Runs
 from nbflow.store.secrets import Secrets
 from nbflow.store.sentences import unfinished
+from nbflow.store.troubles import once_more
 
 
 class SqlStore:
@@ -108,6 +109,7 @@ class SqlStore:
     def attempts(self, run_id: str, task_id: str = "", map_index: int | None = None) -> tuple[AttemptRecord, ...]:
         return self._attempts.of(run_id, task_id, map_index)
 
+    @once_more
     def save_captures(self, run_id: str, captures: bytes, hashes: Sequence[str] = ()) -> None:
         with self._database.writing() as connection:
             self._runs.lock(connection, run_id)
@@ -162,6 +164,7 @@ class SqlStore:
 
     # the driver's writes
 
+    @once_more
     def commit(
         self,
         lease: Lease,
@@ -182,6 +185,7 @@ class SqlStore:
             self._watch_again(connection, batch, cursor - len(changes))
         return cursor
 
+    @once_more
     def commit_asking(
         self,
         lease: Lease,

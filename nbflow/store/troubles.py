@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from functools import wraps
+from typing import Final, ParamSpec, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoneFreeError
 
 from nbflow.core.errors import StoreError
 
+P = ParamSpec("P")
+R = TypeVar("R")
+_log = logging.getLogger("nbflow.store")
+#: What PostgreSQL says when it has ended a transaction by itself.
+_ENDED: Final = "idle-in-transaction timeout|transaction timeout"
 #: What the driver's message contains, in lower case -> the sentence; the first that fits.
 _SENTENCES: Final = (
     (
@@ -38,7 +45,7 @@ _SENTENCES: Final = (
         "PostgreSQL takes no more connections at {place}: raise its max_connections, or end programs that are connected to it.",
     ),
     (
-        "idle-in-transaction timeout|transaction timeout",
+        _ENDED,
         "PostgreSQL at {place} has ended a transaction that took too long: this process was asleep, or somebody holds its locks (pg_stat_activity).",
     ),
     ("fatal:.* does not exist", "PostgreSQL does not know what {place} names ({line}): create it there, or correct database_url."),
@@ -46,16 +53,38 @@ _SENTENCES: Final = (
 )
 
 
+class RolledBack(StoreError):
+    """PostgreSQL has ended a transaction before its commit, or instead of it: its process was asleep, or the connection is lost. Nothing was written."""
+
+
+def once_more(write: Callable[P, R]) -> Callable[P, R]:
+    """A write that was rolled back for no fault of its own is made again, once. Whether it may still be made the lease says, which it proves first."""
+
+    @wraps(write)
+    def written(*arguments: P.args, **named: P.kwargs) -> R:
+        try:
+            return write(*arguments, **named)
+        except RolledBack as error:
+            _log.warning("%s What it was to write is written again.", error)
+        return write(*arguments, **named)
+
+    return written
+
+
 @contextmanager
-def explained(place: str) -> Iterator[None]:
-    """Turns what the database cannot do into StoreError; an error of nbflow's own SQL keeps its traceback."""
+def explained(place: str, *, before_commit: bool = False) -> Iterator[None]:
+    """Turns what the database cannot do into StoreError; an error of nbflow's own SQL keeps its traceback.
+
+    A connection that is lost `before_commit` takes its transaction with it; one that is lost during the commit may have committed.
+    """
     try:
         yield
     except DBAPIError as error:
         sentence = _sentence(error, place)
         if sentence is None:
             raise
-        raise StoreError(sentence) from error
+        is_undone = (before_commit and error.connection_invalidated) or re.search(_ENDED, _said(error).lower())
+        raise (RolledBack if is_undone else StoreError)(sentence) from error
     except NoneFreeError as error:
         raise StoreError(
             f"PostgreSQL at {place} does not get on: all connections of this process have been busy for half a minute. "
@@ -63,8 +92,12 @@ def explained(place: str) -> Iterator[None]:
         ) from error
 
 
+def _said(error: DBAPIError) -> str:
+    return " ".join(str(error.orig).split())
+
+
 def _sentence(error: DBAPIError, place: str) -> str | None:
-    said = " ".join(str(error.orig).split())
+    said = _said(error)
     lowered = said.lower()
     for pattern, sentence in _SENTENCES:
         if re.search(pattern, lowered):

@@ -8,13 +8,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
 
 from nbflow.app import Workspace
+from nbflow.core.ids import FlowName, TaskId
+from nbflow.core.job import CaptureSet
+from nbflow.core.model import Edge, Flow, Task
 from nbflow.core.states import RunState
 from nbflow.settings import Settings
+from nbflow.store.opening import open_store
 
 pytest_plugins = ["tests.unit.store.databases"]
 
@@ -85,3 +93,36 @@ def test_a_driver_that_slept_while_another_took_over_writes_nothing_more(databas
         assert workspace.given(run.run_id, "a")["x"].shown == "2"
         outcomes = [(str(one.key), one.attempt, one.outcome) for one in workspace.attempts(run.run_id)]
         assert outcomes == [("a", 1, "lost"), ("a", 2, "success"), ("b", 1, "success")]
+
+
+def test_a_driver_whose_transaction_was_ended_while_it_slept_goes_on(
+    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Amid the commit of its first success. Nobody has taken over."""
+    with closing(Workspace(Settings(home=tmp_path / "home", database_url=postgresql_url, dask="inline"))) as workspace:
+        other, put, slept = open_store(postgresql_url), workspace.store._runs.put_tasks, []
+
+        def put_tasks(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+            if not slept and any(row["state"] == "success" for row in rows):
+                connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '100ms'"))
+                slept.append(other.claim(rows[0]["run_id"], "other", 60))  # waits for the lease, which the sleeper has locked
+            put(connection, rows)
+
+        monkeypatch.setattr(workspace.store._runs, "put_tasks", put_tasks)
+        flow = Flow(
+            name=FlowName("f"),
+            tasks=(
+                Task(id=TaskId("a"), source="x = 1", writes=("x",), demands=("x",)),
+                Task(id=TaskId("b"), source="y = 1", writes=("y",)),
+            ),
+            edges=(Edge(upstream=TaskId("a"), downstream=TaskId("b")),),
+        )
+        run = workspace.start_run(flow, CaptureSet())
+        assert run.wait(PATIENCE)
+        assert slept == [None]
+        assert workspace.snapshot(run.run_id).run.state is RunState.SUCCESS
+        ends = [str(change.key) for change in workspace.store.changes(run.run_id) if change.key and change.after == "success"]
+        assert ends == ["a", "b"]
+        outcomes = [(str(one.key), one.attempt, one.outcome) for one in workspace.attempts(run.run_id)]
+        assert outcomes == [("a", 1, "success"), ("b", 1, "success")]
+        other.close()

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from nbflow.core.errors import SetupError
+from nbflow.core.errors import SetupError, Superseded
 from nbflow.core.ids import RunId, TaskId, TaskKey
 from nbflow.core.records import Change, RunRecord, TaskRecord
 from nbflow.core.states import TaskState
@@ -214,6 +214,53 @@ def test_who_is_stopped_amid_a_transaction_keeps_nobody_from_going_on(postgresql
         work()
     stopped.close()
     other.close()
+
+
+@pytest.fixture(params=["asleep", "asleep amid many rows", "cut off"])
+def asleep(postgresql_url, monkeypatch, request):
+    """A store with a lease of run `r`. What it commits sleeps amid its transaction, once, until the server has ended that, as `meanwhile` finds out."""
+    store, other = open_store(postgresql_url), open_store(postgresql_url)
+    store.create_run(a_run("r"), [])
+    lease, put, slept = store.claim("r", "me", 60), store._runs.put_tasks, []
+    server = create_engine(postgresql_url.replace("postgresql://", "postgresql+psycopg://"))
+
+    def fall_asleep(meanwhile):
+        def put_tasks(connection, rows):
+            if not slept:
+                if request.param == "cut off":
+                    with server.connect() as administrator:
+                        pid = connection.scalar(text("SELECT pg_backend_pid()"))
+                        administrator.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
+                else:
+                    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '100ms'"))
+                slept.append(meanwhile(other, lease))  # waits for the row that the sleeper has locked
+                if request.param == "asleep amid many rows":  # sent at once: psycopg does not tell what the server said
+                    store._database.insert(artifact_reference).run_many(connection, ROWS)
+            put(connection, rows)
+
+        monkeypatch.setattr(store._runs, "put_tasks", put_tasks)
+        return store, lease
+
+    yield fall_asleep
+    assert slept
+    server.dispose()
+    store.close()
+    other.close()
+
+
+def test_what_a_sleep_has_undone_is_written_again_once(asleep, caplog):
+    store, lease = asleep(lambda other, lease: other.renew(lease))
+    assert store.commit(lease, [moved("first"), moved("second")]) == 2
+    assert [(change.cursor, change.reason) for change in store.changes("r")] == [(1, "first"), (2, "second")]
+    assert caplog.text.count("is written again") == 1
+
+
+def test_what_a_sleep_has_undone_is_refused_when_another_took_over_meanwhile(asleep):
+    store, lease = asleep(lambda other, _: other.claim("r", "other", 60, "me"))
+    with pytest.raises(Superseded):
+        store.commit(lease, [moved()])
+    assert store.changes("r") == ()
+    assert store.holder("r") == "other"
 
 
 def test_who_waits_for_his_turn_to_make_tables_may_wait_for_long(postgresql_url, monkeypatch):
