@@ -14,7 +14,6 @@ from nbflow.core.model import Flow
 from nbflow.core.records import Change, TaskRecord
 from nbflow.core.states import TaskState
 from nbflow.operators.notebook_host import AttemptShown, CardShown, GraphShown, OutputShown, Show, Shown
-from nbflow.views import bundles
 
 #: Seconds between two pictures of the graph in the executed notebook while it grows.
 _GRAPH_PERIOD: Final = 2.0
@@ -40,8 +39,10 @@ class NotebookView:
 
     def changed(self, changes: Sequence[Change]) -> None:
         """Cards follow every change of state that ends something or begins it."""
-        if self.flow is None:
+        if self.flow is None or self.show is None:
             return
+        from nbflow.views import bundles  # noqa: PLC0415 - a notebook without tasks shows nothing
+
         now = self._workspace.clock.now()
         for change in changes:
             if change.task is not None and (change.task.state.is_finished or change.task.reason):
@@ -52,6 +53,8 @@ class NotebookView:
 
     def show_recorded(self, tasks: Collection[TaskId]) -> None:
         """What tasks gave that had ended before this process: their outputs stand under their cells again."""
+        from nbflow.views import bundles  # noqa: PLC0415 - as above
+
         assert self.flow is not None
         assert self.handle is not None
         now, snapshot = self._workspace.clock.now(), self.handle.snapshot()
@@ -74,8 +77,10 @@ class NotebookView:
 
     def draw(self) -> None:
         """The graph as it stands."""
-        if self.flow is None or self.handle is None:
+        if self.flow is None or self.handle is None or self.show is None:
             return
+        from nbflow.views import bundles  # noqa: PLC0415 - as above
+
         self._drawn = now = self._workspace.clock.now()
         snapshot = self.handle.snapshot()
         self._show(GraphShown(data=bundles.graph_bundle(self.flow, snapshot.tasks, snapshot.run, now)))

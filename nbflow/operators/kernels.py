@@ -44,6 +44,8 @@ _ARGUMENTS: Final = ["--HistoryManager.hist_file=:memory:"]
 _AT_START: Final = ("PYTHON", "LD_", "DYLD_", "JUPYTER", "IPYTHON", "VIRTUAL_ENV", "CONDA")
 #: Seconds the end of this process waits for used kernels to run their exit handlers.
 _PATIENCE: Final = 5.0
+#: Seconds between two looks at whether a kernel has ended: at the end of a process somebody waits for it.
+_GLANCE: Final = 0.01
 #: A socket's path may not be longer on some systems (macOS: 104 bytes).
 _LONGEST_FOLDER: Final = 80
 #: Opens every secret: plain cells must not find it.
@@ -313,7 +315,7 @@ async def _shut_down(kernel: Kernel, *, now: bool) -> None:
             await kernel.manager.shutdown_kernel(now=True)
         else:  # `shutdown_kernel` would interrupt it first, and an interrupt just then may cost it the request
             await kernel.manager.request_shutdown()
-            await kernel.manager.finish_shutdown()
+            await kernel.manager.finish_shutdown(pollinterval=_GLANCE)
     except Exception:  # noqa: BLE001 - the kernel may be in any condition, and nobody waits for this
         _log.exception("kernel %s did not shut down in order", kernel.name)
     finally:

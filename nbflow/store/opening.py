@@ -17,8 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from nbflow.core.errors import SetupError
 from nbflow.core.protocols import Store
 from nbflow.store.database import Database, may_take_long
-from nbflow.store.memory import MemoryStore
-from nbflow.store.schema import HEAD, VERSION_TABLE, metadata, version_table
+from nbflow.store.schema import HEAD, VERSION_TABLE, metadata, tell_postgresql, version_table
 from nbflow.store.sql import SqlStore
 
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ def open_store(database_url: str) -> Store:
     one sentence, when the database cannot be used, also when it is of an older or newer nbflow.
     """
     if database_url == "memory://":
+        from nbflow.store.memory import MemoryStore  # noqa: PLC0415 - a database need not pay for it
+
         return MemoryStore()
     database = open_database(database_url)
     try:
@@ -163,6 +164,8 @@ def revision(connection: Connection) -> str | None:
 
 def _create(connection: Connection) -> None:
     """The tables as the migrations make them. An empty database has nothing to migrate, for which Alembic would take five times as long."""
+    if connection.dialect.name == "postgresql":
+        tell_postgresql()
     metadata.create_all(connection, checkfirst=False)
     version_table.create(connection)
     connection.execute(version_table.insert().values(version_num=HEAD))

@@ -65,10 +65,23 @@ def test_a_database_is_opened_without_alembic(sqlite_url, tmp_path, is_new):
     assert done.stdout.strip() == "False"
 
 
+def test_a_sqlite_database_loads_nothing_of_another(tmp_path):
+    code = "import sys; from nbflow.store.opening import open_store; open_store(sys.argv[1]); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, f"sqlite:///{tmp_path / 'new.db'}"], capture_output=True, text=True, check=True)
+    assert not {"sqlalchemy.dialects.postgresql", "nbflow.store.memory"} & set(done.stdout.split())
+
+
 def test_the_write_ahead_log_is_on(sqlite_url):
     open_store(sqlite_url).close()
     with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+#: Indexes over some rows, which Alembic does not compare.
+_PARTIAL = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '% WHERE %'",
+    "postgresql": "SELECT indexname FROM pg_indexes WHERE indexdef LIKE '% WHERE %' AND schemaname = current_schema()",
+}
 
 
 @pytest.mark.parametrize("by_migrations", [True, False], ids=["migrated", "made at once"])
@@ -81,6 +94,12 @@ def test_the_tables_are_those_of_the_schema(database_url, by_migrations):
             migrate(connection)
         assert revision(connection) == HEAD
         assert compare_metadata(MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), metadata) == []
+        assert set(connection.scalars(text(_PARTIAL[engine.name]))) == {
+            "ix_run_backfill_state",
+            "ix_task_instance_pool_state_slots",
+            "uq_backfill_flow",
+            "ix_occasion_fresh",
+        }
     engine.dispose()
 
 
