@@ -6,6 +6,7 @@ The process starts as two: a supervisor, which ends everything when the parent i
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what `signal` stands on: it makes no enum members, which would take ten times as long
 import argparse
 import faulthandler
 import importlib
@@ -113,6 +114,7 @@ class ChildLoop:
 
     def _do(self, begin: Begin) -> None:
         """One job after the other, as long as the parent has not taken back the rest."""
+        importlib.invalidate_caches()  # modules that were written before these jobs were sent are found
         left = len(begin.jobs)
         for data in begin.jobs:
             left -= 1
@@ -173,7 +175,7 @@ class ChildLoop:
         `peak_bytes` is how much memory it used at most, 0 where nobody knows.
         """
         for number, handler in _SIGNALS.items():
-            if signal.getsignal(number) != handler:
+            if _signal.getsignal(number) != handler:
                 signal.signal(number, handler)
         signal.setitimer(signal.ITIMER_REAL, 0)
         stale = self._modules.note(since)

@@ -7,8 +7,7 @@ import pickle
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from nbflow.core.job import ExecutorEvent
 from nbflow.executors.sealed import SealedReport
@@ -17,8 +16,7 @@ _HEAD: Final = struct.Struct("!Q")
 _CHUNK: Final = 1 << 18
 
 
-@dataclass(frozen=True, kw_only=True)
-class FileStamp:
+class FileStamp(NamedTuple):
     """A file of a user's module as it was when a job had used it."""
 
     path: str
@@ -26,30 +24,26 @@ class FileStamp:
     size: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ready:
+class Ready(NamedTuple):
     """The child has imported what it needs and waits for jobs."""
 
     pid: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Begin:
+class Begin(NamedTuple):
     """Run these jobs, each pickled, one after the other as long as there are tickets. `worker` is the name people are shown."""
 
     jobs: tuple[bytes, ...]
     worker: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Said:
+class Said(NamedTuple):
     """Something to pass on while the job runs."""
 
     event: ExecutorEvent
 
 
-@dataclass(frozen=True, kw_only=True)
-class Done:
+class Done(NamedTuple):
     """The job's report, and what decides whether the child may be used again."""
 
     report: SealedReport

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import pickle
 import sys
 import time
@@ -44,12 +45,13 @@ def run_job(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = "")
 
     Every way user code can end is a Report. Raises only when the artifact store is not there (SetupError).
     """
+    importlib.invalidate_caches()  # modules that were written a moment ago are found
     report, _data = run_kept(job, artifacts, tell, worker=worker)
     return report
 
 
 def run_kept(job: Job, artifacts: ArtifactStore, tell: Tell, *, worker: str = "") -> tuple[Report, bytes]:
-    """Like `run_job`: the report, and the same pickled, as it was written down."""
+    """Like `run_job`: the report, and the same pickled, as it was written down. Whoever calls it has invalidated Python's caches of folders."""
     if not artifacts.mark(f"{job.token}.started", worker.encode()):
         return _started_before(job, artifacts, worker)
     started_at = datetime.now(UTC)

@@ -16,12 +16,12 @@ class _Shape(NamedTuple):
     """What a loop looked like when it was made: what its names hold, and how much is in that."""
 
     held: dict[str, Any]
-    sizes: dict[str, int]
+    contents: tuple[Sized, ...]
+    sizes: tuple[int, ...]
 
     def is_of(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether nobody can tell that the loop was used."""
-        now = getattr(loop, "__dict__", None)
-        return now == self.held and all(_size(now[name]) == size for name, size in self.sizes.items())
+        return getattr(loop, "__dict__", None) == self.held and tuple(map(len, self.contents)) == self.sizes
 
 
 _shapes: dict[int, _Shape] = {}
@@ -59,13 +59,8 @@ def end(loop: asyncio.AbstractEventLoop) -> None:
 def _shape(loop: asyncio.AbstractEventLoop) -> _Shape:
     """Everything the loop holds: plain values, which objects, and how much is in them. A Python whose loops change as they run makes new ones."""
     if not hasattr(loop, "__dict__"):  # uvloop's: nobody can tell
-        return _Shape({"": object()}, {})
+        return _Shape({"": object()}, (), ())
     held = dict(vars(loop))
-    return _Shape(held, {name: size for name, value in held.items() if (size := _size(value)) >= 0})
-
-
-def _size(value: Any) -> int:
-    """How much is in it; -1 for what holds nothing that is counted."""
-    if isinstance(value, selectors.BaseSelector):
-        return len(value.get_map())
-    return len(value) if isinstance(value, Sized) else -1
+    values = (value.get_map() if isinstance(value, selectors.BaseSelector) else value for value in held.values())
+    contents = tuple(value for value in values if isinstance(value, Sized))
+    return _Shape(held, contents, tuple(map(len, contents)))

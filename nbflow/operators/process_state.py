@@ -9,7 +9,6 @@ import builtins
 import contextlib
 import decimal
 import getpass
-import importlib
 import logging
 import os
 import pickle
@@ -105,7 +104,6 @@ def _restore(state: ProcessState, problems: list[str]) -> None:
                 f"paths are relative to {Path.cwd()}"
             )
     sys.path[:0] = [folder for folder in state.sys_path if folder not in sys.path]
-    importlib.invalidate_caches()
     if state.warning_filters is None:
         return
     try:
