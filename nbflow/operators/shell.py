@@ -17,7 +17,7 @@ import traceback
 import types
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -311,13 +311,15 @@ _KINDS: Final[tuple[Any, ...]] = tuple(kind for kind in ZMQInteractiveShell.__mr
 
 
 class _Watch:
-    """Stands where IPython keeps its one shell: whoever asks there gets it, and is noticed."""
+    """Stands where IPython keeps its one shell: whoever asks there while a cell runs gets that cell's, and is noticed."""
 
-    def __init__(self, shell: ZMQInteractiveShell) -> None:
-        self._shell = shell
+    shell: ZMQInteractiveShell | None = None
 
-    def __get__(self, instance: object, owner: type | None = None) -> ZMQInteractiveShell:
-        return self._shell.get_ipython()
+    def __get__(self, instance: object, owner: type | None = None) -> ZMQInteractiveShell | None:
+        return None if self.shell is None else self.shell.get_ipython()
+
+
+_watch: Final = _Watch()
 
 
 #: Bodies without what only IPython understands, as any fresh shell makes them; the copies of a mapped task have one.
@@ -339,9 +341,15 @@ def new_shell(attempt: Attempt) -> ZMQInteractiveShell:
 
 
 def prepare() -> None:
-    """Make a shell for the next attempt when there is none. To be called in the main thread, between attempts."""
+    """Make a shell for the next attempt when there is none. To be called in the main thread, between attempts.
+
+    The watch stays with IPython's classes: Python forgets what it knows of a class, and of those below it, whenever something is set there.
+    """
     if _spare:
         return
+    for kind in _KINDS:
+        if kind.__dict__.get("_instance") is None:
+            kind._instance = _watch  # noqa: SLF001  see `_keep`
     main, known = sys.modules.get("__main__"), dict(builtins.__dict__)
     try:
         _spare.append(_make_shell(types.ModuleType("__main__")))
@@ -371,11 +379,10 @@ def _profile() -> tuple[bytes | None, ...]:
 @contextlib.contextmanager
 def current(shell: ZMQInteractiveShell) -> Iterator[None]:
     """`get_ipython()` is this shell inside the block, `input()` is refused and figures are drawn inline."""
-    before = {kind: kind.__dict__.get("_instance") for kind in _KINDS}
+    before, shell_before = {kind: kind.__dict__.get("_instance") for kind in _KINDS}, _watch.shell
     asking: list[tuple[Any, str, Callable[..., str]]] = [(builtins, "input", builtins.input), (getpass, "getpass", getpass.getpass)]
-    watch = _Watch(shell)
-    for kind in _KINDS:
-        kind._instance = watch  # noqa: SLF001  how traitlets keeps its singletons; there is no public way to have two in turn
+    _watch.shell = shell
+    _keep(dict.fromkeys(_KINDS, _watch))
     for module, name, _function in asking:
         setattr(module, name, _refuse_input)
     try:
@@ -387,14 +394,21 @@ def current(shell: ZMQInteractiveShell) -> Iterator[None]:
     finally:
         for module, name, function in asking:
             setattr(module, name, function)
-        for kind, instance in before.items():
-            kind._instance = instance  # noqa: SLF001  see above
+        _keep(before)
+        _watch.shell = shell_before
         shell.restore_sys_module_state()
         if shell.is_used:
             shell.history_manager.end_session()
         elif not _spare:
             shell.rest()
             _spare.append(shell)
+
+
+def _keep(instances: Mapping[Any, Any]) -> None:
+    """What IPython's classes have as their one shell."""
+    for kind, instance in instances.items():
+        if kind.__dict__.get("_instance") is not instance:
+            kind._instance = instance  # noqa: SLF001  how traitlets keeps its singletons; there is no public way to have two in turn
 
 
 def _refuse_input(*_args: Any, **_kwargs: Any) -> str:
