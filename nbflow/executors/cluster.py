@@ -248,6 +248,10 @@ def _configuration() -> dict[str, Any]:
         "distributed.scheduler.worker-saturation": "inf",  # a queue at the worker saves a round trip for each task
         "distributed.admin.low-level-log-length": 50,  # events of ours would be kept otherwise
         "distributed.worker.profile.enabled": False,
+        # What each of its processes does all day to watch itself: nobody looks at it here, and laptops run on batteries.
+        "distributed.admin.tick.interval": "500ms",
+        "distributed.admin.system-monitor.interval": "2s",
+        "distributed.scheduler.active-memory-manager.start": False,  # one worker
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
         "distributed.comm.timeouts.connect": "5s",
