@@ -255,8 +255,11 @@ def _configuration() -> dict[str, Any]:
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
         "distributed.comm.timeouts.connect": "5s",
-        # Else numpy would compute on one core in a task and on all of them in the notebook; None takes a variable away.
-        "distributed.nanny.pre-spawn-environ": dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")),
+        # None takes a variable away. Else numpy would compute on one core in a task and on all of them in the notebook, and malloc would ask the
+        # system for every large piece of memory anew.
+        "distributed.nanny.pre-spawn-environ": dict.fromkeys(
+            ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_")
+        ),
     }
 
 

@@ -13,7 +13,8 @@ from nbflow.core.job import ExecutorEvent
 from nbflow.executors.sealed import SealedReport
 
 _HEAD: Final = struct.Struct("!Q")
-_CHUNK: Final = 1 << 18
+#: Less than what malloc asks the system for each time.
+_CHUNK: Final = 1 << 16
 
 
 class FileStamp(NamedTuple):

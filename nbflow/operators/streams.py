@@ -23,7 +23,8 @@ from nbflow.operators.outputs import Outputs
 
 _PIPE_SIZE: Final = 1024 * 1024
 _F_SETPIPE_SZ: Final = 1031  # Linux; `fcntl` names it from Python 3.10 on only where the system does
-_CHUNK: Final = 256 * 1024
+#: Less than what malloc asks the system for each time.
+_CHUNK: Final = 64 * 1024
 #: How the names begin of nbflow's own threads, which are the host's in a process that has one. No thread has the other name.
 _HOSTS: Final = "nbflow-"
 _NOBODYS: Final = "\0"
