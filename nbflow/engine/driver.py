@@ -373,6 +373,13 @@ class Driver:
     def _let_go(self) -> None:
         with self._clearing:
             self._to_clear = None
+        try:
+            self._leave()
+        finally:  # whoever waits for the run would do so for ever
+            self._over = True
+            self._watchers.look_again()
+
+    def _leave(self) -> None:
         if self._failure is None:
             self._callbacks.wait()
         self._triggers.stop()
@@ -387,8 +394,6 @@ class Driver:
             _log.warning("The lease of run %s could not be given back: %s", self.run_id, error)
         except Exception:  # noqa: BLE001 - as above, with the traceback of what nobody foresaw
             _log.exception("the lease of run %s could not be given back", self.run_id)
-        self._over = True
-        self._watchers.look_again()
 
     @property
     def _is_left(self) -> bool:

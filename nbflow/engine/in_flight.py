@@ -99,7 +99,7 @@ class InFlight:
 
     def cancel(self, token: Token) -> None:
         attempt = self.take(token)
-        ending = self._cancellers.submit(self._at.executor.cancel, [token])
+        ending = self._cancel([token])
         if attempt is not None:
             self._endings[attempt.key] = ending
             ending.add_done_callback(lambda _: self._inbox.put(Woke()))
@@ -109,8 +109,17 @@ class InFlight:
         tokens = list(self._attempts)
         self._at.switchboard.disconnect(tokens)
         if tokens and cancel:
-            self._cancellers.submit(self._at.executor.cancel, tokens)
+            self._cancel(tokens)
         self._cancellers.shutdown(wait=True)
+
+    def _cancel(self, tokens: Sequence[Token]) -> Future[None]:
+        try:
+            return self._cancellers.submit(self._at.executor.cancel, tokens)
+        except RuntimeError:  # the interpreter is ending, and begins nothing in threads any more
+            self._at.executor.cancel(tokens)
+            done: Future[None] = Future()
+            done.set_result(None)
+            return done
 
     def ended_from_outside(self, changes: Sequence[Change], reported: set[Token]) -> list[AttemptRecord]:
         """Attempts that ended without a report (cancelled, marked, cleared while they ran) keep what was heard of them."""

@@ -157,6 +157,29 @@ def test_cancel_ends_the_run_and_keeps_what_was_heard(tmp_path: Path) -> None:
         assert [one.outcome for one in workspace.attempts(handle.run_id)] == ["cancelled"]
 
 
+def test_a_run_is_cancelled_also_while_the_interpreter_ends(tmp_path: Path) -> None:
+    """As Python does then: no thread is given anything to do any more, and those that wait for the run are waited for."""
+    with workspace_of(tmp_path, {"a": lambda job: ended(job) if began.set() or cancelled.wait(30) else fails(job)}) as workspace:
+        began, cancelled = threading.Event(), threading.Event()
+        handle = workspace.start_run(flow(task("a")), CaptureSet())
+        assert began.wait(30)
+        handle._attempts._cancellers.shutdown()
+        handle.cancel(by="ada")
+        assert handle.wait(30)
+        cancelled.set()
+        assert states(handle) == {"a": "cancelled"}
+
+
+def test_who_waits_for_a_run_is_told_whatever_is_in_the_way_of_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with workspace_of(tmp_path, {"a": ended}) as workspace:
+        handle = workspace.start_run(flow(task("a")), CaptureSet(), held=[TaskId("a")])
+        monkeypatch.setattr(handle._triggers, "stop", lambda: {}["nobody foresaw this"])
+        handle.release([TaskId("a")], CaptureSet())
+        assert handle.wait(30)
+        assert states(handle) == {"a": "success"}
+
+
 def test_a_database_that_is_away_while_nothing_is_to_be_recorded_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver asks for wishes again and again: a query that fails is asked again, and the attempt goes on meanwhile."""
     asked, running = threading.Semaphore(0), threading.Event()
