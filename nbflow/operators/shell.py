@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from IPython.core.compilerop import CachingCompiler
@@ -29,7 +30,6 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import UsageError
 from IPython.core.history import HistoryManager
 from IPython.core.interactiveshell import InteractiveShell
-from traitlets import HasTraits
 from traitlets.config import Config
 
 from nbflow.core.context import SkipTask
@@ -104,25 +104,25 @@ class CellDisplayPublisher(DisplayPublisher):  # type: ignore[misc]  # IPython i
 
 
 class CellHistory(HistoryManager):  # type: ignore[misc]  # IPython is not typed
-    """Keeps no sessions. The last inputs are no traits: nobody watches them, and each cell sets them all."""
+    """Keeps no sessions. What each cell sets is no trait here: nobody watches it, and traitlets would take its time to prove its kind."""
 
     _i00 = _i = _ii = _iii = ""
+    input_hist_parsed: Any = ()
+    input_hist_raw: Any = ()
+    output_hist: Any = MappingProxyType({})
+    output_hist_reprs: Any = MappingProxyType({})
+    outputs: Any = MappingProxyType({})
+    exceptions: Any = MappingProxyType({})
+    dir_hist: Any = ()
+    db_input_cache: Any = ()
+    db_output_cache: Any = ()
 
     def begin(self, folder: str) -> None:
         """The lists are new: names of the cell before may have outlived it."""
         self._i00 = self._i = self._ii = self._iii = ""
-        _hold(
-            self,
-            input_hist_parsed=[""],
-            input_hist_raw=[""],
-            output_hist={},
-            output_hist_reprs={},
-            outputs=defaultdict(list),
-            exceptions={},
-            dir_hist=[_path(folder)],
-            db_input_cache=[],
-            db_output_cache=[],
-        )
+        self.input_hist_parsed, self.input_hist_raw, self.output_hist, self.output_hist_reprs = [""], [""], {}, {}
+        self.outputs, self.exceptions = defaultdict(list), {}
+        self.dir_hist, self.db_input_cache, self.db_output_cache = [_path(folder)], [], []
 
 
 def format_dict_of(data: dict[str, Any]) -> dict[str, Any]:
@@ -150,6 +150,10 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
     #: The traceback of the error that ended the cell, as shown.
     shown_traceback: tuple[str, ...] | list[str] = ()
     _is_body_transformed = False
+    # As in CellHistory: no traits.
+    execution_count = 1
+    last_execution_succeeded = True
+    last_execution_result: Any = None
     #: User code got hold of this shell, or made it do something that leaves traces: it must not be used again.
     is_used = False
     #: What decided where its profile is.
@@ -169,7 +173,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
         self.compile = self.compiler_class()  # what `__future__` imports had set is a compiler's own
         self.starting_dir = os.getcwd()  # noqa: PTH109  the text is what IPython keeps
         self.history_manager.begin(self.starting_dir)
-        _hold(self, execution_count=1, last_execution_succeeded=True, last_execution_result=None)
+        self.execution_count, self.last_execution_succeeded, self.last_execution_result = 1, True, None
         self.init_user_ns()
         self.set_completer_frame()
         self.displayhook._ = self.displayhook.__ = self.displayhook.___ = ""
@@ -184,9 +188,9 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
 
     def rest(self) -> None:
         """Let go of the attempt's values."""
-        _hold(self, last_execution_result=None)
+        self.last_execution_result = None
         self.displayhook._ = self.displayhook.__ = self.displayhook.___ = ""
-        _hold(self.history_manager, output_hist={})
+        self.history_manager.output_hist = {}
 
     def init_history(self) -> None:
         """IPython's, of our kind."""
@@ -261,11 +265,6 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]  # IPython is
 
     def init_virtualenv(self) -> None:
         """The worker's environment is the right one already."""
-
-
-def _hold(owner: HasTraits, **values: Any) -> None:
-    """Set traits that nobody watches. They are of the right kind, which traitlets would take its time to prove."""
-    owner._trait_values.update(values)  # noqa: SLF001  there is no public way to set a trait without that
 
 
 #: Attempts nearly always begin in one folder, and making a path of it takes longer than asking for it.
