@@ -64,13 +64,14 @@ def test_a_host_is_asked_while_the_kernel_starts_and_its_refusal_ends_the_kernel
     assert not list(folder.glob("nbflow-kernel-*"))
 
 
-@pytest.mark.parametrize(("command", "times"), [("papermill", 1), ("another", 0)])
-def test_only_papermills_own_process_is_spared_the_collection_of_what_it_loaded(
-    write: WriteNotebook, pool: KernelPool, monkeypatch: pytest.MonkeyPatch, command: str, times: int
+@pytest.mark.parametrize(("command", "times", "raised"), [("papermill", 1, click.ClickException), ("another", 0, SetupError)])
+def test_only_papermills_own_process_is_spared_collections_and_stacks(
+    write: WriteNotebook, pool: KernelPool, monkeypatch: pytest.MonkeyPatch, *, command: str, times: int, raised: type[Exception]
 ) -> None:
     frozen: list[str] = []
     monkeypatch.setattr(gc, "freeze", lambda: frozen.append(command))
     path = write("1")
-    with click.Context(click.Command(command)), pytest.raises((click.ClickException, SetupError), match="The database is away"):
+    with click.Context(click.Command(command)), pytest.raises(raised, match=r"^The database is away\.$") as found:
         execute(path, RefusingHost(path.parent), pool)
     assert len(frozen) == times
+    assert found.value.exit_code == 3  # type: ignore[attr-defined]
