@@ -11,6 +11,7 @@ import logging
 import pickle
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -214,13 +215,15 @@ class DaskExecutor:
         lines = {sent.line.address for _, sent in doomed if sent.line is not None}
         try:
             where = client.run_on_scheduler(forget, alone, client.id, callback_timeout=CANCEL_LIMIT) if alone else []
-            client.cancel([sent.future for _, sent in doomed if sent.future is not None], force=True)
-            known = set(client.scheduler_info(n_workers=-1)["workers"])
+            # With limits, which these calls do not have of their own: a client that is closed meanwhile never answers.
+            futures = [sent.future for _, sent in doomed if sent.future is not None]
+            client.sync(partial(client.cancel, futures, asynchronous=True, force=True), callback_timeout=CANCEL_LIMIT)
+            known = set(client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=CANCEL_LIMIT)["workers"])
             # A worker that is told of a token before its job arrives will not run it; a line that is not open yet opens on any of them.
             among = known if "" in lines else lines
             workers = {*where, *among, *(sent.began.worker for _, sent in doomed if sent.began is not None)} & (known | set(where))
             self._end_on(client, tokens, workers)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, TimeoutError, ValueError, RuntimeError) as error:
             _log.warning("a cancellation was not confirmed by the cluster: %s", error)
 
     def _end_on(self, client: Any, tokens: Sequence[Token], workers: Iterable[str]) -> None:

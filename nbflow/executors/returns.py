@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import pickle
 import queue
@@ -142,18 +141,24 @@ class Returns:
             heard.wait(CONNECT_LIMIT)
             waiting = self._unheard(tokens)
         for token, sent in waiting:
-            with contextlib.suppress(Exception):  # whatever Dask raises here, the report below says that it is lost
-                report = self._fetch(token, sent, future)
-                if report is not None:
-                    self._heard.put(report)
+            report = self._found(token, sent, future)
+            if report is not None:
+                self._heard.put(report)
         future.release()
+
+    def _found(self, token: Token, sent: Sent, future: Any) -> Report | None:
+        try:
+            return self._fetch(token, sent, future)
+        except Exception as error:  # noqa: BLE001 - whatever Dask or the artifact store raises: somebody waits for a report
+            facts = endings.Facts(token=token, worker=sent.began.worker if sent.began else "")
+            return endings.lost(facts, f"what became of it cannot be found out: {str(error) or type(error).__name__}")
 
     def _fetch(self, token: Token, sent: Sent, future: Any) -> Report | None:
         status = future.status
         if status == "finished":
             return self._result(token, sent, future)
         if status == "error":
-            return self._error(token, sent, future.exception())
+            return self._error(token, sent, future.exception(timeout=CONNECT_LIMIT))
         if status == "pending" and sent.line is not None:
             return self._lost(token, sent, sent.line.trouble or f"its Dask worker {sent.line.address} hung up")
         if self.lost_scheduler():
