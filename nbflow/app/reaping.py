@@ -17,6 +17,8 @@ def reap(rooms: Opened) -> tuple[RunId, ...]:
     dead = [run_id for run_id, owner in store.holders().items() if is_dead(owner)]
     reaped = []
     for run_id in dict.fromkeys([*dead, *store.lapsed_runs()]):
+        if rooms.drives(run_id):
+            continue  # this process slept: its driver renews the lease, or hears that somebody has taken over
         run = store.run(run_id)
         if waits_for_somebody(run):
             continue

@@ -157,6 +157,11 @@ class Opened:
             return Offers(where="the local cluster", workers=(living_offers(self.settings.home),))
         return None if self.settings.dask == "inline" else self.executor.offers()
 
+    def drives(self, run_id: str) -> bool:
+        """Whether a thread of this process drives that run, whatever its lease says."""
+        handle = self._handles.get(RunId(run_id))
+        return handle is not None and not handle.is_over
+
     def warm(self) -> None:
         """Connect to the cluster in the background: what takes long is then done when the first task needs it."""
         threading.Thread(target=self._warm, name="nbflow-warm", daemon=True).start()

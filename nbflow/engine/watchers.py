@@ -65,12 +65,12 @@ class Watchers:
         changes, self._untold = self._untold, []
         if not changes:
             return
-        self.look_again()
-        for observer in self._observers:
+        for observer in self._observers:  # before anybody who waits goes on, too: what it does about them comes before what they do next
             try:
                 observer.changed(changes)
             except Exception:  # noqa: BLE001 - a view that fails must not break the run
                 _log.exception("an observer of run %s failed", self.snapshot.run.run_id)
+        self.look_again()
 
     def said(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None:
         """An attempt in force said this."""

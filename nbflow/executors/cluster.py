@@ -96,6 +96,7 @@ def stop_home_cluster(home: Path) -> None:
         limit = time.monotonic() + STOP_LIMIT
         while time.monotonic() < limit:
             if not is_reachable(facts.address):
+                _remove_facts(home, facts.pid)  # one that was killed leaves its file
                 return
             time.sleep(0.02)
 
@@ -238,7 +239,7 @@ async def _serve(options: argparse.Namespace) -> None:
             async with nanny:
                 await _until_idle(scheduler, stop, options.idle)
         finally:
-            _remove_facts(options.home)
+            _remove_facts(options.home, os.getpid())
 
 
 def _configuration() -> dict[str, Any]:
@@ -283,9 +284,9 @@ def _write_facts(home: Path, address: str, slots: int, offers: Mapping[str, floa
     aside.replace(file)
 
 
-def _remove_facts(home: Path) -> None:
+def _remove_facts(home: Path, pid: int) -> None:
     facts = read_facts(home)
-    if facts is not None and facts.pid == os.getpid():
+    if facts is not None and facts.pid == pid:
         cluster_file(home).unlink(missing_ok=True)
 
 

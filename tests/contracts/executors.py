@@ -15,7 +15,7 @@ from nbflow.core.job import AttemptBegan, ExecutorEvent, OutputMade, Report
 from nbflow.core.protocols import Executor
 from tests.unit.executors.runner import job
 
-LIMIT = 30.0
+LIMIT = 120.0
 
 
 class Heard:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-LIMIT = 30.0
+LIMIT = 120.0
 
 
 class ForeignCluster:
@@ -24,8 +24,8 @@ class ForeignCluster:
         self.file = folder / "scheduler.json"
         self._processes: list[subprocess.Popen[bytes]] = []
         self._start("dask_scheduler", "--port=0", "--no-dashboard", f"--scheduler-file={self.file}", "--no-show")
-        self._until(lambda: self.file.exists() and self.file.stat().st_size)
-        self.address = str(json.loads(self.file.read_text(encoding="utf-8"))["address"])
+        self._until(self._written)
+        self.address = self._written()
 
     def add_worker(self, *options: str, environment: Mapping[str, str] | None = None, below: Sequence[str] = ()) -> str:
         """Start a worker, by the command `below` if one is given; returns its address when the scheduler knows it."""
@@ -50,8 +50,16 @@ class ForeignCluster:
             return list(client.scheduler_info()["workers"])
 
     def end_worker(self) -> None:
-        """The one that was started last."""
+        """The one that was started last; returns when the scheduler knows it no more."""
         self._end(self._processes.pop())
+        self._until(lambda: len(self.workers()) < len(self._processes))  # one of them is the scheduler
+
+    def _written(self) -> str:
+        """The address, once all of the scheduler's file is there."""
+        try:
+            return str(json.loads(self.file.read_text(encoding="utf-8"))["address"])
+        except (OSError, ValueError):
+            return ""
 
     def close(self) -> None:
         while self._processes:

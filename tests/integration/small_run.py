@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A process that runs one small flow in the workspace of its environment, and prints what it found: `python -m tests.integration.small_run`."""
+"""A process that runs one small flow in the workspace of its environment, prints what it found, and stays until nobody speaks to it: `python -m tests.integration.small_run`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ def main() -> None:
     handle.wait(60)
     facts = read_facts(workspace.settings.home)
     state = handle.snapshot().run.state.value
+    found = {"state": state, "cluster": facts.pid if facts else None, "slots": facts.slots if facts else None}
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
+    sys.stdin.read()
     workspace.close()
-    json.dump({"state": state, "cluster": facts.pid if facts else None, "slots": facts.slots if facts else None}, sys.stdout)
 
 
 if __name__ == "__main__":

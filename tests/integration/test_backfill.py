@@ -49,7 +49,7 @@ def test_last_month_again(tmp_path: Path) -> None:
             environment = {**os.environ, "NBFLOW_HOME": str(settings.home), "NBFLOW_WORKERS": "2"}
             words = ["backfill", "create", "sales", "--from", "2024-01-01", "--to", "2024-01-03", "--reprocess", "failed"]
             typed = [sys.executable, "-m", "nbflow", *words, "-p", "region", "eu", "--follow", "--json"]
-            done = subprocess.run(typed, env=environment, capture_output=True, text=True, timeout=120, check=False)
+            done = subprocess.run(typed, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["state"], told["progress"]["success"], told["progress"]["passed"]) == ("completed", 1, 2)

@@ -19,7 +19,7 @@ from nbflow.cli.main import cli
 from nbflow.headless import run_notebook
 from nbflow.python.tracing import run_file
 from nbflow.settings import Settings
-from tests.integration.test_live_kernel import FrontEnd
+from tests.integration.test_live_kernel import PATIENCE, FrontEnd
 from tests.integration.test_resume import journal, notebook, wrote
 
 
@@ -59,7 +59,7 @@ def test_a_run_in_a_kernel_and_a_headless_one_share_results(workspace: Workspace
     assert journal(path) == ["one", "two"] * 2
     # The same file in a kernel.
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-    manager, client = start_new_kernel(kernel_name="python3", env=dict(os.environ), cwd=str(tmp_path))
+    manager, client = start_new_kernel(PATIENCE, kernel_name="python3", env=dict(os.environ), cwd=str(tmp_path))
     try:
         front = FrontEnd(client)
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:

@@ -211,7 +211,7 @@ def test_outputs_and_progress_are_told_while_the_cell_runs(child):
     """)
     began, *rest = child.events[0]
     assert isinstance(began, AttemptBegan)
-    assert [event.output["text"] for event in rest if isinstance(event, OutputMade)] == ["line\n"]
+    assert "".join(event.output["text"] for event in rest if isinstance(event, OutputMade)) == "line\n"
     assert [(event.fraction, event.text) for event in rest if isinstance(event, ProgressMade)] == [(0.5, "half")]
 
 

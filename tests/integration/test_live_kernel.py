@@ -69,7 +69,7 @@ class FrontEnd:
 
 @pytest.fixture
 def manager_and_client(home_environment: dict[str, str], tmp_path: Path) -> Iterator[tuple]:
-    manager, client = start_new_kernel(kernel_name="python3", env=home_environment, cwd=str(tmp_path))
+    manager, client = start_new_kernel(PATIENCE, kernel_name="python3", env=home_environment, cwd=str(tmp_path))
     try:
         yield manager, client
     finally:

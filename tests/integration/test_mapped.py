@@ -46,7 +46,7 @@ def write(folder: Path, *cells: str) -> Path:
 
 def nbflow(*words: str | Path, code: int = 0) -> Any:
     """The JSON a command prints; its standard error where it must fail."""
-    done = subprocess.run([sys.executable, "-m", "nbflow", *map(str, words)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-m", "nbflow", *map(str, words)], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return json.loads(done.stdout) if code == 0 else done.stderr
 

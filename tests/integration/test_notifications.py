@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections import Counter
+from concurrent.futures import Future
 from pathlib import Path
 
 from nbflow.app import Workspace
@@ -58,10 +59,10 @@ def test_a_scheduler_killed_while_it_sends_has_the_message_sent_again_with_the_s
     with opened(tmp_path / "home") as workspace, webhook() as hook:
         deploy(workspace, failing_notebook(tmp_path, hook.url()))
         trigger(workspace, "sales")
-        running: list[subprocess.Popen[str]] = []
-        hook.before = lambda: running.pop().kill() if running else None
+        first: Future[subprocess.Popen[str]] = Future()
+        hook.before = lambda: first.result(60).kill()
         with schedulers(workspace, 1) as (one,):
-            running.append(one)
+            first.set_result(one)
             until(lambda: one.poll() == -signal.SIGKILL)
         assert (len(hook.told), sent(workspace)) == (1, 0)
         with schedulers(workspace, 1):

@@ -7,11 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
-import psutil
 import pytest
 
 import nbflow
@@ -124,24 +125,22 @@ def test_a_scheduler_file_names_the_cluster(foreign: ForeignCluster, tmp_path: P
 
 
 def test_a_cluster_class_grows_from_nothing_and_ends_with_the_workspace(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    source = f"import pathlib, psutil\npathlib.Path({str(seen)!r}).write_text(' '.join(str(one.pid) for one in psutil.Process().parents()))"
     spec = 'cluster:dask.distributed.LocalCluster?n_workers=0&threads_per_worker=2&adapt={"minimum": 0, "maximum": 1, "interval": "100ms"}'
     workspace = Workspace(Settings(home=tmp_path, dask=spec))
     assert workspace.executor.slots() is None
-    handle = workspace.start_run(flow("import os\nworker = os.getppid()"), CaptureSet())
+    handle = workspace.start_run(flow(source), CaptureSet())
     assert handle.wait(60)
     assert handle.snapshot().run.state is RunState.SUCCESS
-    below = [process for process in psutil.Process().children(recursive=True) if "spawn_main" in _command(process)]
+    above = [int(pid) for pid in seen.read_text().split()]  # of the attempt; an idle worker may have gone by itself meanwhile
+    below = above[: above.index(os.getpid())]
     workspace.close()
     assert below
-    _, alive = psutil.wait_procs(below, timeout=10)
-    assert [process for process in alive if is_running(process.pid)] == []
-
-
-def _command(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
+    end = time.monotonic() + 60
+    while any(is_running(pid) for pid in below):
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 # --- the proof ----------------------------------------------------------------------------------------------------------
@@ -233,28 +232,38 @@ def test_a_good_cluster_is_asked_once_and_keeps_no_mark(foreign: ForeignCluster,
 
 
 def start_small(home: Path, **environment: str) -> subprocess.Popen[str]:
-    """A process that runs a small flow in this home."""
+    """A process that runs a small flow in this home, and uses its cluster until `told`."""
     return subprocess.Popen(
         [sys.executable, "-m", "tests.integration.small_run"],
         env={**os.environ, "NBFLOW_HOME": str(home), "NBFLOW_WORKERS": "2", "NBFLOW_CLUSTER_IDLE": "1s", **environment},
         cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
 
 
+def told(*processes: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """What they found, each while all of them were there."""
+    lines = [process.stdout.readline() for process in processes if process.stdout is not None]
+    for process in processes:
+        process.communicate(timeout=120)
+    return [json.loads(line) for line in lines]
+
+
 def test_processes_share_the_cluster_of_a_home_and_an_idle_one_stops_until_the_next_run(tmp_path: Path) -> None:
     try:
-        found = [json.loads(process.communicate(timeout=90)[0]) for process in [start_small(tmp_path), start_small(tmp_path)]]
+        found = told(start_small(tmp_path), start_small(tmp_path))
         assert [one["state"] for one in found] == ["success", "success"]
         assert [one["slots"] for one in found] == [2, 2]
         first = found[0]["cluster"]
         assert found[1]["cluster"] == first
-        if psutil.pid_exists(first):
-            psutil.wait_procs([psutil.Process(first)], timeout=30)
-        assert not is_running(first)
+        end = time.monotonic() + 120
+        while is_running(first):
+            assert time.monotonic() < end
+            time.sleep(0.05)
         assert not cluster_file(tmp_path).exists()
-        again = json.loads(start_small(tmp_path).communicate(timeout=90)[0])
+        (again,) = told(start_small(tmp_path))
         assert again["state"] == "success"
         assert again["cluster"] not in {None, first}
     finally:

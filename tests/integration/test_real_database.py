@@ -77,7 +77,7 @@ class Breaker:
 
 def until_free(workspace: Workspace, run_id: str) -> None:
     """A driver that could not give its lease back has lost it a second later."""
-    pause, limit = threading.Event(), time.monotonic() + 20
+    pause, limit = threading.Event(), time.monotonic() + 120
     while workspace.store.holder(run_id):
         assert time.monotonic() < limit
         workspace.reap()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,7 @@ def test_a_live_run_whose_kernel_was_killed_is_ended_with_the_way_on_and_goes_on
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path / "ready")], env=environment, cwd=tmp_path)
     while not (tmp_path / "ready").exists():
         assert driver.poll() is None
+        time.sleep(0.01)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     (run_id,) = workspace.reap()

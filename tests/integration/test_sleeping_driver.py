@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import Connection, text
 
@@ -61,6 +63,27 @@ def until(is_there: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+def put_to_sleep(process: subprocess.Popen[bytes], database_url: str) -> None:
+    """Between two of its transactions: SQLite's lock of one that it was amid would be kept from everybody while it sleeps."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+        if not database_url.startswith("sqlite") or is_free(database_url.removeprefix("sqlite:///")):
+            return
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
+
+
+def is_free(file: str) -> bool:
+    with closing(sqlite3.connect(file, timeout=0)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.rollback()
+        return True
+
+
 def test_a_driver_that_slept_while_another_took_over_writes_nothing_more(database_url: str, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", database_url=database_url, dask="inline", lease=LEASE)
     environment = {
@@ -73,7 +96,7 @@ def test_a_driver_that_slept_while_another_took_over_writes_nothing_more(databas
     with closing(Workspace(settings)) as workspace:
         sleeper = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)], env=environment)
         until((tmp_path / "began-1").exists)
-        sleeper.send_signal(signal.SIGSTOP)
+        put_to_sleep(sleeper, database_url)
         (run,) = workspace.find_runs().runs
         until(lambda: not workspace.store.holder(run.run_id))
         other = workspace.resume_run(run.run_id)

@@ -44,7 +44,8 @@ def test_a_file_starts_a_flow_whose_asset_starts_another_whose_end_starts_a_thir
     deployments, occasions = workspace.store.deployments, workspace.store.occasions
     with schedulers(workspace, 2) as running:
         until(lambda: bool(occasions.watches("etl")[0].count))
-        (folder / "in" / "new.csv").write_text("news")
+        (folder / "new.part").write_text("news")
+        (folder / "new.part").rename(folder / "in" / "new.csv")  # in one step: a look at the file half written would see it change
         until(lambda: bool(deployments.ended("etl", 9)))
         until(lambda: bool(occasions.updates_of("clean_logs")))
         update_asset(workspace, "prices", {"day": "2026-01-01"}, by="me")

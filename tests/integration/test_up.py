@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -13,8 +15,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import nbformat
@@ -35,23 +37,33 @@ def until(is_so: Callable[[], object], process: subprocess.Popen[str], seconds: 
         threading.Event().wait(0.1)
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Below those that the system gives to whoever asks for any, so that they are still free when they are wanted."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            found += [port] if port not in found else []
+    return found
 
 
 def answers(url: str) -> bytes:
     try:
-        with urlopen(url, timeout=5) as answer:
+        with urlopen(url, timeout=30) as answer:
             return bytes(answer.read())
-    except URLError:
+    except (OSError, HTTPException):  # nobody is there yet, or is too busy to answer
         return b""
 
 
+def is_jupyter(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):  # a kernel that has ended meanwhile
+        return "jupyterlab" in " ".join(process.cmdline())
+    return False
+
+
 def test_a_scheduled_notebook_runs_beside_jupyterlab_and_an_interrupt_ends_all(tmp_path: Path) -> None:
-    home, port, watched = tmp_path / "home", free_port(), free_port()
+    home, (port, watched) = tmp_path / "home", free_ports(2)
     v4 = nbformat.v4
     cells = [v4.new_code_cell(text) for text in ("%load_ext nbflow", "%%task a\nx = 1", "%%task b\nassert x == 1")]
     nbformat.write(v4.new_notebook(cells=cells), tmp_path / "sales.ipynb")
@@ -66,17 +78,18 @@ def test_a_scheduled_notebook_runs_beside_jupyterlab_and_an_interrupt_ends_all(t
         until(lambda: workspace.store.deployments.ended("sales", 1), up)
         until(lambda: answers(f"http://127.0.0.1:{port}/api?token=t"), up)
         assert workspace.store.deployments.ended("sales", 1)[0].state == "success"
+        until(lambda: answers(f"http://127.0.0.1:{watched}/health"), up)
         told = json.loads(answers(f"http://127.0.0.1:{watched}/health"))
         assert told["status"] == "ok"
         assert len(told["schedulers"]) == 1
-        assert b'nbflow_runs_total{flow="sales",state="success"}' in answers(f"http://127.0.0.1:{watched}/metrics")
+        until(lambda: b'nbflow_runs_total{flow="sales",state="success"}' in answers(f"http://127.0.0.1:{watched}/metrics"), up)
         below = psutil.Process(up.pid).children(recursive=True)
-        assert any("jupyterlab" in " ".join(one.cmdline()) for one in below)
+        assert any(is_jupyter(one) for one in below)
         os.killpg(up.pid, signal.SIGINT)  # as a terminal does
-        _, said = up.communicate(timeout=60)
+        _, said = up.communicate(timeout=120)
         assert up.returncode == 0, said
         assert "Traceback" not in said
-        _, left = psutil.wait_procs(below, timeout=30)
+        _, left = psutil.wait_procs(below, timeout=120)
         assert left == []
         assert not answers(f"http://127.0.0.1:{port}/api?token=t")
         assert workspace.store.deployments.schedulers() == ()

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Who hears first of what was recorded; and a process that slept longer than its leases last."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from nbflow.core.ids import TaskId, TaskKey
+from nbflow.core.job import CaptureSet, Job, Report
+from nbflow.core.records import Change
+from nbflow.core.states import RunState, TaskState
+from nbflow.testing import FakeClock
+from tests.unit.engine.test_driver import ended, flow, task, workspace_of
+
+A = TaskKey(TaskId("a"))
+
+
+def waits_for(gate: threading.Event) -> Callable[[Job], Report]:
+    def body(job: Job) -> Report:
+        assert gate.wait(60)
+        return ended(job)
+
+    return body
+
+
+def test_observers_hear_of_an_end_before_those_who_wait_for_it_go_on(tmp_path: Path) -> None:
+    gate, looked, order = threading.Event(), threading.Event(), list[str]()
+
+    class Observer:
+        def changed(self, changes: Sequence[Change]) -> None:
+            if any(change.key == A and change.after == TaskState.SUCCESS for change in changes):
+                order.append("observer")
+
+        def said(self, *_: object) -> None:
+            """Only changes matter here."""
+
+    with workspace_of(tmp_path, {"a": waits_for(gate)}) as workspace:
+        handle = workspace.start_run(flow(task("a")), CaptureSet(), observers=[Observer()])
+
+        def come() -> bool:
+            looked.set()
+            if handle.snapshot().tasks[A].state.is_finished:
+                order.append("waiting")
+            return bool(order)
+
+        waiting = threading.Thread(target=handle._watchers.wait, args=(come, 60))
+        waiting.start()
+        assert looked.wait(60)
+        gate.set()
+        waiting.join()
+        assert order[:2] == ["observer", "waiting"]
+        assert handle.wait(60)
+
+
+def test_a_process_that_slept_longer_than_its_lease_lasts_does_not_end_its_own_run(tmp_path: Path) -> None:
+    gate, clock = threading.Event(), FakeClock(datetime.now(UTC))
+    with workspace_of(tmp_path, {"a": waits_for(gate)}, store_clock=clock) as workspace:
+        handle = workspace.start_run(flow(task("a")), CaptureSet())
+        assert handle._watchers.wait(lambda: handle.snapshot().tasks[A].state is TaskState.RUNNING, 60)  # nothing is recorded from here on
+        clock.advance(timedelta(hours=1))
+        workspace.clock = clock
+        assert workspace.store.lapsed_runs() == (handle.run_id,)
+        assert workspace.reap() == ()
+        gate.set()
+        assert handle.wait(60)
+        assert handle.snapshot().run.state is RunState.SUCCESS
