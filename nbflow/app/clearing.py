@@ -126,9 +126,10 @@ class Clearing(Retrying):
             if isinstance(event, ClearRequested):
                 if handle.clear(event.keys, event.by):
                     return
-            else:
+            elif not handle.snapshot().run.state.is_finished:
                 handle.post(event)
                 return
+            self.wait_until_let_go(handle)  # too late to ask it
         holder = self.store.holder(run.run_id)
         if holder and not is_dead(holder):
             kind = "clear" if isinstance(event, ClearRequested) else "mark"

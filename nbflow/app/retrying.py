@@ -60,14 +60,19 @@ class Retrying(Running):
         if handle is not None:
             if not handle.is_over and handle.clear(self.tasks_to_run_again(run, tasks), by or person()):
                 return True
-            with contextlib.suppress(NbflowError):  # what ended its driver was told to those who waited for it
-                handle.wait(_PATIENCE)
+            self.wait_until_let_go(handle)
         holder = self.store.holder(run.run_id)
         if not holder or is_dead(holder):
             return False
         keys = self.tasks_to_run_again(run, tasks)
         self.store.leave_request(run.run_id, Request(kind="clear", keys=keys, by=by or person(), at=self.clock.now()))
         return True
+
+    @staticmethod
+    def wait_until_let_go(handle: RunHandle) -> None:
+        """Of a run that has ended here, whose driver is about to give it back."""
+        with contextlib.suppress(NbflowError):  # what ended its driver was told to those who waited for it
+            handle.wait(_PATIENCE)
 
     def tasks_to_run_again(self, run: RunRecord, tasks: Sequence[str] = ()) -> tuple[TaskKey, ...]:
         """What `retry_run` would clear now. Raises UserError when that is nothing, or a task is not of the run."""

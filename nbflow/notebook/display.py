@@ -32,6 +32,8 @@ _log = logging.getLogger("nbflow.notebook")
 TICK: Final = 0.12
 GRAPH_PERIOD: Final = 0.3
 REFRESH: Final = 1.0
+#: Seconds for which a cell waits at its end for what is still to be shown: a busy machine is slow.
+SHOW_LIMIT: Final = 20.0
 
 _numbers = itertools.count(1)
 
@@ -181,7 +183,7 @@ class LiveDisplay:
                 self._areas[task].reset(self._card(task))
         self._thread.start()
 
-    def finish(self, seconds: float = 5.0) -> None:
+    def finish(self, seconds: float = SHOW_LIMIT) -> None:
         """Wait until the end of the run is shown."""
         self._news.set()
         self._ended.wait(seconds)
@@ -305,7 +307,7 @@ class TerminalDisplay:
     def follow(self, running: WatchedRun) -> None:
         """Nothing to draw beforehand."""
 
-    def finish(self, seconds: float = 5.0) -> None:
+    def finish(self, seconds: float = SHOW_LIMIT) -> None:
         """Everything was written as it came."""
 
 
@@ -325,5 +327,5 @@ class HostDisplay:
         """The graph; the host updates it by its display id."""
         self._channel.show(graph(self._flow), next_graph_id())
 
-    def finish(self, seconds: float = 5.0) -> None:
+    def finish(self, seconds: float = SHOW_LIMIT) -> None:
         """Nothing was begun here."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who hears first of what was recorded; and a process that slept longer than its leases last."""
+"""Who hears first of what was recorded, what is asked while a driver leaves, and a process that slept longer than its leases last."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.job import CaptureSet, Job, Report
 from nbflow.core.records import Change
+from nbflow.core.selection import Selection
 from nbflow.core.states import RunState, TaskState
 from nbflow.testing import FakeClock
-from tests.unit.engine.test_driver import ended, flow, task, workspace_of
+from tests.unit.engine.test_driver import ended, fails, flow, task, workspace_of
 
 A = TaskKey(TaskId("a"))
 
@@ -53,6 +56,33 @@ def test_observers_hear_of_an_end_before_those_who_wait_for_it_go_on(tmp_path: P
         waiting.join()
         assert order[:2] == ["observer", "waiting"]
         assert handle.wait(60)
+
+
+def test_what_is_marked_while_the_driver_of_an_ended_run_leaves_it_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_its_end, may_leave = threading.Event(), threading.Event()
+
+    class Observer:
+        def changed(self, changes: Sequence[Change]) -> None:
+            if changes[-1].run is not None and changes[-1].run.state.is_finished:
+                at_its_end.set()
+                assert may_leave.wait(60)
+
+        def said(self, *_: object) -> None:
+            """As above."""
+
+    with workspace_of(tmp_path, {"a": fails}) as workspace:
+        handle = workspace.start_run(flow(task("a")), CaptureSet(), observers=[Observer()])
+        assert at_its_end.wait(60)
+        wait = handle.wait
+
+        def leaves(timeout: float | None = None) -> bool:
+            may_leave.set()
+            return wait(timeout)
+
+        monkeypatch.setattr(handle, "wait", leaves)
+        workspace.mark(handle.run_id, "success", Selection(keys=(A,)))
+        assert handle.wait(60)
+        assert [record.state for record in workspace.store.task_records(handle.run_id)] == [TaskState.SUCCESS]
 
 
 def test_a_process_that_slept_longer_than_its_lease_lasts_does_not_end_its_own_run(tmp_path: Path) -> None:
