@@ -40,7 +40,7 @@ class Workspace(TakingUp):
         handle = self._handles.get(run.run_id)
         if waits_for_somebody(run) or (run.deployment and run.state is RunState.QUEUED and not self.store.holder(run_id)):
             self.apply(run.run_id, CancelRequested(keys=keys, by=by or person()))
-        elif handle is not None:
+        elif handle is not None and not handle.is_over:  # else another process may have gone on with it
             handle.cancel(keys, by or person())
         else:
             self.store.leave_request(run_id, Request(kind="cancel", keys=keys, by=by or person(), at=self.clock.now()))

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from nbflow.app import Rooms, Workspace
 from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.job import CaptureSet, Job, Report
 from nbflow.core.records import Change
 from nbflow.core.selection import Selection
 from nbflow.core.states import RunState, TaskState
+from nbflow.executors.inline import InlineExecutor
 from nbflow.testing import FakeClock
 from tests.unit.engine.test_driver import ended, fails, flow, task, workspace_of
 
@@ -83,6 +85,26 @@ def test_what_is_marked_while_the_driver_of_an_ended_run_leaves_it_is_marked(tmp
         workspace.mark(handle.run_id, "success", Selection(keys=(A,)))
         assert handle.wait(60)
         assert [record.state for record in workspace.store.task_records(handle.run_id)] == [TaskState.SUCCESS]
+
+
+def test_a_run_that_another_process_goes_on_with_can_be_cancelled_from_where_it_began(tmp_path: Path) -> None:
+    began, gate = threading.Event(), threading.Event()
+
+    def body(job: Job, _: object) -> Report:
+        began.set()
+        return waits_for(gate)(job)
+
+    with workspace_of(tmp_path, {"a": fails}) as workspace:
+        first = workspace.start_run(flow(task("a")), CaptureSet())
+        assert first.wait(60)
+        rooms = Rooms(store=workspace.store, artifacts=workspace.artifacts, executor=InlineExecutor(body), clock=workspace.clock)
+        other = Workspace(workspace.settings, rooms)
+        again = other.resume_run(first.run_id)
+        assert began.wait(60)
+        workspace.cancel(first.run_id)
+        assert again.wait(60)
+        assert again.snapshot().run.state is RunState.CANCELLED
+        gate.set()
 
 
 def test_a_process_that_slept_longer_than_its_lease_lasts_does_not_end_its_own_run(tmp_path: Path) -> None:
