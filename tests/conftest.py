@@ -11,6 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# What a workspace loads in a thread while a test goes on. pytest parses each module of nbflow that it loads for the first time, and Python 3.11
+# fails in either thread when two parse at once ("AST constructor recursion depth mismatch").
+import nbflow.executors.dask_executor
+import nbflow.executors.inline
+import nbflow.operators.entry  # noqa: F401
+
 # CI replays the same examples on every machine; `HYPOTHESIS_PROFILE=search` looks for new ones.
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("search", deadline=None, max_examples=2_000, suppress_health_check=list(HealthCheck))

@@ -21,7 +21,9 @@ class MailServer(Controller):
         self.messages: list[EmailMessage] = []
         options: dict[str, Any] = {"authenticator": self._lets_in, "auth_require_tls": False} if password else {}
         self._password = password
-        super().__init__(self, hostname="127.0.0.1", port=0, **options)
+        super().__init__(
+            self, hostname="127.0.0.1", port=0, ready_timeout=60, server_hostname="localhost", **options
+        )  # asks no name server
 
     def _trigger_server(self) -> None:
         self.port = self.server.sockets[0].getsockname()[1]

@@ -112,6 +112,12 @@ class Spot:
     panel: Panel | None = None
     #: Something is shown there already.
     is_taken: bool = False
+    _drawing: threading.Lock = field(default_factory=threading.Lock)
+
+    def draw(self, channel: Channel, flow: Flow, snapshot: Callable[[], RunSnapshot]) -> None:
+        """Draw it again as it is now, one thread after the other: an older picture never replaces a newer one."""
+        with self._drawing:
+            channel.update(self.bundle(flow, snapshot()), self.display_id, self.parent)
 
     def bundle(self, flow: Flow, snapshot: RunSnapshot) -> Bundle:
         return self.panel.bundle(flow, snapshot) if self.panel is not None else graph(flow, snapshot)
@@ -173,7 +179,7 @@ class LiveDisplay:
             spot.panel.follow(self._flow, running)
         snapshot = running.snapshot()
         if spot.is_taken:
-            self._channel.update(spot.bundle(self._flow, snapshot), spot.display_id, spot.parent)
+            spot.draw(self._channel, self._flow, running.snapshot)
         else:
             self._channel.show(spot.bundle(self._flow, snapshot), spot.display_id)
             spot.is_taken = True
@@ -200,7 +206,7 @@ class LiveDisplay:
                 due = self._show_notes(over=over) or due
                 now = time.monotonic()
                 if due and (over or now >= next_graph):
-                    self._channel.update(self._spot.bundle(self._flow, self._snapshot()), self._spot.display_id, self._parent)
+                    self._spot.draw(self._channel, self._flow, self._snapshot)
                     # A graph that is slow to draw is drawn less often.
                     next_graph, due = time.monotonic() + max(GRAPH_PERIOD, 10 * (time.monotonic() - now)), False
                 if over:

@@ -127,8 +127,7 @@ class KernelPanel:
         """The run has ended: the picture shows that, and the last lines of the log."""
         flow, run = self.follower.flow, self.follower.run
         if flow is not None and run is not None:
-            snapshot = self._workspace.snapshot(run.run_id)
-            self._magics.channel.update(self.bundle(flow, snapshot), self.spot.display_id, self.spot.parent)
+            self.spot.draw(self._magics.channel, flow, lambda: self._workspace.snapshot(run.run_id))
 
     # --- buttons ------------------------------------------------------------------------------------------------------------
 

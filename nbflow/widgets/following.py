@@ -55,6 +55,8 @@ class _Shown:
     flow: Flow
     snapshot: RunSnapshot | None
     driven: Driven | None = None
+    #: The end of the run was told (also of a run that had ended before it was chosen).
+    is_settled: bool = False
     told: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: What attempts said of themselves while they ran, by task.
     progress: dict[TaskId, tuple[float | None, str]] = field(default_factory=dict)
@@ -95,7 +97,8 @@ class Follower:
         """Show that run. What is in the way (there is no such run, the database is away) is said in the panel."""
         try:
             run = self._workspace.run(run_id)
-            self._show(_Shown(flow=self._workspace.flow_of(run), snapshot=self._from_store(run)))
+            snapshot = self._from_store(run)
+            self._show(_Shown(flow=self._workspace.flow_of(run), snapshot=snapshot, is_settled=snapshot.run.state.is_finished))
             self._panel.notice = ""
         except (NbflowError, KeyError) as error:
             self._panel.notice = str(error)
@@ -163,7 +166,7 @@ class Follower:
     def _show(self, shown: _Shown) -> None:
         now = self._workspace.clock.now()
         with self._lock:
-            self._shown, self._log_of, self._dirty = shown, (None, 0, ""), set()
+            self._shown, self._log_of = shown, (None, 0, "")  # what changed since the snapshot was taken stays to be looked at
             payload = panel_payload(shown.flow, shown.snapshot.tasks if shown.snapshot else {}, shown.run, now)
             shown.told = {task["id"]: dict(task) for task in payload["tasks"]}
             with self._panel.hold_sync():
@@ -217,10 +220,11 @@ class Follower:
             self._panel.update(changed)
             self._tell_run(shown, now)
             run = shown.snapshot.run
-            if run.state.is_finished and not before.state.is_finished:
+            ends, shown.is_settled = run.state.is_finished and not shown.is_settled, run.state.is_finished
+            if ends:
                 self._choose_failed(shown)
             self._tell_log(shown)
-            settled = run.state.is_finished and (changed or run is not before)
+            settled = run.state.is_finished and (ends or changed or run is not before)
         if settled:
             self._panel.runs = self._choices(run)
             self.when_settled()

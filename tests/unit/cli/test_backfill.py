@@ -44,9 +44,9 @@ def create(*words: object, first: str = "2024-01-01", last: str = "2024-01-04") 
 
 
 def scheduled(store: MemoryStore, *, room: int = 100) -> Scheduler:
-    """A scheduler whose runs go on until they are ended; one turn of it."""
+    """A scheduler whose runs go on until they are ended; one turn of it, at an instant at which no live run is due."""
     scheduler = Scheduler(store=store, launcher=Launched(room), read=read_schedule, owner="s")
-    scheduler.tick(datetime.now(UTC))
+    scheduler.tick(store.deployments.get("sales").deployed_at)
     return scheduler
 
 
@@ -57,7 +57,7 @@ def end(store: MemoryStore, scheduler: Scheduler, state: RunState = RunState.SUC
         store.commit(lease, [Change(at=now, key=None, before="queued", after=state, run=run)])
         store.release(lease)
     scheduler.launcher.runs.clear()
-    scheduler.tick(datetime.now(UTC))
+    scheduler.tick(store.deployments.get("sales").deployed_at)
 
 
 def test_it_says_what_it_would_do_before_it_does_it(store: MemoryStore) -> None:

@@ -165,7 +165,7 @@ class TestUpgrade:
     def test_not_while_somebody_works_on_it_unless_by_force(self, home):
         store = open_store(f"sqlite:///{home / 'nbflow.db'}")
         store.create_run(RunRecord(run_id=RunId("on"), flow="f", created_at=datetime.now(UTC)), [])
-        assert store.claim("on", "host:17/x@y", 60)
+        assert store.claim("on", "host:17/x@y", 6000)
         store.close()
         older(home)
         assert typed("db", "upgrade").stdout == (

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import nbformat
@@ -52,8 +53,8 @@ def sales(folder: Path, address: str, task: str = "%%task load\nx = 1") -> str:
 def fail(workspace: Workspace) -> str:
     """A run of sales that fails without running; returns its id."""
     run = trigger(workspace, "sales")
-    lease = workspace.store.claim(run.run_id, "test", 60)
-    now = workspace.clock.now()
+    lease = workspace.store.claim(run.run_id, "test", 600)
+    now = run.created_at  # whatever the hour, no deadline came between
     failed = replace(run, state=RunState.FAILED, reason="sales failed at load.", ended_at=now)
     workspace.store.commit(lease, [Change(at=now, key=None, before="queued", after="failed", reason=failed.reason, run=failed)])
     workspace.store.release(lease)
@@ -153,7 +154,7 @@ def test_what_could_not_be_sent_is_shown_and_sent_when_asked(home: Path) -> None
         hook.status = 200
         with closing(Workspace.open()) as workspace:
             outbox = workspace.store.notifications
-            (claimed,) = outbox.claim(workspace.clock.now().replace(year=9000), "test", 60)
+            (claimed,) = outbox.claim(workspace.clock.now() + timedelta(days=1000), "test", 60)
             outbox.sent(claimed, replace(claimed.notification, state=Sending.FAILED, next_at=None))
         assert typed("notifications", "retry", str(listed[0]["id"])).startswith("Sent notification")
     assert hook.titles() == ["nbflow: sales failed"]

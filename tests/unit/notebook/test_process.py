@@ -17,7 +17,8 @@ from nbflow.notebook.process import Baseline, process_state
 
 
 @pytest.fixture
-def baseline():
+def baseline(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
     return Baseline(environment=dict(os.environ), sys_path=tuple(sys.path), filters=tuple(warnings.filters))
 
 

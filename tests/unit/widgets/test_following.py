@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def test_a_run_is_followed_by_the_store_alone_and_its_failure_is_told(tmp_path: 
         assert [entry["text"] for entry in panels[0].log] == ["before", "KeyError", "line 4", "KeyError: 'temp_c'"]
         assert panels[0].log_title.startswith("log, attempt 1")
         seen.until(lambda panel: panel.run["state"] == "failed")
-        assert panels[0].runs[0]["label"].endswith("failed")
+        seen.until(lambda panel: panel.runs[0]["label"].endswith("failed"))
         assert panels[0].can == ["cancel", "retry"]
 
 
@@ -123,6 +123,51 @@ def test_what_an_attempt_says_is_told_as_it_says_it(tmp_path: Path, panels: list
         assert panel.graph["tasks"][0]["progress"] is None
 
 
+def test_what_happens_while_a_panel_begins_to_follow_is_shown(tmp_path: Path, panels: list[FlowPanel]) -> None:
+    a_goes_on, b_goes_on = threading.Event(), threading.Event()
+
+    def waits(job: Any) -> Any:
+        assert a_goes_on.wait(60)
+        return ended(job, values={"x": value("1")})
+
+    def waits_too(job: Any) -> Any:
+        assert b_goes_on.wait(60)
+        return ended(job, values={"y": value("2")})
+
+    class Overtaken(Doing):
+        def snapshot(self) -> Any:
+            before = super().snapshot()
+            if not a_goes_on.is_set():
+                a_goes_on.set()
+                assert self._handle.wait_for(["a"], 60)
+            return before
+
+    with workspace_of(tmp_path, {"a": waits, "b": waits_too}) as workspace:
+        panels.append(FlowPanel(run="none yet", workspace=workspace))
+        follower = panels[0].follower
+        assert follower is not None
+        handle = workspace.start_run(CHAIN, CaptureSet(), observers=(follower,))
+        try:
+            follower.drive(CHAIN, Overtaken(handle))
+            Seen(panels[0]).until_state(a="success", b="running")
+        finally:
+            b_goes_on.set()
+            handle.wait(60)
+
+
+def test_a_run_that_had_failed_before_it_was_followed_shows_why(tmp_path: Path, panels: list[FlowPanel]) -> None:
+    with workspace_of(tmp_path, {"a": fails_with_words}) as workspace:
+        panels.append(FlowPanel(run="none yet", workspace=workspace))
+        follower, settled = panels[0].follower, threading.Event()
+        assert follower is not None
+        handle = workspace.start_run(CHAIN, CaptureSet(), observers=(follower,))
+        handle.wait(60)
+        follower.when_settled = settled.set
+        follower.drive(CHAIN, Doing(handle))
+        Seen(panels[0]).until(lambda panel: panel.selected == "a" and panel.log)
+        assert settled.wait(60)
+
+
 def test_there_is_no_such_run_and_there_is_none_at_all(tmp_path: Path, panels: list[FlowPanel]) -> None:
     with workspace_of(tmp_path, {}) as workspace:
         panels.append(FlowPanel(run="manual__gone", workspace=workspace))
@@ -150,12 +195,12 @@ def test_a_database_that_goes_away_is_one_sentence_and_the_panel_stays(
 
 
 def test_runs_are_named_as_people_speak_of_them() -> None:
-    at = datetime(2026, 3, 13, 12, 0, tzinfo=UTC)
+    at = datetime(2026, 3, 13, 12, 0).astimezone()  # noon wherever this runs
     run = RunRecord(run_id=RunId("r"), flow=FlowName("f"), created_at=at)
     local = at.astimezone()
     assert _label(run, local.date(), newest=True) == f"This run, {local:%H:%M}"
     assert _label(run, local.date(), newest=False) == f"Today {local:%H:%M}, queued"
-    assert _label(run, datetime(2026, 3, 20, tzinfo=UTC).date(), newest=False) == f"Fri 13 Mar {local:%H:%M}, queued"
+    assert _label(run, date(2026, 3, 20), newest=False) == f"Fri 13 Mar {local:%H:%M}, queued"
 
 
 def test_a_flow_is_shown_before_it_has_run(tmp_path: Path, panels: list[FlowPanel]) -> None:
