@@ -90,7 +90,7 @@ def test_two_schedulers_one_is_killed_and_each_date_has_one_run(shared: Workspac
     path = notebook(
         folder / "sales.ipynb",
         "%load_ext nbflow\nimport helper, pathlib",
-        "%%flow sales\nschedule = 'every 2s'\nmax_active_runs = 2",
+        "%%flow sales\nschedule = 'every 2s'\nmax_active_runs = 2\non_overlap = 'skip'",
         "%%task once\nfrom nbflow import ctx\n"
         "pathlib.Path('log.txt').open('a').write(f'once {ctx.run_id} {helper.NAME} {pathlib.Path(\"data.txt\").read_text()}\\n')\ndone = 1",
         "%%task then\nfrom nbflow import ctx\nimport time\nassert done\ntime.sleep(0.5)\npathlib.Path('log.txt').open('a').write(f'then {ctx.run_id}\\n')",
