@@ -44,6 +44,8 @@ class Mailbox:
     def __init__(self, loop: Any, send: Callable[[bytes], None], is_behind: Callable[[], bool] = lambda: False) -> None:
         self._loop, self._send, self._is_behind = loop, send, is_behind
         self._lock = threading.Lock()
+        #: Held from taking events out to their being sent: whoever comes second would overtake, and a report leave its outputs behind.
+        self._sending = threading.Lock()
         self._events: list[ExecutorEvent | SealedReport] = []
         self._size = 0
         self._flushed_at = 0.0
@@ -90,11 +92,12 @@ class Mailbox:
             self.flush()
 
     def flush(self) -> None:
-        with self._lock:
-            events, self._events, self._size = self._events, [], 0
-            self._flushed_at = time.monotonic()
-        if events:
-            self._send(pickle.dumps([event.data if isinstance(event, SealedReport) else event for event in events], protocol=5))
+        with self._sending:
+            with self._lock:
+                events, self._events, self._size = self._events, [], 0
+                self._flushed_at = time.monotonic()
+            if events:
+                self._send(pickle.dumps([event.data if isinstance(event, SealedReport) else event for event in events], protocol=5))
 
 
 class Line:

@@ -55,13 +55,12 @@ def test_a_child_is_used_again(run):
     assert run.pid() == run.pid()
 
 
-def test_two_jobs_at_once_run_in_two_children(pool):
+def test_two_jobs_at_once_run_in_two_children(pool, tmp_path):
     pids = []
-    both = threading.Barrier(2)
 
     def attempt(token: str) -> None:
-        both.wait()
-        source = f"{PID}\nprint('here')\nimport time; time.sleep(0.2)"
+        meet = f"open({str(tmp_path / token)!r}, 'w').close()\nwhile len(os.listdir({str(tmp_path)!r})) < 2: time.sleep(0.001)"
+        source = f"{PID}\nimport time\n{meet}"
         pids.append(run_in(pool, job(source, token=token)).decision)
 
     threads = [threading.Thread(target=attempt, args=(token,)) for token in "ab"]
@@ -153,7 +152,7 @@ def test_a_child_that_uses_much_memory_is_not_used_again(run):
 
 
 def test_signal_handlers_and_alarms_of_a_job_do_not_reach_the_next(run):
-    pid = run(f"{PID}\nimport signal; signal.signal(signal.SIGINT, signal.SIG_IGN); signal.alarm(1)").decision
+    pid = run(f"{PID}\nimport signal; signal.signal(signal.SIGINT, signal.SIG_IGN); signal.alarm(1000)").decision
     source = f"{PID}\nimport signal; answer = [answer, signal.getsignal(signal.SIGINT) is signal.default_int_handler, signal.alarm(0)]"
     assert run(source).decision == [pid, True, 0]
 
@@ -225,7 +224,7 @@ ChildPool(1, runner=NAME).run(seal(job(source)), lambda event: print(getattr(eve
             processes = [psutil.Process(int(word)) for word in words]
         finally:
             parent.kill()
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=60)
     assert [process for process in alive if is_running(process.pid)] == []
 
 

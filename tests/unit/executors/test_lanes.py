@@ -25,7 +25,7 @@ def run(lanes: Lanes, *pieces: tuple[int, Callable[[], object]]) -> None:
 
     lanes.add((priority, and_tell(piece)) for priority, piece in pieces)
     for _ in pieces:
-        assert left.acquire(timeout=10)
+        assert left.acquire(timeout=60)
 
 
 def test_each_piece_is_done_once():
@@ -46,7 +46,7 @@ def test_no_more_run_at_once_than_there_are_lanes():
         with lock:
             running += 1
             most = max(most, running)
-        both.wait(10)
+        both.wait(60)
         with lock:
             running -= 1
 
@@ -61,10 +61,10 @@ def test_what_has_priority_comes_first():
 
     def first() -> None:
         begun.set()
-        may.wait(10)
+        may.wait(60)
 
     lanes.add([(0, first)])
-    assert begun.wait(10)
+    assert begun.wait(60)
     lanes.add([(0, lambda: order.append("low")), (5, lambda: order.append("high"))])
     may.set()
     run(lanes, (-1, lambda: None))
@@ -74,7 +74,7 @@ def test_what_has_priority_comes_first():
 
 def test_a_long_piece_does_not_hold_up_what_comes_after_it():
     lanes, may = Lanes(2, call), threading.Event()
-    lanes.add([(0, lambda: may.wait(10))])
+    lanes.add([(0, lambda: may.wait(60))])
     done: list[int] = []
     run(lanes, *[(0, lambda: done.append(1))] * 5)
     assert done == [1] * 5
@@ -87,7 +87,7 @@ def test_several_go_to_one_lane_only_while_many_more_are_waiting():
     may, over = threading.Event(), threading.Semaphore(0)
 
     def do(pieces: Sequence[Piece[str]]) -> None:
-        may.wait(10)
+        may.wait(60)
         taken.append([piece.work for piece in pieces])
         over.release(len(pieces))
 
@@ -97,7 +97,7 @@ def test_several_go_to_one_lane_only_while_many_more_are_waiting():
     lanes.add([(0, work) for work in ("b1", "b2", "c1", *(f"d{number}" for number in range(9)))])
     may.set()
     for _ in range(13):
-        assert over.acquire(timeout=10)
+        assert over.acquire(timeout=60)
     lanes.close()
     assert [work for one in taken for work in one] == ["a", "b1", "b2", "c1", *(f"d{number}" for number in range(9))]
     assert taken[:3] == [["a"], ["b1", "b2"], ["c1"]]
@@ -121,6 +121,6 @@ def test_what_comes_back_keeps_its_place():
 
     lanes = Lanes(1, do)
     lanes.add([(0, "first")])
-    assert all(over.acquire(timeout=10) for _ in range(2))
+    assert all(over.acquire(timeout=60) for _ in range(2))
     lanes.close()
     assert order == ["given back", "first", "second"]

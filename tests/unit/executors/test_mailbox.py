@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Callable
 
 from nbflow.core.ids import Token
@@ -54,6 +55,23 @@ def test_a_report_takes_along_what_waits_and_is_as_the_child_pickled_it():
     mailbox.deliver(REPORT, at_once=True)
     (piece,) = sent
     assert pickle.loads(piece) == [printed(1), b"report"]
+
+
+def test_a_report_does_not_overtake_what_is_just_being_sent():
+    loop, sent = Loop(), []
+    telling = threading.Thread(target=lambda: mailbox.deliver(REPORT, at_once=True))
+
+    def send(piece: bytes) -> None:
+        if not sent and not telling.is_alive():
+            telling.start()
+            telling.join(0.1)  # it may go on, and must not
+        sent.append(piece)
+
+    mailbox = Mailbox(loop, send)
+    mailbox.put(printed(1))
+    loop.turn()
+    telling.join(60)
+    assert [pickle.loads(piece) for piece in sent] == [[printed(1)], [b"report"]]
 
 
 def test_for_a_client_that_does_not_read_one_batch_is_kept_and_its_reports():

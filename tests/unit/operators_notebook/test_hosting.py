@@ -7,7 +7,9 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,28 +74,43 @@ def test_a_cancel_is_heard_while_an_advance_is_under_way() -> None:
 
     def handle(request: Advance) -> Advanced:
         began.set()
-        assert cancelled.wait(20)
+        assert cancelled.wait(60)
         raise KeyboardInterrupt
 
     with linked(handle, cancelled.set) as client:
-        canceller = threading.Thread(target=lambda: began.wait(20) and client.cancel())
+        canceller = threading.Thread(target=lambda: began.wait(60) and client.cancel())
         canceller.start()
         with pytest.raises(KeyboardInterrupt):
             client.advance(REQUEST)
         canceller.join()
 
 
-def test_an_interrupt_of_the_waiting_kernel_cancels_and_waits_for_the_end() -> None:
-    began, cancelled, ended = threading.Event(), threading.Event(), threading.Event()
+class Waited:
+    """A connection of which it is known when somebody waits for its other end."""
+
+    def __init__(self, connection: Connection, waits: threading.Event) -> None:
+        self._connection, self._waits = connection, waits
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def poll(self, seconds: float) -> bool:
+        self._waits.set()
+        return self._connection.poll(seconds)
+
+
+def test_an_interrupt_of_the_waiting_kernel_cancels_and_waits_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, cancelled, ended, waits = threading.Event(), threading.Event(), threading.Event(), threading.Event()
 
     def handle(request: Advance) -> Advanced:
         began.set()
-        assert cancelled.wait(20)
+        assert cancelled.wait(60)
         ended.set()
         return ANSWER
 
     with linked(handle, cancelled.set) as client:
-        threading.Thread(target=lambda: began.wait(20) and os.kill(os.getpid(), 2)).start()
+        monkeypatch.setattr(client, "_connection", Waited(client._connection, waits))
+        threading.Thread(target=lambda: began.wait(60) and waits.wait(60) and os.kill(os.getpid(), 2)).start()
         with pytest.raises(KeyboardInterrupt):
             client.advance(REQUEST)
     assert ended.is_set()

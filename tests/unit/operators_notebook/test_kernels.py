@@ -18,7 +18,8 @@ from nbflow.operators.kernels import KernelPool
 
 
 @pytest.fixture
-def pool() -> Iterator[KernelPool]:
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[KernelPool]:
+    monkeypatch.setattr(kernels, "_PATIENCE", 60.0)  # however busy this machine is
     pool = KernelPool(size=1)
     yield pool
     pool.close()
@@ -82,7 +83,7 @@ def test_a_warm_kernel_that_died_is_not_handed_out(pool: KernelPool) -> None:
         while await kernel.manager.is_alive():  # noqa: ASYNC110 - a process ends without an event
             await asyncio.sleep(0.01)
 
-    asyncio.run_coroutine_threadsafe(kill(), pool._loop).result(20)  # type: ignore[arg-type]
+    asyncio.run_coroutine_threadsafe(kill(), pool._loop).result(60)  # type: ignore[arg-type]
     assert not taken(pool)[1]
 
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from nbflow.core.errors import SetupError
-from nbflow.operators import notebook_execution
+from nbflow.operators import kernels, notebook_execution
 from nbflow.operators.kernels import KernelPool
 from nbflow.operators.notebook_host import HostedRun, NotebookInfo
 from tests.unit.operators_notebook.conftest import WriteNotebook
@@ -28,8 +28,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def pool(folder: Path) -> Iterator[KernelPool]:
+def pool(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KernelPool]:
     """An empty one: every kernel is new."""
+    monkeypatch.setattr(kernels, "_PATIENCE", 60.0)  # however busy this machine is
     pool = KernelPool(size=0)
     yield pool
     pool.close()
