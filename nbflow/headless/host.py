@@ -135,6 +135,8 @@ class HostedRun:
             handle.wait()
         else:
             handle.wait_for(request.tasks)
+        if self._workspace.stops_when_done and all(record.state.is_finished for record in handle.snapshot().tasks.values()):
+            self._stop("What was to run has run.")  # before the kernel hears of it, and goes on to the next cell
         self._view.draw()
         return handle.advanced(self._asked)  # of a run that goes on, tasks further down may have succeeded already
 
@@ -287,8 +289,6 @@ class HostedRun:
         run = changes[-1].run if changes else None
         if run is not None and run.state is RunState.CANCELLED and not self._ending:
             self._stop(run.reason or f"Run {run.run_id} was cancelled.")
-        elif run is not None and run.state.is_finished and self._workspace.stops_when_done:
-            self._stop("What was to run has run.")
 
     def said(self, key: TaskKey, attempt: int, event: ExecutorEvent) -> None:
         """Outputs are the view's."""

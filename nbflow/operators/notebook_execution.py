@@ -92,7 +92,10 @@ class Execution:
         self._advancing_seconds = 0.0
         #: Cells whose advance ended with failed tasks.
         self._cells_with_failures: set[int | None] = set()
-        self._stop: asyncio.Future[str]
+        #: Why the host wants no more cells to be executed; empty while it does.
+        self._stopped = ""
+        #: The kernel is prepared, and its cells are executed: a stop reaches them at once.
+        self._may_stop = False
         #: No advance is under way.
         self._is_idle: asyncio.Event
         #: No cell will be executed any more.
@@ -103,7 +106,6 @@ class Execution:
     async def run(self, pool: KernelPool, start_timeout: float) -> Outcome:
         """Execute. Raises UserError or SetupError when no cell could be executed."""
         self._loop = asyncio.get_running_loop()
-        self._stop = self._loop.create_future()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
         _require_folder(self._info.working_dir)
@@ -172,13 +174,13 @@ class Execution:
         """Prepare the kernel, run the cells, advance the rest. An interrupt cancels the run on its way out."""
         await self._prepare(kernel)
         server = HostServer(self._handle, self._cancel_run) if self._info.is_flow else None
-        interrupted = self._loop.create_task(self._watch_stop())
         try:
             if server is not None:
                 await self._attach(kernel, server)
             await self._before_cells()
-            if self._stop.done():  # whoever watches it has not heard yet
-                self._runner.stop(self._stop.result())
+            self._may_stop = True
+            if self._stopped:
+                self._runner.stop(self._stopped)
             ending = await self._run_cells()
             error = await self._advance_rest() if server is not None and ending.kind is EndKind.COMPLETE else None
             if ending.kind is not EndKind.TASKS_FAILED:
@@ -190,7 +192,6 @@ class Execution:
             await asyncio.to_thread(self._cancel_run)
             raise
         finally:
-            interrupted.cancel()
             if server is not None:
                 server.close()
         return ending, error
@@ -405,11 +406,9 @@ class Execution:
         self._loop.call_soon_threadsafe(self._stop_now, sentence)
 
     def _stop_now(self, sentence: str) -> None:
-        if not self._stop.done():
-            self._stop.set_result(sentence)
-
-    async def _watch_stop(self) -> None:
-        self._runner.stop(await asyncio.shield(self._stop))
+        self._stopped = self._stopped or sentence
+        if self._may_stop:
+            self._runner.stop(self._stopped)
 
 
 async def _in_spite_of_cancel(work: Coroutine[Any, Any, Any]) -> Any:

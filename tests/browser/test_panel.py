@@ -164,6 +164,7 @@ def test_another_run_of_the_flow_is_chosen_and_looked_at(page: Any) -> None:
 def test_a_kernel_that_ends_is_said_and_a_fresh_one_shows_how_its_run_ended(page: Any, folder: Path) -> None:
     fresh(folder)
     start_cell(page, RUN)
+    node(page, "join", "failed").wait_for()
     node(page, "train", "running").wait_for()
     page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }")
     panel(page).get_by_text("The kernel of this panel has ended.").wait_for()

@@ -14,10 +14,13 @@ from nbflow.app import Workspace
 from nbflow.app.trial import Trial
 from nbflow.cli.main import cli
 from nbflow.core.errors import RunFailed, UserError
+from nbflow.core.hosting import Advance
 from nbflow.core.ids import FlowName, TaskId
 from nbflow.core.job import CaptureSet
 from nbflow.core.model import Edge, Flow, Read, Task
 from nbflow.core.options import PastCheck, TaskOptions
+from nbflow.headless.host import HostedRun, WorkspaceHost
+from nbflow.operators.notebook_host import NotebookInfo
 from nbflow.testing import memory_workspace
 
 DATE = datetime(2026, 2, 3, tzinfo=UTC)
@@ -75,6 +78,19 @@ def test_values_of_the_last_run_are_taken(real: Workspace):
 
 def test_several_steps_up(real: Workspace):
     assert Trial(real, "report").to_run(FLOW) == ("load", "total", "report")
+
+
+def test_the_notebook_is_told_to_stop_before_its_kernel_hears_that_the_task_has_run(real: Workspace, monkeypatch: pytest.MonkeyPatch):
+    """Not by an observer, on another thread, which may be late: the kernel would have begun the cell below."""
+    monkeypatch.setattr(HostedRun, "changed", lambda *_: None)
+    stopped: list[str] = []
+    trial = Trial(real, "total", DATE)
+    info = NotebookInfo(path="", output="", working_dir=".", kernel_name="python3")
+    hosted = WorkspaceHost(trial, trigger="manual").begin(info, stopped.append)
+    hosted.advance(Advance(flow=FLOW, captures=CaptureSet(), tasks=(TaskId("load"),)), show=lambda _: None)
+    assert stopped == []
+    hosted.advance(Advance(flow=FLOW, captures=CaptureSet(), tasks=(TaskId("total"),)), show=lambda _: None)
+    assert stopped == ["What was to run has run."]
 
 
 def test_an_unknown_task_is_a_sentence(real: Workspace):

@@ -189,6 +189,17 @@ def test_who_cancels_a_run_from_outside_ends_its_execution_with_that_sentence_al
     assert caplog.records == []
 
 
+def test_a_stop_that_comes_before_the_advance_is_answered_reaches_no_cell_below(
+    write: WriteNotebook, execute: Execute, tmp_path: Path
+) -> None:
+    host = MemoryHost()
+    host.started = lambda run: run.stop("What was to run has run.")
+    done = execute(write("%%task one\n1", "%nbflow run", f"open({str(tmp_path / 'below')!r}, 'w').close()"), host)
+    assert str(done.error).rstrip().endswith("What was to run has run.")
+    assert not (tmp_path / "below").exists()
+    assert host.run.tasks["one"].state == "success"
+
+
 def test_an_interrupt_cancels_the_run_saves_the_notebook_and_goes_on_as_keyboard_interrupt(write: WriteNotebook, execute: Execute) -> None:
     host = MemoryHost()
     running = threading.Event()
