@@ -24,6 +24,8 @@ from nbflow.notebook.runs import Host, LiveHost, Running
 TICK: Final = 0.1
 #: Seconds an interrupted cell waits for the run to be over.
 CANCEL_PATIENCE: Final = 10.0
+#: Seconds that the driver of a run that has ended is waited for.
+LETTING_GO: Final = 10.0
 
 
 class Display(RunObserver, Protocol):
@@ -73,7 +75,10 @@ class Launch:
         return {task.id: task.source for task in self._flow.tasks if task.id in well}
 
     def is_over(self) -> bool:
-        return self._running.wait(0)
+        """Whether another run may start. Who has seen the end need not know that the driver is still letting go: that is waited for."""
+        snapshot = getattr(self._running, "snapshot", None)
+        has_ended = snapshot is not None and snapshot().is_finished
+        return self._running.wait(LETTING_GO if has_ended else 0)
 
     def cancel(self) -> None:
         """Cancel the run; returns at once."""

@@ -236,8 +236,8 @@ def test_a_cluster_that_is_not_there_is_said_with_its_address(alone: Shell) -> N
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    alone.notebook("%%task a\nx = 1")
-    done = alone.nbflow("run", "sales.ipynb", NBFLOW_DASK=address)
+        alone.notebook("%%task a\nx = 1")
+        done = alone.nbflow("run", "sales.ipynb", NBFLOW_DASK=address)  # nobody else can listen there meanwhile
     assert done.code == 3
     assert done.err.startswith(f"nbflow: The Dask cluster at {address} cannot be reached (")
     assert done.err.strip().endswith("): start it, or change `dask` (NBFLOW_DASK).")

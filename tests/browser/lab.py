@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,12 +11,17 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from playwright.sync_api import expect
+
+#: Seconds after which something hangs: `expect` waits for five by itself.
+PATIENCE = 60
+expect.set_options(timeout=PATIENCE * 1000)
 
 CHROMIUM_FLAGS = (
     "--no-sandbox",  # needed as root
@@ -29,6 +35,7 @@ CHROMIUM_FLAGS = (
 SETTINGS = {
     "notebook-extension/tracker": '{"windowingMode": "none"}',  # cells out of sight stay in the page, so that a test can read them
     "apputils-extension/notification": '{"fetchNews": "false"}',
+    "docmanager-extension/plugin": '{"autosave": false}',  # a test saves when it says so
 }
 
 
@@ -46,7 +53,7 @@ def free_port() -> int:
 @contextmanager
 def jupyter_lab(root: Path, home: Path, application: str = "lab") -> Iterator[str]:
     """JupyterLab (or `notebook`) serving `root`, with settings of its own and nbflow's home in `home`; yields its address."""
-    state, port = root / ".state", free_port()
+    state = root / ".state"
     state.mkdir(parents=True, exist_ok=True)
     for name, text in SETTINGS.items():
         settings = state / "config" / "lab" / "user-settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -61,7 +68,7 @@ def jupyter_lab(root: Path, home: Path, application: str = "lab") -> Iterator[st
         "NBFLOW_HOME": str(home),
     }
     command = [
-        *(sys.executable, "-m", "jupyter", application, "--no-browser", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
+        *(sys.executable, "-m", "jupyter", application, "--no-browser", "--ServerApp.port=0"),
         *(
             f"--ServerApp.root_dir={root}",
             "--IdentityProvider.token=test",
@@ -73,27 +80,30 @@ def jupyter_lab(root: Path, home: Path, application: str = "lab") -> Iterator[st
     with (state / "server.log").open("w") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _wait_for(server, f"http://127.0.0.1:{port}", state / "server.log")
-        yield f"http://127.0.0.1:{port}"
+        yield _address_of(server, state)
     finally:
         server.send_signal(signal.SIGTERM)
         try:
-            server.wait(20)
+            server.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             server.kill()
+            server.wait()
 
 
-def _wait_for(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + 90
+def _address_of(server: subprocess.Popen[bytes], state: Path) -> str:
+    """Where the server answers: the port is its own choice, since one that is chosen for it may be somebody else's by the time it listens."""
+    log, deadline = state / "server.log", time.monotonic() + 3 * PATIENCE
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise RuntimeError(log.read_text())
         try:
-            urllib.request.urlopen(url + "/api/status?token=test", timeout=1)
-        except (OSError, urllib.error.URLError):
+            (told,) = (state / "run").glob("jpserver-*.json")
+            url = f"http://127.0.0.1:{json.loads(told.read_text())['port']}"
+            urllib.request.urlopen(url + "/api/status?token=test", timeout=10)
+        except (OSError, ValueError):  # ValueError: not there, or half written
             time.sleep(0.2)  # the server offers nothing to wait for before it listens
         else:
-            return
+            return url
     raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()}")
 
 
@@ -110,6 +120,11 @@ def open_notebook(page: Any, url: str, name: str) -> None:
     page.evaluate(
         """async () => { const app = window.jupyterapp; await app.restored;
         await app.shell.currentWidget.sessionContext.ready; }"""
+    )
+    # Lab reads its settings after it has opened the notebook: until then only the cells in sight are in the page.
+    page.wait_for_function(
+        """() => { const nb = window.jupyterapp.shell.currentWidget.content;
+        return nb.notebookConfig.windowingMode === 'none' && nb.node.querySelectorAll('.jp-Cell').length === nb.widgets.length; }"""
     )
 
 
@@ -130,6 +145,21 @@ def start_cell(page: Any, index: int) -> None:
         nb.deselectAll(); nb.activeCellIndex = index; void app.commands.execute('notebook:run-cell'); }""",
         index,
     )
+
+
+def wait_for_states(page: Any, index: int, **states: int) -> None:
+    """Until the graph that the file would hold below this cell has so many tasks of each of these states."""
+    page.wait_for_function(
+        """([index, states]) => { const outputs = window.jupyterapp.shell.currentWidget.content.widgets[index].model.outputs.toJSON();
+        const graph = outputs.map(one => one.data?.['application/vnd.nbflow.graph+json']).find(Boolean);
+        return Object.entries(states).every(([state, many]) => graph?.tasks.filter(task => task.state === state).length === many); }""",
+        arg=[index, states],
+    )
+
+
+def wait_for_end(page: Any, index: int) -> None:
+    """Until the cell of that index has been executed: Lab then knows its number."""
+    page.wait_for_function("index => window.jupyterapp.shell.currentWidget.content.widgets[index].model.executionCount", arg=index)
 
 
 def save(page: Any) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.axe import grave_violations
 from tests.browser.lab import cell_output, jupyter_lab, open_notebook, run_cells, save, set_theme
@@ -88,10 +90,10 @@ def badge(page: Any, cell: int) -> Any:
 def test_a_click_opens_the_log_and_the_outputs_as_the_notebook_draws_them(page: Any) -> None:
     node(page, "load").click()
     details(page).locator("b.shown").wait_for()
-    assert EVIL in details(page).locator(".jp-OutputArea").inner_text()
+    expect(details(page).locator(".jp-OutputArea")).to_contain_text(EVIL)
     details(page).get_by_role("button", name="Close").click()
     details(page).wait_for(state="hidden")
-    assert page.evaluate("() => document.activeElement.dataset.id") == "load"
+    expect(node(page, "load")).to_be_focused()
 
 
 def test_keys_open_the_log_alone_or_the_outputs_alone(page: Any) -> None:
@@ -109,41 +111,44 @@ def test_copies_of_a_mapped_task_are_listed_failed_first_and_opened_one_by_one(p
     node(page, "score").focus()
     page.keyboard.press("Enter")
     rows = cell_output(page, GRAPH).locator(".nbflow-copy")
-    rows.first.wait_for()
-    assert rows.count() == 3
-    assert rows.first.get_attribute("aria-label").startswith("copy 1, failed")
+    expect(rows).to_have_count(3)
+    expect(rows.first).to_have_attribute("aria-label", re.compile("^copy 1, failed"))
     page.keyboard.press("Enter")
     details(page).get_by_text("ZeroDivisionError").first.wait_for()
-    assert "scoring 2" in details(page).inner_text()
+    expect(details(page)).to_contain_text("scoring 2", use_inner_text=True)
     assert "scoring 4" not in details(page).inner_text()
     page.keyboard.press("Escape")
 
 
 def test_a_task_without_a_cell_is_asked_of_the_kernel(page: Any) -> None:
     node(page, "one", PYTHON).click()
-    details(page, PYTHON).get_by_text("said by a function").wait_for()
+    said, busy = (details(page, PYTHON).get_by_text(text) for text in ("said by a function", "The kernel is busy; open it again"))
+    said.or_(busy).wait_for()
+    while busy.is_visible():  # a slow machine: do as it says
+        details(page, PYTHON).get_by_role("button", name="Close").click()
+        node(page, "one", PYTHON).click()
+        said.or_(busy).wait_for()
+    said.wait_for()
 
 
 def test_a_badge_says_how_its_task_stands_and_that_it_has_changed_since(page: Any) -> None:
-    badge(page, 1).wait_for()
-    assert badge(page, 1).get_attribute("aria-label").startswith("load succeeded")
-    assert badge(page, 2).get_attribute("aria-label").startswith("score failed")
+    expect(badge(page, 1)).to_have_attribute("aria-label", re.compile("^load succeeded"))
+    expect(badge(page, 2)).to_have_attribute("aria-label", re.compile("^score failed"))
     page.evaluate(
         """() => { const cell = window.jupyterapp.shell.currentWidget.content.widgets[1].model.sharedModel;
         cell.setSource(cell.getSource() + '\\nxs = xs + [5]'); }"""
     )
     page.locator(".nbflow-badge[aria-label*='load changed since its last run']").first.wait_for()
-    assert "changed since its last run" in badge(page, 1).get_attribute("aria-label")
-    assert badge(page, 1).inner_text().strip().endswith("*")
+    expect(badge(page, 1)).to_have_attribute("aria-label", re.compile("changed since its last run"))
+    expect(badge(page, 1)).to_have_text(re.compile(r"\*\s*$"))
 
 
 def test_a_badge_points_at_what_its_task_waits_for_and_opens_it_in_the_graph(page: Any) -> None:
     badge(page, 3).hover()
-    page.locator(".nbflow-arrows path").first.wait_for(state="attached")
-    assert page.locator(".nbflow-arrows path").count() == 2
+    expect(page.locator(".nbflow-arrows path")).to_have_count(2)
     badge(page, 3).click()
     cell_output(page, RUN).locator(".nbflow-log:visible .nbflow-log-text").get_by_text("3", exact=True).wait_for()
-    assert node(page, "report", RUN).get_attribute("aria-pressed") == "true"
+    expect(node(page, "report", RUN)).to_have_attribute("aria-pressed", "true")
     page.mouse.move(2, 2)
     page.locator(".nbflow-arrows").wait_for(state="detached")
 
@@ -168,6 +173,7 @@ def test_what_others_wrote_does_not_run_in_a_file_that_is_not_trusted(browser: A
     other.goto(f"{server}/lab/tree/mail.ipynb?token=test&reset")
     node(other, "load").click()
     details(other).locator("b.shown").wait_for()
-    assert EVIL in details(other).inner_text()
+    expect(details(other)).to_contain_text(EVIL, use_inner_text=True)
+    assert other.locator("[onerror]").count() == 0  # it would run a little later
     assert other.evaluate("() => window.evil") is None
     other.close()

@@ -12,8 +12,9 @@ from typing import Any
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 
-from tests.browser.lab import cell_output, jupyter_lab, open_notebook, run_cells, save, start_cell
+from tests.browser.lab import cell_output, jupyter_lab, open_notebook, run_cells, save, start_cell, wait_for_end, wait_for_states
 
 pytestmark = pytest.mark.browser
 DEMO = Path(__file__).resolve().parents[2] / "notebooks" / "monitor_errors.ipynb"
@@ -56,22 +57,19 @@ def test_the_demo_runs_live_and_the_saved_file_shows_it(page: Any, server: str, 
     open_notebook(page, server, "monitor_errors.ipynb")
     run_cells(page)
     download = index_of(DEMO, "%%task download.mainApp")
-    assert "mainApp: 6000 lines" in cell_output(page, download).inner_text()
+    expect(cell_output(page, download)).to_contain_text("mainApp: 6000 lines")
     report = cell_output(page, index_of(DEMO, "%%task gen_reports"))
-    assert report.locator("img[src^='data:image/png']").count() == 1
-    assert report.locator("table").count() == 1
-    assert "succeeded" in cell_output(page, index_of(DEMO, "%nbflow run")).inner_text()
-    after = cell_output(page, index_of(DEMO, "print(message)")).inner_text()
-    assert "errors on 2026-03-13" in after
+    expect(report.locator("img[src^='data:image/png']")).to_have_count(1)
+    expect(report.locator("table")).to_have_count(1)
+    run = index_of(DEMO, "%nbflow run")
+    expect(cell_output(page, run)).to_contain_text("succeeded", use_inner_text=True)
+    expect(cell_output(page, index_of(DEMO, "print(message)"))).to_contain_text("errors on 2026-03-13")
+    wait_for_states(page, run, success=15, skipped=1)
     save(page)
     saved = nbformat.read(folder / "monitor_errors.ipynb", 4)
     nbformat.validate(saved)
     assert "6000 lines" in json.dumps(saved.cells[download].outputs)
-    graph = next(
-        output.data
-        for output in saved.cells[index_of(DEMO, "%nbflow run")].outputs
-        if "application/vnd.nbflow.graph+json" in output.get("data", {})
-    )
+    graph = next(output.data for output in saved.cells[run].outputs if "application/vnd.nbflow.graph+json" in output.get("data", {}))
     states = {task["id"]: task["state"] for task in graph["application/vnd.nbflow.graph+json"]["tasks"]}
     assert list(states.values()).count("success") == 15
     assert list(states.values()).count("skipped") == 1
@@ -91,6 +89,7 @@ def test_an_interrupt_cancels_the_run_and_says_so(page: Any, server: str, folder
     cell_output(page, 1).get_by_text("began").wait_for()
     page.evaluate("async () => { await window.jupyterapp.commands.execute('notebook:interrupt-kernel'); }")
     cell_output(page, 2).get_by_text(re.compile("cancelled", re.IGNORECASE)).first.wait_for()
+    wait_for_end(page, 2)
     assert "Traceback" not in cell_output(page, 2).inner_text()
 
 
@@ -106,20 +105,18 @@ def test_a_failure_shows_the_users_own_line_under_its_cell(page: Any, server: st
     )
     open_notebook(page, server, "failing.ipynb")
     run_cells(page)
-    cell_output(page, 2).get_by_text("KeyError").first.wait_for()
-    text = cell_output(page, 2).inner_text()
-    assert "z = {}['missing']" in text
-    assert "nbflow/" not in text
-    assert "KeyError" in cell_output(page, 3).inner_text()
+    expect(cell_output(page, 2)).to_contain_text("z = {}['missing']", use_inner_text=True)
+    expect(cell_output(page, 2)).to_contain_text("KeyError: 'missing'", use_inner_text=True)
+    assert "nbflow/" not in cell_output(page, 2).inner_text()
+    expect(cell_output(page, 3)).to_contain_text("KeyError", use_inner_text=True)
 
 
 def test_a_mistake_is_one_line(page: Any, server: str, folder: Path) -> None:
     write(folder, "mistake.ipynb", "%load_ext nbflow", "%%task a --retrys 3\nx = 1")
     open_notebook(page, server, "mistake.ipynb")
     run_cells(page)
-    text = cell_output(page, 1).inner_text().strip()
-    assert "--retries" in text
-    assert len(text.splitlines()) == 1
+    expect(cell_output(page, 1)).to_contain_text("--retries")
+    assert len(cell_output(page, 1).inner_text().strip().splitlines()) == 1
 
 
 def test_notebook_7_shows_the_same(browser: Any, tmp_path: Path, shared_home: Path) -> None:
@@ -133,6 +130,6 @@ def test_notebook_7_shows_the_same(browser: Any, tmp_path: Path, shared_home: Pa
         for _ in range(4):
             page.keyboard.press("Shift+Enter")
         cell_output(page, 3).get_by_text("back: 42").wait_for()
-        assert "x is 42" in cell_output(page, 1).inner_text()
-        assert cell_output(page, 2).locator("img").count() + cell_output(page, 2).locator("svg").count() >= 1
+        expect(cell_output(page, 1)).to_contain_text("x is 42")
+        cell_output(page, 2).locator("img, svg").first.wait_for(state="attached")
         page.close()

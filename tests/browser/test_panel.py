@@ -9,8 +9,9 @@ from typing import Any
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 
-from tests.browser.lab import cell_output, jupyter_lab, open_notebook, run_cells, save, start_cell
+from tests.browser.lab import cell_output, jupyter_lab, open_notebook, run_cells, save, start_cell, wait_for_states
 
 pytestmark = pytest.mark.browser
 LOAD = "%load_ext nbflow"
@@ -91,6 +92,10 @@ def log(page: Any, cell: int = RUN) -> Any:
     return panel(page, cell).locator(".nbflow-log")
 
 
+def summary(page: Any, cell: int = RUN) -> Any:
+    return panel(page, cell).locator(".nbflow-summary")
+
+
 def press(page: Any, name: str, cell: int = RUN) -> None:
     panel(page, cell).get_by_role("button", name=name, exact=True).first.click()
 
@@ -106,7 +111,7 @@ def test_nodes_turn_and_the_log_of_the_chosen_task_comes_as_it_is_written(page: 
     node(page, "join", "failed").wait_for()
     node(page, "train", "running").click()
     log(page).get_by_text("train began").wait_for()
-    assert "Running" in panel(page).locator(".nbflow-summary").inner_text()
+    expect(summary(page)).to_contain_text("Running")
     assert panel(page).bounding_box()["height"] <= 421
 
 
@@ -115,11 +120,11 @@ def test_a_failed_task_shows_its_traceback_and_is_retried_while_the_cell_runs(pa
     log(page).get_by_text("KeyError: 'temp_c'").wait_for()
     (folder / "ready").touch()
     press(page, "Retry failed")
-    assert "Run join and 1 task after it again?" in panel(page).locator(".nbflow-question").inner_text()
+    expect(panel(page).locator(".nbflow-question")).to_contain_text("Run join and 1 task after it again?")
     press(page, "Run 2 tasks")
     node(page, "join", "success").wait_for()
-    log(page).get_by_text("joined").wait_for()
-    assert node(page, "train", "running").count() == 1
+    log(page).get_by_text("joined", exact=True).wait_for()
+    expect(node(page, "train", "running")).to_have_count(1)
 
 
 def test_after_a_reload_the_panel_is_there_and_the_run_goes_on(page: Any, server: str, folder: Path) -> None:
@@ -129,7 +134,7 @@ def test_after_a_reload_the_panel_is_there_and_the_run_goes_on(page: Any, server
     node(page, "train", "running").wait_for()
     (folder / "stop").touch()
     node(page, "publish", "success").wait_for()
-    assert "Succeeded" in panel(page).locator(".nbflow-summary").inner_text()
+    expect(summary(page)).to_contain_text("Succeeded")
     page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
     run_cells(page, first=AFTER, last=PANEL)
     cell_output(page, AFTER).get_by_text("back: (6, 3)").wait_for()
@@ -140,6 +145,7 @@ def test_a_retry_after_the_cell_has_ended_brings_its_values_back(page: Any) -> N
     press(page, "Retry from here")
     press(page, "Run 4 tasks")
     panel(page).locator(".nbflow-node[data-id='publish'][data-state='success']", has_text="2 attempts").wait_for()
+    expect(summary(page)).to_contain_text("Succeeded")
 
 
 def test_a_run_is_cancelled_by_its_panel_while_its_cell_runs(page: Any, folder: Path) -> None:
@@ -166,14 +172,16 @@ def test_a_kernel_that_ends_is_said_and_a_fresh_one_shows_how_its_run_ended(page
     start_cell(page, RUN)
     node(page, "join", "failed").wait_for()
     node(page, "train", "running").wait_for()
+    node(page, "join", "failed").wait_for()
     page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }")
     panel(page).get_by_text("The kernel of this panel has ended.").wait_for()
-    assert panel(page).get_by_role("button", name="Cancel", exact=True).count() == 0
+    expect(panel(page).get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
     run_cells(page, first=0, last=1)
     run_cells(page, first=PANEL)
     node(page, "train", "cancelled", PANEL).wait_for()
-    assert "that drove this run ended" in panel(page, PANEL).locator(".nbflow-summary").inner_text()
-    assert panel(page, PANEL).get_by_role("button", name="Retry failed", exact=True).count() == 1
+    expect(summary(page, PANEL)).to_contain_text("that drove this run ended", use_inner_text=True)
+    expect(panel(page, PANEL).get_by_role("button", name="Retry failed", exact=True)).to_have_count(1)
+    wait_for_states(page, PANEL, failed=1, running=0)  # the picture below it, too
 
 
 def test_without_a_kernel_the_saved_notebook_shows_the_picture(browser: Any, page: Any, server: str, folder: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from nbflow.core.snapshot import RunSnapshot, fold
 from nbflow.core.states import OCCUPYING, RunState, TaskState
 from tests.chaos import processes
 from tests.chaos.flows import POOL, SLOTS, Plan
+
+#: Seconds within which a process that was killed is gone, also on a busy machine.
+_DYING = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +119,9 @@ def _unexplained(workspace: Workspace, run_id: str, lines: list[Line]) -> Iterat
 def _survivors(workspace: Workspace, run_id: str, lines: list[Line], mark: str) -> Iterator[str]:
     ended = {(line.task, line.attempt) for line in lines if line.what == "end"}
     killed = {(line.task, line.attempt): line.pid for line in lines if (line.task, line.attempt) not in ended}
-    living = processes.marked(mark)
+    until = time.monotonic() + _DYING
+    while (living := processes.marked(mark).keys() & set(killed.values())) and time.monotonic() < until:
+        time.sleep(0.05)
     for (task, attempt), pid in killed.items():
         if pid in living:
             yield f"process {pid} of attempt {attempt} of {task}, which never ended, is still there"

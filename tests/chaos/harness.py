@@ -96,7 +96,7 @@ class Seed:
             if self.cluster is not None:
                 self.cluster.stop()
                 self.cluster = None
-            self._wait(lambda: not processes.marked(self.mark), "the end of every process", 30)
+            self._wait(lambda: not processes.marked(self.mark), "the end of every process", 120)
         except Hangs as hangs:
             found = [str(hangs), *self._where_drivers_stand()]
         finally:

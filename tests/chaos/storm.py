@@ -172,7 +172,7 @@ class Storm:
             self._cluster.stop()
             self._cluster = None
         try:
-            self._wait(lambda: not processes.marked(self._mark), "the end of every process", 60)
+            self._wait(lambda: not processes.marked(self._mark), "the end of every process", 120)
         except Hangs as hangs:
             found.append(str(hangs))
         return found
