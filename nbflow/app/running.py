@@ -89,7 +89,10 @@ class Running(History):
             tasks=chosen if tasks is not None else (),
         )
         records = tuple(TaskRecord(key=TaskKey(task)) for task in chosen)
-        handed = HandedOver(captures, [task for task in chosen if task not in set(held)])
+        released = dict.fromkeys(chosen)
+        for task in held:
+            released.pop(task, None)
+        handed = HandedOver(captures, list(released))
         self.store.create_run(run, records, handed.encode(), handed.hashes())
         lease = self.store.claim(run.run_id, me(), self.settings.lease)
         if lease is None:
@@ -245,19 +248,21 @@ class Running(History):
 
     @staticmethod
     def _chosen(flow: Flow, tasks: Sequence[TaskId] | None) -> tuple[TaskId, ...]:
-        known = tuple(task.id for task in flow.tasks)
+        known = dict.fromkeys(task.id for task in flow.tasks)
         if tasks is None:
-            return known
+            return tuple(known)
         for task in tasks:
             if task not in known:
                 raise UserError(f'Flow {flow.name} has no task "{task}".{nearest(task, known)}')
-        return tuple(task for task in known if task in set(tasks))
+        wanted = set(tasks)
+        return tuple(task for task in known if task in wanted)
 
     def _values_from_last_run(
         self, flow: Flow, chosen: Collection[TaskId], *, before: RunRecord | None = None, needed: set[TaskId] | None = None
     ) -> Values:
         if needed is None:
-            needed = {writer for task in flow.tasks if task.id in chosen for read in task.reads for writer in read.writers} - set(chosen)
+            runs = set(chosen)
+            needed = {writer for task in flow.tasks if task.id in runs for read in task.reads for writer in read.writers} - runs
         values = Values()
         if not needed:
             return values

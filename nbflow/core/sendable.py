@@ -13,8 +13,9 @@ from nbflow.core.model import Flow
 
 def refuse_unsendable(flow: Flow, captures: CaptureSet, tasks: Collection[TaskId]) -> None:
     """Raises UserError for the first plain name of these tasks that cannot travel."""
+    wanted = set(tasks)
     for task in flow.tasks:
-        if task.id not in tasks:
+        if task.id not in wanted:
             continue
         early = captures.early.get(task.id, {})
         for read in task.reads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -30,9 +31,12 @@ class PastRuns:
         chosen = set(run.tasks) or {task.id for task in flow.tasks}
         asking = [task for task in flow.tasks if task.id in chosen and check_of(task.options, run.past, task.id) is not PastCheck.NO]
         self._asking = {task.id: task.options for task in asking}
-        self._graph = Graph.of(flow)
         self._told: Mapping[TaskId, Past] | None = None
         self._was_there: dict[TaskId, bool] = {}
+
+    @cached_property
+    def _graph(self) -> Graph:
+        return Graph.of(self._flow)
 
     @property
     def is_wanted(self) -> bool:

@@ -51,9 +51,12 @@ def instant(micros: int) -> datetime:
 
 def encode(record: Any) -> str:
     """The dataclass as JSON text in ASCII, so that every database keeps it as it is. Raises UserError when a value in it is not JSON."""
-    document = _pair(type(record)).write(record)
-    document[_VERSION_KEY] = VERSION
-    return dump(document, type(record).__name__)
+    return encode_plain(plain(record), type(record).__name__)
+
+
+def encode_plain(document: Mapping[str, Any], what: str) -> str:
+    """`encode` of the record of which `plain` made this document."""
+    return dump({**document, _VERSION_KEY: VERSION}, what)
 
 
 def decode(cls: type[T], text: str) -> T:

@@ -21,8 +21,12 @@ def content_hash(flow: Flow, source: bytes = b"", files: Mapping[str, bytes] = M
 
     Not counted: the file's path, numbers and ids of cells, prose, outputs and metadata.
     """
-    document = plain(flow)
-    document.pop("path", None)
+    return hash_of_plain(plain(flow), source, files)
+
+
+def hash_of_plain(written: Mapping[str, Any], source: bytes, files: Mapping[str, bytes]) -> str:
+    """`content_hash` of the flow of which `plain` made this document."""
+    document = {name: value for name, value in written.items() if name != "path"}
     document["tasks"] = [{name: value for name, value in task.items() if name not in _PLACES} for task in document.get("tasks", ())]
     document["source"] = _code(source)
     if files:

@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from nbflow.core.model import Flow
-from nbflow.store.codec import decode, encode
+from nbflow.store.codec import decode, encode_plain, plain
 from nbflow.store.database import Database
-from nbflow.store.flow_hash import content_hash
+from nbflow.store.flow_hash import hash_of_plain
 from nbflow.store.rows import column_text
 from nbflow.store.schema import flow as flow_table
 from nbflow.store.schema import flow_version
@@ -36,7 +36,8 @@ class Flows:
 
     def save(self, flow: Flow, source: bytes, files: Mapping[str, bytes]) -> str:
         """Where the same version stands under another path, or its cells have moved, the newest writing is kept."""
-        version, record = content_hash(flow, source, files), encode(flow)
+        document = plain(flow)
+        version, record = hash_of_plain(document, source, files), encode_plain(document, "Flow")
         with self._database.reading() as connection:
             stored = self._select_both.run(connection, this=version).one_or_none()
         if stored is not None and stored[0] == record and (not source or bytes(stored[1]) == source):
