@@ -105,6 +105,7 @@ DRAG = """async ([cell, milliseconds]) => {
     await frame();
   }
   const seconds = (performance.now() - began) / 1000;
+  send(window, 'pointermove', box.left + box.width / 2, box.top + box.height / 2); // back to where it was: it is dragged again, and zoomed
   send(window, 'pointerup', x, y);
   return frames / seconds;
 }"""
