@@ -172,7 +172,6 @@ def test_a_kernel_that_ends_is_said_and_a_fresh_one_shows_how_its_run_ended(page
     start_cell(page, RUN)
     node(page, "join", "failed").wait_for()
     node(page, "train", "running").wait_for()
-    node(page, "join", "failed").wait_for()
     page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }")
     panel(page).get_by_text("The kernel of this panel has ended.").wait_for()
     expect(panel(page).get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
