@@ -89,10 +89,8 @@ class Running(History):
             tasks=chosen if tasks is not None else (),
         )
         records = tuple(TaskRecord(key=TaskKey(task)) for task in chosen)
-        released = dict.fromkeys(chosen)
-        for task in held:
-            released.pop(task, None)
-        handed = HandedOver(captures, list(released))
+        waiting = set(held)
+        handed = HandedOver(captures, [task for task in chosen if task not in waiting])
         self.store.create_run(run, records, handed.encode(), handed.hashes())
         lease = self.store.claim(run.run_id, me(), self.settings.lease)
         if lease is None:

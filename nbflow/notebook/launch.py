@@ -14,6 +14,7 @@ from nbflow.core.ids import TaskId
 from nbflow.core.job import ValueRef
 from nbflow.core.model import Flow
 from nbflow.core.protocols import RunObserver
+from nbflow.core.snapshot import RunSnapshot
 from nbflow.core.states import TaskState
 from nbflow.notebook.display import Spot
 from nbflow.notebook.failures import Interrupted, raise_unless_well
@@ -68,17 +69,21 @@ class Launch:
 
     def succeeded(self) -> dict[TaskId, str]:
         """The tasks that have succeeded, each with the source that did; nothing is known of a run that a host drives."""
-        snapshot = getattr(self._running, "snapshot", None)
+        snapshot = self._snapshot()
         if snapshot is None:
             return {}
-        well = {key.task_id for key, record in snapshot().tasks.items() if record.state is TaskState.SUCCESS}
+        well = {key.task_id for key, record in snapshot.tasks.items() if record.state is TaskState.SUCCESS}
         return {task.id: task.source for task in self._flow.tasks if task.id in well}
 
     def is_over(self) -> bool:
         """Whether another run may start. Who has seen the end need not know that the driver is still letting go: that is waited for."""
-        snapshot = getattr(self._running, "snapshot", None)
-        has_ended = snapshot is not None and snapshot().is_finished
-        return self._running.wait(LETTING_GO if has_ended else 0)
+        snapshot = self._snapshot()
+        return self._running.wait(LETTING_GO if snapshot is not None and snapshot.is_finished else 0)
+
+    def _snapshot(self) -> RunSnapshot | None:
+        """As it stands; None of a run that a host drives."""
+        look: Callable[[], RunSnapshot] | None = getattr(self._running, "snapshot", None)
+        return look() if look is not None else None
 
     def cancel(self) -> None:
         """Cancel the run; returns at once."""

@@ -10,17 +10,16 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import nbformat
-import psutil
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
 from nbflow.executors import deaths
 from tests.acceptance.shell import PATIENCE, PYTHON, RUN, Shell
+from tests.processes import still_running
 
 # --- while it runs ----------------------------------------------------------------------------------------------------------
 
@@ -139,22 +138,12 @@ def test_ctrl_c_cancels_the_run_ends_what_it_started_and_keeps_the_notebook(shel
             raise
     os.close(pids)
     assert (process.returncode, err.strip()) == (130, "nbflow: interrupted.")
-    until = time.monotonic() + PATIENCE
-    while (left := [pid for pid in (kernel, child) if is_running(pid)]) and time.monotonic() < until:
-        time.sleep(0.05)  # a process that was killed is gone when the system finds the time
-    assert not left
+    assert still_running([kernel, child]) == []
     run = shell.latest()
     assert [run["state"], *(task["state"] for task in run["tasks"])] == ["cancelled"] * 3
     executed = nbformat.read(shell.folder / "out.ipynb", as_version=4)
     nbformat.validate(executed)
     assert executed.metadata["nbflow"]["state"] == "cancelled"
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 # --- in a kernel ------------------------------------------------------------------------------------------------------------

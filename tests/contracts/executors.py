@@ -8,8 +8,6 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-import psutil
-
 from nbflow.core.ids import Token
 from nbflow.core.job import AttemptBegan, ExecutorEvent, OutputMade, Report
 from nbflow.core.protocols import Executor
@@ -86,11 +84,3 @@ class Bench:
 
     def line(self, name: str) -> str:
         return self.heard.line(self.token(name))
-
-
-def is_running(pid: int) -> bool:
-    try:
-        process = psutil.Process(pid)  # one that was killed lets go of its memory first, and is a zombie a moment later
-        return process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD} and process.memory_info().vms > 0
-    except psutil.NoSuchProcess:
-        return False

@@ -15,7 +15,8 @@ from nbflow.executors.cluster import read_facts
 from nbflow.executors.dask_executor import DaskExecutor
 from nbflow.executors.inline import InlineExecutor
 from nbflow.executors.local import LocalExecutor
-from tests.contracts.executors import Bench, is_running
+from tests.contracts.executors import Bench
+from tests.processes import is_running
 from tests.unit.executors.runner import NAME, job, run_job
 
 ALL = ["inline", "local", "dask local", "dask address"]

@@ -33,7 +33,8 @@ from nbflow.executors.cluster import (
 from nbflow.executors.dask_client import resolve
 from nbflow.executors.dask_executor import DaskExecutor
 from nbflow.store.artifacts import open_artifacts
-from tests.contracts.executors import Bench, is_running
+from tests.contracts.executors import Bench
+from tests.processes import is_running
 from tests.unit.executors.runner import NAME
 
 FOREVER = "import os, time; print(os.getpid()); time.sleep(1000)"

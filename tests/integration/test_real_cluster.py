@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,9 @@ from nbflow.executors.cluster import cluster_file, read_facts, stop_home_cluster
 from nbflow.executors.dask_executor import DaskExecutor
 from nbflow.settings import Settings
 from nbflow.store.artifacts import open_artifacts
-from tests.contracts.executors import Bench, is_running
+from tests.contracts.executors import Bench
 from tests.integration.clusters import ForeignCluster
+from tests.processes import still_running
 from tests.unit.executors.runner import NAME
 
 pytest_plugins = ["tests.unit.store.databases"]
@@ -137,10 +137,7 @@ def test_a_cluster_class_grows_from_nothing_and_ends_with_the_workspace(tmp_path
     below = above[: above.index(os.getpid())]
     workspace.close()
     assert below
-    end = time.monotonic() + 60
-    while any(is_running(pid) for pid in below):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    assert still_running(below) == []
 
 
 # --- the proof ----------------------------------------------------------------------------------------------------------
@@ -258,10 +255,7 @@ def test_processes_share_the_cluster_of_a_home_and_an_idle_one_stops_until_the_n
         assert [one["slots"] for one in found] == [2, 2]
         first = found[0]["cluster"]
         assert found[1]["cluster"] == first
-        end = time.monotonic() + 120
-        while is_running(first):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        assert still_running([first]) == []
         assert not cluster_file(tmp_path).exists()
         (again,) = told(start_small(tmp_path))
         assert again["state"] == "success"

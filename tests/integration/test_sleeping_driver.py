@@ -71,7 +71,7 @@ def put_to_sleep(process: subprocess.Popen[bytes], database_url: str) -> None:
         if not database_url.startswith("sqlite") or is_free(database_url.removeprefix("sqlite:///")):
             return
         process.send_signal(signal.SIGCONT)
-        time.sleep(0.01)
+        until(lambda: is_free(database_url.removeprefix("sqlite:///")))
 
 
 def is_free(file: str) -> bool:

@@ -17,7 +17,8 @@ import pytest
 from nbflow.core.job import Outcome, ProcessState, Report
 from nbflow.executors import pool as pool_module
 from nbflow.executors.pool import ChildPool
-from tests.contracts.executors import Heard, is_running
+from tests.contracts.executors import Heard
+from tests.processes import is_running
 from tests.unit.executors.runner import NAME, job, run_in
 
 PID = "import os; answer = os.getpid()"
