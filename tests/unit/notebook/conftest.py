@@ -13,6 +13,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from nbflow.notebook import extension
 from tests.unit.notebook.recording import request
 
 
@@ -42,6 +43,7 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     try:
         yield shell
     finally:
+        extension.unload(shell)  # else flows of later tests in this process would be those of this notebook
         sys.displayhook = hook
         sys.modules["__main__"] = main
         shell.history_manager.end_session()
