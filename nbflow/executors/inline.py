@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -29,30 +30,90 @@ GRACE: Final = 1.0
 
 
 class _Running:
-    """One attempt on its thread."""
+    """One attempt on its thread, and what it says.
 
-    def __init__(self, job: Job) -> None:
+    An interrupt may come between any two steps of that thread, also between the taking of a Condition's lock and the `with` that lets go of it.
+    So it takes no lock that anybody else waits for: it puts what it says into a queue, which is one step, and the executor's thread does the rest.
+    """
+
+    def __init__(self, job: Job, run_job: RunJob) -> None:
         self.job = job
-        self.thread: threading.Thread | None = None
-        self.started_at: datetime | None = None
-        self.outputs = endings.HeardOutputs()
-        self.over = threading.Event()
-        self.lock = threading.Lock()
+        self._run_job = run_job
+        self._began = time.monotonic()
+        self._started_at: datetime | None = None
+        self._outputs = endings.HeardOutputs()
+        #: In order; at last its report, what it raised, or None: it was given up.
+        self._said: queue.SimpleQueue[ExecutorEvent | BaseException | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._thread = threading.Thread(target=self._attempt, name="nbflow-attempt", daemon=True)
+        self._thread.start()
 
-    def facts(self) -> endings.Facts:
-        return endings.Facts(token=self.job.token, worker="inline", started_at=self.started_at, outputs=self.outputs.ref())
-
-    def interrupt(self) -> None:
-        """KeyboardInterrupt in its thread, unless it is over."""
-        with self.lock:
-            if not self.over.is_set() and self.thread is not None and self.thread.ident is not None:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), ctypes.py_object(KeyboardInterrupt))
+    def events(self) -> Iterator[ExecutorEvent]:
+        """What it says until it has reported, which is done for it where it raised or has run out of time, or until it is given up."""
+        while (said := self._hear()) is not None:
+            event = endings.raised(self._facts(), said) if isinstance(said, BaseException) else said
+            self._note(event)
+            yield event
+            if isinstance(event, Report):
+                self.end()
+                return
 
     def end(self) -> None:
-        """In its thread: from here on nobody interrupts it. One interrupt may still be on its way."""
-        while not self.over.is_set():
-            with contextlib.suppress(KeyboardInterrupt), self.lock:
-                self.over.set()
+        """Interrupt it until it is over or `GRACE` has passed; once may not be enough, since a library may catch it.
+
+        Each time it has twice as long to tell how it was interrupted, which takes a while the first time in a process.
+        """
+        limit, patience = time.monotonic() + GRACE, 0.05
+        while self._thread.is_alive() and time.monotonic() < limit:
+            self._interrupt()
+            self._thread.join(patience)
+            patience *= 2
+        self._said.put(None)
+
+    def _hear(self) -> ExecutorEvent | BaseException | None:
+        """What it says next; when its time is over, however much it still says, that."""
+        if (timeout := self.job.timeout) is None:
+            return self._said.get()
+        left = self._began + timeout.total_seconds() - time.monotonic()
+        if left > 0:
+            with contextlib.suppress(queue.Empty):
+                return self._said.get(timeout=left)
+        return endings.timed_out(self._facts(), timeout)
+
+    def _note(self, event: ExecutorEvent) -> None:
+        """In case it cannot report itself."""
+        if isinstance(event, AttemptBegan):
+            self._started_at = event.at
+        elif isinstance(event, OutputMade):
+            self._outputs.add(event)
+
+    def _facts(self) -> endings.Facts:
+        return endings.Facts(token=self.job.token, worker="inline", started_at=self._started_at, outputs=self._outputs.ref())
+
+    def _interrupt(self) -> None:
+        """KeyboardInterrupt in its thread, unless it is over."""
+        with self._lock:
+            if not self._is_over and self._thread.ident is not None:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt))
+
+    def _attempt(self) -> None:
+        """In its thread."""
+        said: Report | BaseException
+        try:
+            try:
+                said = self._run_job(self.job, self._said.put)
+            except BaseException as error:  # noqa: BLE001 - user code, or our own KeyboardInterrupt, may raise anything
+                said = error
+            self._leave()
+            self._said.put(said)
+        except KeyboardInterrupt:  # once more, on its way out: whoever interrupts says how it ended
+            self._leave()
+
+    def _leave(self) -> None:
+        """In its thread: from here on nobody interrupts it. One that is on its way already comes before this is left."""
+        with self._lock:
+            self._is_over = True
 
 
 class InlineExecutor:
@@ -96,7 +157,7 @@ class InlineExecutor:
             self._queue = deque(job for job in self._queue if job.token not in gone)
             running = self._running if self._running and self._running.job.token in gone else None
         if running is not None:
-            _end(running)
+            running.end()
 
     def end(self, tokens: Sequence[Token]) -> None:
         """Attempts of another process ended with it."""
@@ -111,57 +172,20 @@ class InlineExecutor:
         self.cancel(tokens)
 
     def _drive(self) -> None:
-        while True:
-            with self._changed:
-                while not self._queue and not self._closed:
-                    self._changed.wait()
-                if self._closed:
-                    return
-                running = self._running = _Running(self._queue.popleft())
-            self._run(running)
+        while (running := self._next()) is not None:
+            for event in running.events():
+                self._say(event)
             with self._changed:
                 self._running = None
 
-    def _run(self, running: _Running) -> None:
-        """Start the attempt and wait until it is over, has run out of time, or was cancelled and given up."""
-        job = running.job
-        running.thread = threading.Thread(target=self._attempt, args=(running,), name="nbflow-attempt", daemon=True)
-        running.thread.start()
-        if job.timeout is None:
-            self._await(running)
-        elif not running.over.wait(job.timeout.total_seconds()):
-            report = endings.timed_out(running.facts(), job.timeout)
-            self._say(report)
-            _end(running)
-
-    def _await(self, running: _Running) -> None:
-        while not running.over.wait(GRACE):
-            with self._changed:
-                if running.job.token not in self._live:
-                    break
-        if not running.over.is_set():
-            running.over.wait(GRACE)
-
-    def _attempt(self, running: _Running) -> None:
-        def tell(event: ExecutorEvent) -> None:
-            if isinstance(event, AttemptBegan):
-                running.started_at = event.at
-            elif isinstance(event, OutputMade):
-                running.outputs.add(event)
-            self._say(event)
-
-        report: Report | None = None
-        try:
-            try:
-                report = self._run_job(running.job, tell)
-            except BaseException as error:  # noqa: BLE001 - user code, or our own KeyboardInterrupt, may raise anything
-                report = endings.raised(running.facts(), error)
-        except KeyboardInterrupt:
-            pass  # interrupted once more, while it told of the first: whoever interrupts has said already how it ended
-        running.end()
-        if report is not None:
-            with contextlib.suppress(KeyboardInterrupt):
-                self._say(report)
+    def _next(self) -> _Running | None:
+        """The next job, on its thread; None when this is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._closed)
+            if self._closed:
+                return None
+            self._running = _Running(self._queue.popleft(), self._run_job)
+            return self._running
 
     def _say(self, event: ExecutorEvent) -> None:
         with self._changed:
@@ -170,15 +194,3 @@ class InlineExecutor:
             if isinstance(event, Report):
                 self._live.discard(event.token)
         self._tell(event)
-
-
-def _end(running: _Running) -> None:
-    """Interrupt until it is over or `GRACE` has passed; once may not be enough, since a library may catch it.
-
-    Each time it has twice as long to tell how it was interrupted, which takes a while the first time in a process.
-    """
-    limit, patience = time.monotonic() + GRACE, 0.05
-    while not running.over.is_set() and time.monotonic() < limit:
-        running.interrupt()
-        running.over.wait(patience)
-        patience *= 2
