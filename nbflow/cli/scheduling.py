@@ -6,11 +6,12 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import queue
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -35,13 +36,14 @@ _PATIENCE: Final = 10.0
 def scheduler(quiet: bool, port: int | None, host: str) -> None:  # noqa: FBT001 - click passes options by name
     """Start the runs of deployed flows when they are due. Any number may run; SIGTERM and Ctrl-C end it in order."""
     stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())  # before anything is loaded: one told to end while it starts ends in order too
+    stop = _setting(stopping)
+    signal.signal(signal.SIGTERM, stop)  # before anything is loaded: one told to end while it starts ends in order too
     from nbflow.headless.scheduling import SchedulerProcess  # noqa: PLC0415 - main.py says why
 
     _log_to_stderr()
     with closing(open_workspace()) as workspace:
         process = SchedulerProcess(workspace, _say_nothing if quiet else _say, stopping)
-        signal.signal(signal.SIGINT, lambda *_: stopping.set())
+        signal.signal(signal.SIGINT, stop)
         if not quiet:
             count = len(workspace.store.deployments.find(limit=100_000))
             click.echo(f"Scheduling {count} flow{'' if count == 1 else 's'} of {workspace.settings.home}.", err=True)
@@ -105,8 +107,9 @@ def _side_by_side(process: SchedulerProcess, arguments: tuple[str, ...]) -> None
     thread = threading.Thread(target=process.run, name="nbflow-scheduler")
     thread.start()
     is_asked = threading.Event()
+    ask = _setting(is_asked)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: is_asked.set())
+        signal.signal(number, ask)
     try:
         while not is_asked.wait(_LOOK) and thread.is_alive() and lab.poll() is None:
             pass
@@ -120,6 +123,22 @@ def _side_by_side(process: SchedulerProcess, arguments: tuple[str, ...]) -> None
         raise SetupError("JupyterLab did not start, or broke off: what it said stands above. nbflow scheduler needs none.")
     if has_stopped:
         raise SetupError("The scheduler broke off: what it said stands above.")
+
+
+def _setting(event: threading.Event) -> Callable[..., None]:
+    """A signal handler by which the event is set, on a thread of its own.
+
+    A handler must not do that itself: it comes between any two steps of the main thread, also while that has the event's lock for a moment, in a
+    wait for it, and would wait for the lock for ever.
+    """
+    asked: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def set_when_asked() -> None:
+        asked.get()
+        event.set()
+
+    threading.Thread(target=set_when_asked, name="nbflow-signals", daemon=True).start()
+    return lambda *_: asked.put(None)
 
 
 def _end(lab: subprocess.Popen[bytes]) -> None:
