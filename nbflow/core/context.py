@@ -19,6 +19,7 @@ from nbflow.core.errors import UserError
 from nbflow.core.ids import FlowName, RunId, TaskId, manual_run_id
 from nbflow.core.job import JobContext
 from nbflow.core.lending import NOTHING_LENT, Lent
+from nbflow.core.unbroken import unbroken
 
 
 class SkipTask(Exception):
@@ -193,6 +194,7 @@ class Context:
             self._report(None if fraction is None else min(1.0, max(0.0, float(fraction))), text)
 
     @contextmanager
+    @unbroken
     def during(self, job: JobContext, report: ReportProgress | None = None, lent: Lent = NOTHING_LENT) -> Iterator[None]:
         """Answer for this attempt inside the block."""
         before = self._job, self._report, self._lent

@@ -3,8 +3,9 @@
 
 Nothing here is certain as it is in a child process. A running attempt is ended by raising KeyboardInterrupt in its thread, which Python delivers
 between two bytecodes: a loop ends at once, a blocking call (`time.sleep`, a query) only when it returns, and code that catches KeyboardInterrupt
-goes on. Such a thread is given up after `GRACE`: nothing it still does is reported, but it is not stopped. Memory limits do not apply, and a
-crash takes the process along. Use any other executor when that matters.
+goes on. Such a thread is given up after `GRACE`: nothing it still does is reported, but it is not stopped. What would stay with the process when it
+is broken off half-way (an import, the taking of a lock, output that is led elsewhere) is left to come to its end, for at most `PATIENCE`. Memory
+limits do not apply, and a crash takes the process along. Use any other executor when that matters.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import queue
+import sys
 import threading
 import time
 from collections import deque
@@ -23,10 +25,18 @@ from nbflow.core.ids import Token
 from nbflow.core.job import AttemptBegan, ExecutorEvent, Job, OutputMade, Report
 from nbflow.core.protocols import RunJob
 from nbflow.core.resources import Offers
+from nbflow.core.unbroken import may_be_broken_off, unbroken
 from nbflow.executors import endings
 
 #: Seconds an attempt has to obey the KeyboardInterrupt before its thread is given up.
 GRACE: Final = 1.0
+#: Seconds for which it is not interrupted at all while it does what must not be broken off. On a slow machine libraries take that long to load.
+PATIENCE: Final = 20.0
+#: Seconds between two looks whether it still does.
+LOOK: Final = 0.005
+
+# A thread that was not begun yet has the number of the one that begins it, which would get its interrupt, die of it, and be waited for by the other.
+unbroken(threading.Thread.start)
 
 
 class _Running:
@@ -64,8 +74,13 @@ class _Running:
 
         Each time it has twice as long to tell how it was interrupted, which takes a while the first time in a process.
         """
-        limit, patience = time.monotonic() + GRACE, 0.05
-        while self._thread.is_alive() and time.monotonic() < limit:
+        patient_until, patience = time.monotonic() + PATIENCE, 0.05
+        limit = patient_until + GRACE
+        while self._thread.is_alive() and (now := time.monotonic()) < limit:
+            if now < patient_until and not self._may_be_interrupted():
+                self._thread.join(LOOK)
+                continue
+            limit = min(limit, now + GRACE)
             self._interrupt()
             self._thread.join(patience)
             patience *= 2
@@ -90,6 +105,9 @@ class _Running:
 
     def _facts(self) -> endings.Facts:
         return endings.Facts(token=self.job.token, worker="inline", started_at=self._started_at, outputs=self._outputs.ref())
+
+    def _may_be_interrupted(self) -> bool:
+        return may_be_broken_off(sys._current_frames().get(self._thread.ident or 0))  # noqa: SLF001 - there is no other way to see where it stands
 
     def _interrupt(self) -> None:
         """KeyboardInterrupt in its thread, unless it is over."""

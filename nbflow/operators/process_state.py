@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from nbflow.core.job import ProcessState
+from nbflow.core.unbroken import unbroken
 from nbflow.operators.libraries import Libraries
 
 #: Puts a part of the process back as it was noted.
@@ -41,6 +42,7 @@ def fresh_main() -> types.ModuleType:
 
 
 @contextlib.contextmanager
+@unbroken
 def isolated(state: ProcessState, main: types.ModuleType) -> Iterator[list[str]]:
     """Inside the block the process is as the notebook's plain cells left theirs, with `main` as `__main__`; afterwards it is as before.
 

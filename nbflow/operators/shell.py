@@ -33,6 +33,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from nbflow.core.context import SkipTask
+from nbflow.core.unbroken import unbroken
 from nbflow.operators.attempt import Attempt
 from nbflow.operators.definitions import file_name
 from nbflow.operators.errors import text_of
@@ -376,6 +377,7 @@ def _profile() -> tuple[bytes | None, ...]:
 
 
 @contextlib.contextmanager
+@unbroken
 def current(shell: ZMQInteractiveShell) -> Iterator[None]:
     """`get_ipython()` is this shell inside the block, `input()` is refused and figures are drawn inline."""
     before, shell_before = {kind: kind.__dict__.get("_instance") for kind in _KINDS}, _watch.shell

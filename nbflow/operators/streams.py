@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Final
 
+from nbflow.core.unbroken import unbroken
 from nbflow.operators.outputs import Outputs
 
 _PIPE_SIZE: Final = 1024 * 1024
@@ -274,6 +275,7 @@ def _led_away() -> list[_Descriptor]:
 
 
 @contextlib.contextmanager
+@unbroken
 def captured(outputs: Outputs) -> Iterator[None]:
     """Everything this process and its children print goes to `outputs` inside the block."""
     before = sys.stdout, sys.stderr

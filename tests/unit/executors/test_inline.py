@@ -3,12 +3,19 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import threading
+from collections.abc import Callable
 from datetime import timedelta
+from types import FrameType, SimpleNamespace
+
+import pytest
 
 from nbflow.core.job import Outcome, OutputMade
+from nbflow.core.unbroken import may_be_broken_off
 from nbflow.executors.inline import InlineExecutor
-from tests.contracts.executors import Bench
+from tests.contracts.executors import LIMIT, Bench
 from tests.unit.executors.runner import run_job
 
 
@@ -66,3 +73,55 @@ def test_an_attempt_that_is_interrupted_while_it_tells_leaves_the_executor_whole
     bench.submit("next", "pass")
     assert bench.report("next").outcome is Outcome.SUCCESS
     bench.executor.close()
+
+
+class _SlowToBegin(threading.Thread):
+    def __init__(self, gate: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self._gate = gate
+
+    def _bootstrap(self) -> None:
+        self._gate()
+        super()._bootstrap()
+
+
+@pytest.mark.parametrize("what", ["loads a module", "begins a thread"])
+def test_an_attempt_is_not_interrupted_while_it(what, tmp_path, monkeypatch):
+    """A lock of Python's imports stayed taken for ever; a thread that was about to begin got the interrupt, and the attempt waited for it for ever."""
+    begun, looked, broken = threading.Event(), threading.Event(), []
+
+    def gate() -> None:
+        begun.set()
+        assert looked.wait(LIMIT)
+
+    def look(frame: FrameType | None) -> bool:
+        may_be = may_be_broken_off(frame)
+        looked.set()
+        return may_be
+
+    def run_slowly(job, tell):
+        if job.source == "pass":
+            return run_job(job, None, tell)
+        try:
+            if what == "loads a module":
+                importlib.import_module("loads_slowly")
+            else:
+                _SlowToBegin(gate).start()
+        except KeyboardInterrupt:
+            broken.append(what)
+        while True:
+            pass
+
+    (tmp_path / "loads_slowly.py").write_text("from gate_of_test import gate\ngate()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "gate_of_test", SimpleNamespace(gate=gate))
+    monkeypatch.setattr("nbflow.executors.inline.may_be_broken_off", look)
+    bench = Bench(InlineExecutor(run_slowly))
+    bench.submit("slow", what)
+    assert begun.wait(LIMIT)
+    bench.cancel("slow")
+    bench.submit("next", "pass")
+    assert bench.report("next").outcome is Outcome.SUCCESS
+    assert not broken
+    bench.executor.close()
+    sys.modules.pop("loads_slowly", None)
