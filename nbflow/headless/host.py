@@ -112,6 +112,8 @@ class HostedRun:
         self._cells: CellsExecutor | None = None
         self._view = NotebookView(workspace)
         self._ending = False
+        self._is_cancelled = False
+        #: Held while the run is started: there is one, and it is not missed by whoever ends it meanwhile.
         self._lock = threading.Lock()
 
     # --- what the engine calls --------------------------------------------------------------------------------------
@@ -153,12 +155,16 @@ class HostedRun:
         name = slug(Path(self._info.path).stem) if self._info.path else slug("notebook")
         flow = Flow(name=name, tasks=(Task(id=TaskId(name), operator="notebook", source=self._info.source),), path=self._info.path)
         self._cells = CellsExecutor(self._stop)
-        self._start(flow, CaptureSet(), executor=self._cells)
+        with self._lock:
+            self._start(flow, CaptureSet(), executor=self._cells)
 
     def cancel(self) -> None:
+        """Once, however many ask: a run that is cancelled again loses its teardowns."""
         self._ending = True
-        if self._handle is not None:
-            self._handle.cancel()
+        with self._lock:
+            if self._handle is not None and not self._is_cancelled:
+                self._handle.cancel()
+            self._is_cancelled = True
 
     def info(self) -> RunInfo | None:
         if self._handle is None:
@@ -180,16 +186,10 @@ class HostedRun:
 
     def finish(self, ending: Ending) -> RunInfo | None:
         self._ending = True
-        if self._handle is None and self._resumes:
-            return None  # it stays as it was
-        if self._handle is None:
-            flow = self._flow_of_file()
-            if flow is None:
-                return None
-            held = () if ending.kind is EndKind.COMPLETE and not flow.tasks else tuple(task.id for task in flow.tasks)
-            self._start(flow, CaptureSet(), held=held)
-        handle = self._handle
-        assert handle is not None
+        with self._lock:
+            handle = self._handle or self._never_advanced(ending)
+        if handle is None:
+            return None
         if self._cells is not None:
             self._cells.finish(ending)
         elif not handle.is_over:
@@ -200,6 +200,14 @@ class HostedRun:
         return self.info()
 
     # --- how ---------------------------------------------------------------------------------------------------------
+
+    def _never_advanced(self, ending: Ending) -> RunHandle | None:
+        """The run of a notebook that asked for nothing; None of one that stays as it was, or that nobody can read."""
+        flow = None if self._resumes else self._flow_of_file()
+        if flow is None:
+            return None
+        held = () if ending.kind is EndKind.COMPLETE and not flow.tasks else tuple(task.id for task in flow.tasks)
+        return self._start(flow, CaptureSet(), held=held)
 
     def _start(
         self,
@@ -224,22 +232,23 @@ class HostedRun:
                 executor=executor,
                 observers=observers,
             )
-            self._view.handle = self._handle
-            return self._handle
-        self._handle = self._workspace.start_run(
-            flow,
-            captures,
-            held=held,
-            params={**self._info.params, **(params or {})},
-            trigger=self._trigger,
-            output=self._info.output,
-            run_id=self._run_id,
-            fresh=self._fresh,
-            ignore_past=self._ignore_past,
-            executor=executor,
-            observers=observers,
-        )
+        else:
+            self._handle = self._workspace.start_run(
+                flow,
+                captures,
+                held=held,
+                params={**self._info.params, **(params or {})},
+                trigger=self._trigger,
+                output=self._info.output,
+                run_id=self._run_id,
+                fresh=self._fresh,
+                ignore_past=self._ignore_past,
+                executor=executor,
+                observers=observers,
+            )
         self._view.handle = self._handle
+        if self._is_cancelled:  # before there was a run
+            self._handle.cancel()
         return self._handle
 
     def watch(self) -> None:
@@ -267,7 +276,10 @@ class HostedRun:
             self._unshown = set()
 
     def _end_early(self, handle: RunHandle, ending: Ending) -> None:
-        if ending.kind is EndKind.INTERRUPTED:
+        if self._is_cancelled:
+            handle.wait_for(self._asked)  # its teardowns; the cells of others will never be executed
+            handle.cancel()
+        elif ending.kind is EndKind.INTERRUPTED:
             handle.cancel()
         elif ending.kind is EndKind.COMPLETE:
             handle.abandon("The notebook ended before these tasks were defined.")

@@ -16,11 +16,12 @@ import os
 import pickle
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Client, Connection, Listener
 from typing import Any, Final
 
@@ -138,22 +139,18 @@ class HostClient:
         self._sending = threading.Lock()
 
     def advance(self, request: Advance) -> Advanced:
-        """Blocks until the tasks have ended. Raises the host's error, or KeyboardInterrupt after the host has cancelled."""
-        self._tell("advance", request)
-        interrupted = False
-        while True:
-            try:
-                if self._connection.poll(_TICK):
-                    break
-            except KeyboardInterrupt:
-                if interrupted:
-                    raise
-                interrupted = True
-                self.cancel()
-            except OSError:
-                raise SetupError(_GONE) from None
-        answer = self._answer()
-        if interrupted:
+        """Blocks until the tasks have ended. Raises the host's error, or KeyboardInterrupt after the host has cancelled; a second one at once."""
+        with _interrupts_kept() as kept:
+            self._tell("advance", request)
+            is_cancelled = False
+            while not self._has_answer():
+                if kept and not is_cancelled:
+                    is_cancelled = True
+                    self.cancel()
+                elif len(kept) > 1:
+                    raise KeyboardInterrupt
+            answer = self._answer()
+        if kept:
             raise KeyboardInterrupt
         return answer
 
@@ -171,6 +168,12 @@ class HostClient:
         except OSError:
             raise SetupError(_GONE) from None
 
+    def _has_answer(self) -> bool:
+        try:
+            return self._connection.poll(_TICK)
+        except OSError:
+            raise SetupError(_GONE) from None
+
     def _answer(self) -> Advanced:
         try:
             answer = _received(self._connection)
@@ -184,6 +187,20 @@ class HostClient:
         advanced = answer[1]
         assert isinstance(advanced, Advanced)
         return advanced
+
+
+@contextlib.contextmanager
+def _interrupts_kept() -> Iterator[list[int]]:
+    """The interrupts that come meanwhile, each for the caller to act on: raised amid a message, one would break it off and leave the run alone."""
+    kept: list[int] = []
+    if threading.current_thread() is not threading.main_thread() or not callable(before := signal.getsignal(signal.SIGINT)):
+        yield kept  # no interrupt is raised in this thread
+        return
+    signal.signal(signal.SIGINT, lambda number, _frame: kept.append(number))
+    try:
+        yield kept
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _send(connection: Connection, message: tuple[Any, ...]) -> None:

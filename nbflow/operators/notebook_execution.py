@@ -63,6 +63,10 @@ class _KernelEnded(SetupError):
     """The kernel died behind the last cell, while tasks ran."""
 
 
+class _KernelInterrupted(RunFailed):
+    """Somebody interrupted the kernel behind the last cell."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How the execution ended. `error`: what went wrong outside of any cell."""
@@ -297,14 +301,15 @@ class Execution:
             if stopped.ename != _DIED:
                 return RunFailed(str(stopped))  # the host ended it: somebody has cancelled the run
             return _KernelEnded(str(stopped).replace("while this cell ran", "while its last tasks were run"))
+        if content.get("ename") == "KeyboardInterrupt":
+            return _KernelInterrupted("Interrupted.")
         if content["status"] == "error" and None not in self._cells_with_failures:
             return _as_error(content)
         return None
 
     async def _settle(self, ending: Ending, error: NbflowError | None) -> Outcome:
         """End the run and write how it ended."""
-        kind = EndKind.KERNEL_ENDED if isinstance(error, _KernelEnded) else EndKind.CELL_FAILED
-        run = await self._end_run(ending if error is None else Ending(kind=kind, reason=str(error)))
+        run = await self._end_run(ending if error is None else Ending(kind=_kind_of(error), reason=str(error)))
         failures = unhandled(run.failures, self._flow, run) if run is not None else ()
         blamed = self._areas.settle(failures)
         for index in blamed:
@@ -314,7 +319,8 @@ class Execution:
         elif ending.kind is EndKind.TASKS_FAILED:
             self._nb_man.cell_exception(self._nb_man.nb.cells[ending.cell - 1], cell_index=ending.cell - 1)
         self._nb_man.came_to_the_end = ending.kind is EndKind.COMPLETE
-        return Outcome(ending=ending, run=run, error=error)
+        told = run is not None and isinstance(error, _KernelInterrupted)  # by the run, which was cancelled
+        return Outcome(ending=ending, run=run, error=None if told else error)
 
     async def _end_run(self, ending: Ending) -> RunInfo | None:
         """Also when this task is being cancelled: the host must be told in any case."""
@@ -419,6 +425,12 @@ async def _in_spite_of_cancel(work: Coroutine[Any, Any, Any]) -> Any:
         except asyncio.CancelledError:
             continue  # a second Ctrl-C: the first is being dealt with
     return task.result()
+
+
+def _kind_of(error: NbflowError) -> EndKind:
+    if isinstance(error, _KernelInterrupted):
+        return EndKind.INTERRUPTED
+    return EndKind.KERNEL_ENDED if isinstance(error, _KernelEnded) else EndKind.CELL_FAILED
 
 
 def _require_python(kernel_name: str, language: str) -> None:

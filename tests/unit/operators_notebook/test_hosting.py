@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -114,6 +115,45 @@ def test_an_interrupt_of_the_waiting_kernel_cancels_and_waits_for_the_end(monkey
         with pytest.raises(KeyboardInterrupt):
             client.advance(REQUEST)
     assert ended.is_set()
+
+
+class Interrupting:
+    """A connection over which no message goes without an interrupt just before, or just after."""
+
+    def __init__(self, connection: Connection, when: str) -> None:
+        self._connection, self._when = connection, when
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def send_bytes(self, data: bytes) -> None:
+        first, self._when = self._when, ""
+        if first == "before":
+            signal.raise_signal(signal.SIGINT)
+        self._connection.send_bytes(data)
+        if first == "after":
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_interrupt_while_the_request_is_sent_cancels_once_and_waits_for_the_end(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    cancelled, asked, ended = threading.Event(), [], threading.Event()
+
+    def handle(request: Advance) -> Advanced:
+        assert cancelled.wait(60)
+        ended.set()
+        return ANSWER
+
+    def cancel() -> None:
+        asked.append("cancel")
+        cancelled.set()
+
+    with linked(handle, cancel) as client:
+        monkeypatch.setattr(client, "_connection", Interrupting(client._connection, when))
+        with pytest.raises(KeyboardInterrupt):
+            client.advance(REQUEST)
+    assert (ended.is_set(), asked) == (True, ["cancel"])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_nobody_without_the_key_is_served() -> None:

@@ -14,6 +14,7 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from nbflow import __version__
+from nbflow.core.errors import RunFailed
 from nbflow.operators.notebook_files import number_in_file
 from tests.unit.operators_notebook.conftest import Executed, WriteNotebook
 from tests.unit.operators_notebook.hosts import GRAPH, MemoryHost, MemoryRun
@@ -215,3 +216,15 @@ def test_an_interrupt_cancels_the_run_saves_the_notebook_and_goes_on_as_keyboard
     assert host.run.cancelled.is_set()
     assert host.run.ending is not None
     assert host.run.ending.kind == "interrupted"
+
+
+def test_an_interrupt_of_the_kernel_behind_its_last_cell_cancels_the_run_and_is_told_by_it(
+    write: WriteNotebook, execute: Execute, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    interrupts = f"%%task one\nimport os\nos.kill(int(open({str(pid)!r}).read()), 2)\nprint(cancelled.wait(60))"
+    done = execute(write(f"import os\n_ = open({str(pid)!r}, 'w').write(str(os.getpid()))", interrupts))
+    assert done.host.run.cancelled.is_set()
+    assert done.host.run.ending is not None
+    assert done.host.run.ending.kind == "interrupted"
+    assert (type(done.error), str(done.error)) == (RunFailed, "It did not end well.")
