@@ -8,7 +8,7 @@ the scheduler or `nbflow run --resume`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from nbflow.app.retrying import Retrying
@@ -123,19 +123,16 @@ class Clearing(Retrying):
         """Tell whoever drives the run; when nobody does, do it here."""
         handle = self._handles.get(run.run_id)
         if handle is not None and not handle.is_over:
-            if isinstance(event, ClearRequested):
-                if handle.clear(event.keys, event.by):
-                    return
-            elif not handle.snapshot().run.state.is_finished:
-                handle.post(event)
+            if handle.ask(replace(event, waits=False) if isinstance(event, ClearRequested) else event):
                 return
             self.wait_until_let_go(handle)  # too late to ask it
         holder = self.store.holder(run.run_id)
         if holder and not is_dead(holder):
             kind = "clear" if isinstance(event, ClearRequested) else "mark"
             arguments = {} if isinstance(event, ClearRequested) else {"state": str(event.state)}
-            self.store.leave_request(run.run_id, Request(kind=kind, keys=event.keys, by=event.by, at=self.clock.now(), arguments=arguments))
-            return
+            asked = Request(kind=kind, keys=event.keys, by=event.by, at=self.clock.now(), arguments=arguments)
+            if self.store.ask_holder(run.run_id, asked):
+                return
         self.apply(run.run_id, event)
 
     def apply(self, run_id: RunId, event: Event) -> None:

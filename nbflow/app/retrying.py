@@ -65,8 +65,7 @@ class Retrying(Running):
         if not holder or is_dead(holder):
             return False
         keys = self.tasks_to_run_again(run, tasks)
-        self.store.leave_request(run.run_id, Request(kind="clear", keys=keys, by=by or person(), at=self.clock.now()))
-        return True
+        return self.store.ask_holder(run.run_id, Request(kind="clear", keys=keys, by=by or person(), at=self.clock.now()))
 
     @staticmethod
     def wait_until_let_go(handle: RunHandle) -> None:

@@ -254,6 +254,10 @@ class Store(Protocol):
         """Give it back; nothing happens when it was superseded."""
         ...
 
+    def release_unless_asked(self, lease: Lease) -> bool:
+        """As `release`, where no request is left; else False, and it is kept."""
+        ...
+
     def lapsed_runs(self) -> tuple[RunId, ...]:
         """Unfinished runs whose lease has lapsed or that never had one."""
         ...
@@ -335,6 +339,10 @@ class Store(Protocol):
 
     def leave_request(self, run_id: str, request: Request) -> int:
         """Ask the run's driver for something; returns the request's id."""
+        ...
+
+    def ask_holder(self, run_id: str, request: Request) -> bool:
+        """As `leave_request`, where somebody holds the run's lease and so will see it; else False, and nothing is left."""
         ...
 
     def requests(self, run_id: str) -> tuple[Request, ...]:

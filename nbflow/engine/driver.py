@@ -25,6 +25,7 @@ from nbflow.core.events import (
     Command,
     Event,
     Expand,
+    MarkRequested,
     ResultFound,
     RunAbandoned,
     RunStarted,
@@ -112,9 +113,9 @@ class Driver:
         self._keeper = LeaseKeeper(surroundings.store, lease, self._inbox.put)
         self._over = False
         self._begun = False
-        #: Wishes to run tasks again that came while the run may have been ending; None when it is too late for them.
-        self._to_clear: list[ClearRequested] | None = []
-        self._clearing = threading.Lock()
+        #: What may come while the run is ending, and must not be lost; None when it is too late for that.
+        self._asked: list[ClearRequested | MarkRequested] | None = []
+        self._asking = threading.Lock()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._drive, name=f"nbflow-driver-{run.run_id}", daemon=True)
 
@@ -147,10 +148,14 @@ class Driver:
 
     def clear(self, keys: Iterable[TaskKey], by: str = "") -> bool:
         """Run these task instances again. False when the run has ended here: then somebody must drive it anew."""
-        with self._clearing:
-            if self._to_clear is None:
+        return self.ask(ClearRequested(keys=tuple(keys), by=by))
+
+    def ask(self, event: ClearRequested | MarkRequested) -> bool:
+        """Have this done by the driver. False when the run has ended here, and its driver lets go: then somebody else must do it."""
+        with self._asking:
+            if self._asked is None:
                 return False
-            self._to_clear.append(ClearRequested(keys=tuple(keys), by=by))
+            self._asked.append(event)
         self.post(Woke())
         return True
 
@@ -215,13 +220,13 @@ class Driver:
             asked = monotonic() - (_REQUEST_PERIOD if self._past.is_wanted else 0)
             reaped = monotonic()
             while not self._is_done():
-                items = self._inbox.take(self._patience()) + self._take_clears()
+                items = self._inbox.take(self._patience()) + self._take_asked()
                 now = monotonic()
                 if self._dispatch.is_waiting and now - reaped >= self._lease.seconds:
                     reaped = now
                     with contextlib.suppress(NbflowError):  # whoever opens the workspace does it, too
                         self._at.reap()
-                if now - asked >= _REQUEST_PERIOD:
+                if now - asked >= _REQUEST_PERIOD or self._machine.run.state.is_finished:
                     asked = now
                     with contextlib.suppress(StoreError):  # asked again soon; only what must be recorded ends the driver
                         items += self._at.store.requests(self.run_id)
@@ -236,17 +241,20 @@ class Driver:
             self._let_go()
 
     def _is_done(self) -> bool:
-        """The run has ended, and nobody has asked for more of it meanwhile: from now on it is too late for that."""
+        """The run has ended, and nobody has asked for more of it meanwhile, here or elsewhere: from now on it is too late for that."""
         if not self._machine.run.state.is_finished:
             return False
-        with self._clearing:
-            if not self._to_clear:
-                self._to_clear = None
-            return self._to_clear is None
+        with contextlib.suppress(StoreError):  # as in the loop; and what is left now is seen once more before the lease is given back
+            if self._at.store.requests(self.run_id):
+                return False
+        with self._asking:
+            if not self._asked:
+                self._asked = None
+            return self._asked is None
 
-    def _take_clears(self) -> list[ClearRequested]:
-        with self._clearing:
-            asked, self._to_clear = self._to_clear or [], []
+    def _take_asked(self) -> list[ClearRequested | MarkRequested]:
+        with self._asking:
+            asked, self._asked = self._asked or [], []
         return asked
 
     def _take_up(self, asked: GoingOn) -> None:
@@ -274,6 +282,8 @@ class Driver:
 
     def _patience(self) -> float:
         """Seconds to wait for news before looking at the clock and the requests."""
+        if self._machine.run.state.is_finished:
+            return 0.0
         if not self._wakes:
             return _REQUEST_PERIOD
         due = (min(self._wakes) - self._at.clock.now()).total_seconds()
@@ -371,8 +381,8 @@ class Driver:
                     self._wakes.add(at)
 
     def _let_go(self) -> None:
-        with self._clearing:
-            self._to_clear = None
+        with self._asking:
+            self._asked = None
         try:
             self._leave()
         finally:  # whoever waits for the run would do so for ever
@@ -386,7 +396,10 @@ class Driver:
         self._attempts.let_go(cancel=self._failure is not None and not self._is_left)
         self._keeper.stop()
         try:
-            if self._failure is None or isinstance(self._failure, Superseded):
+            if self._failure is None:
+                while not self._at.store.release_unless_asked(self._lease):
+                    self._do_as_left()
+            elif isinstance(self._failure, Superseded):
                 self._at.store.release(self._lease)
             elif not self._is_left:  # from what was recorded: the machine may be ahead of that
                 abandon(self._at.store, self._at.artifacts, self._lease, self._at.clock.now(), self._why_it_stopped())
@@ -394,6 +407,15 @@ class Driver:
             _log.warning("The lease of run %s could not be given back: %s", self.run_id, error)
         except Exception:  # noqa: BLE001 - as above, with the traceback of what nobody foresaw
             _log.exception("the lease of run %s could not be given back", self.run_id)
+
+    def _do_as_left(self) -> None:
+        """What others asked for while the run was being left is done as they would do it where nobody drives it: who goes on with it runs it."""
+        now, batch = self._at.clock.now(), Batch()
+        for request in self._at.store.requests(self.run_id):
+            for event in self._news.events_of(request, batch):
+                self._handle([replace(event, waits=True) if isinstance(event, ClearRequested) else event], batch, now)
+        self._record(batch, now)
+        self._watchers.tell()
 
     @property
     def _is_left(self) -> bool:

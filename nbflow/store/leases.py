@@ -94,7 +94,10 @@ class Leases:
 
     def holder(self, run_id: str) -> str:
         with self._database.reading() as connection:
-            return self._holder.run(connection, this=run_id).scalar_one_or_none() or ""
+            return self.holder_in(connection, run_id)
+
+    def holder_in(self, connection: Connection, run_id: str) -> str:
+        return self._holder.run(connection, this=run_id).scalar_one_or_none() or ""
 
     def lapsed(self) -> tuple[RunId, ...]:
         with self._database.reading() as connection:

@@ -201,6 +201,13 @@ class MemoryStore:
                 each.owner, each.expires_at = "", None
                 self._pools.withdraw_all(lease.run_id)
 
+    def release_unless_asked(self, lease: Lease) -> bool:
+        with self.lock:
+            if self.requests(lease.run_id):
+                return False
+            self.release(lease)
+            return True
+
     def holders(self) -> Mapping[RunId, str]:
         with self.lock:
             return {each.record.run_id: each.owner for each in self._runs.values() if each.owner and not each.record.state.is_finished}
@@ -346,6 +353,10 @@ class MemoryStore:
             self._last_request += 1
             each.requests[self._last_request] = replace(kept(request), id=self._last_request)
             return self._last_request
+
+    def ask_holder(self, run_id: str, request: Request) -> bool:
+        with self.lock:
+            return bool(self.holder(run_id)) and bool(self.leave_request(run_id, request))
 
     def requests(self, run_id: str) -> tuple[Request, ...]:
         with self.lock:

@@ -32,7 +32,10 @@ class Requests:
 
     def waiting(self, run_id: str) -> tuple[Request, ...]:
         with self._database.reading() as connection:
-            rows = self._select.run(connection, this=run_id)
+            return self.waiting_in(connection, run_id)
+
+    def waiting_in(self, connection: Connection, run_id: str) -> tuple[Request, ...]:
+        rows = self._select.run(connection, this=run_id)
         return tuple(replace(decode(Request, record), id=id) for id, record in rows)
 
     def done(self, connection: Connection, run_id: str, ids: Sequence[int]) -> None:

@@ -159,6 +159,15 @@ class SqlStore:
             if self._leases.release(connection, lease):
                 self._pools.withdraw_all(connection, lease.run_id)
 
+    def release_unless_asked(self, lease: Lease) -> bool:
+        with self._database.writing() as connection:
+            self._runs.lock(connection, lease.run_id)  # whoever asks does so before this, and is seen, or after it, and sees that
+            if self._requests.waiting_in(connection, lease.run_id):
+                return False
+            if self._leases.release(connection, lease):
+                self._pools.withdraw_all(connection, lease.run_id)
+        return True
+
     def lapsed_runs(self) -> tuple[RunId, ...]:
         return self._leases.lapsed()
 
@@ -285,6 +294,14 @@ class SqlStore:
         with self._database.writing() as connection:
             self._runs.lock(connection, run_id)
             return self._requests.leave(connection, run_id, request)
+
+    def ask_holder(self, run_id: str, request: Request) -> bool:
+        with self._database.writing() as connection:
+            self._runs.lock(connection, run_id)
+            if not self._leases.holder_in(connection, run_id):
+                return False
+            self._requests.leave(connection, run_id, request)
+        return True
 
     def requests(self, run_id: str) -> tuple[Request, ...]:
         return self._requests.waiting(run_id)

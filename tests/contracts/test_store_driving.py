@@ -340,6 +340,15 @@ class TestRequests:
         with pytest.raises(UserError, match='There is no run "run-9"'):
             store.leave_request("run-9", Request(kind="cancel", at=NOW))
 
+    def test_a_driver_is_asked_as_long_as_it_is_there_and_leaves_when_nothing_is_asked_of_it(self, store):
+        lease, clear = driven(store), Request(kind="clear", at=NOW)
+        assert store.ask_holder("run-1", clear)
+        assert not store.release_unless_asked(lease)
+        (left,) = store.requests("run-1")
+        store.commit(lease, [], done_requests=[left.id])
+        assert store.release_unless_asked(lease)
+        assert (store.holder("run-1"), store.ask_holder("run-1", clear), store.requests("run-1")) == ("", False, ())
+
     @DRAWN
     @given(request_drawn=records(Request, id=st.just(0)))
     def test_every_field_comes_back(self, store, request_drawn):

@@ -18,7 +18,7 @@ from nbflow.core.selection import Selection
 from nbflow.core.states import RunState, TaskState
 from nbflow.executors.inline import InlineExecutor
 from nbflow.testing import FakeClock
-from tests.unit.engine.test_driver import ended, fails, flow, task, workspace_of
+from tests.unit.engine.test_driver import ended, fails, flow, next_of, task, workspace_of
 
 A = TaskKey(TaskId("a"))
 
@@ -85,6 +85,65 @@ def test_what_is_marked_while_the_driver_of_an_ended_run_leaves_it_is_marked(tmp
         workspace.mark(handle.run_id, "success", Selection(keys=(A,)))
         assert handle.wait(60)
         assert [record.state for record in workspace.store.task_records(handle.run_id)] == [TaskState.SUCCESS]
+
+
+def elsewhere(workspace: Workspace) -> Workspace:
+    """As another process sees it, which knows none of the drivers here."""
+    rooms = Rooms(store=workspace.store, artifacts=workspace.artifacts, executor=InlineExecutor(fails_to_tell), clock=workspace.clock)
+    return Workspace(workspace.settings, rooms)
+
+
+def fails_to_tell(job: Job, _: object) -> Report:
+    raise AssertionError("nothing runs there")
+
+
+def test_what_another_process_clears_as_the_run_ends_runs_again(tmp_path: Path) -> None:
+    cleared = list[str]()
+
+    class Observer:
+        def changed(self, changes: Sequence[Change]) -> None:
+            run = changes[-1].run
+            if run is not None and run.state.is_finished and not cleared:
+                cleared.append(run.run_id)
+                elsewhere(workspace).clear(run.run_id, Selection(keys=(A,)))
+
+        def said(self, *_: object) -> None:
+            """Only changes matter here."""
+
+    with workspace_of(tmp_path, {"a": next_of(iter([fails, ended]))}) as workspace:
+        handle = workspace.start_run(flow(task("a")), CaptureSet(), observers=[Observer()])
+        assert handle.wait(60)
+        assert cleared == [handle.run_id]
+        assert handle.snapshot().run.state is RunState.SUCCESS
+        assert workspace.store.requests(handle.run_id) == ()
+
+
+@pytest.mark.parametrize(("how", "task_is", "run_is"), [("mark", "success", "success"), ("clear", "pending", "queued")])
+def test_what_another_process_asks_of_a_driver_that_is_leaving_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, task_is: str, run_is: str
+) -> None:
+    gate = threading.Event()
+
+    def body(job: Job) -> Report:
+        assert gate.wait(60)
+        return fails(job)
+
+    with workspace_of(tmp_path, {"a": body}) as workspace:
+        handle = workspace.start_run(flow(task("a")), CaptureSet())
+        other, stop = elsewhere(workspace), handle._keeper.stop
+
+        def leaves() -> None:
+            chosen = Selection(keys=(A,))
+            other.mark(handle.run_id, "success", chosen) if how == "mark" else other.clear(handle.run_id, chosen)
+            stop()
+
+        monkeypatch.setattr(handle._keeper, "stop", leaves)
+        gate.set()
+        assert handle.wait(60)
+        store = workspace.store
+        assert ([record.state for record in store.task_records(handle.run_id)], store.run(handle.run_id).state) == ([task_is], run_is)
+        assert (store.requests(handle.run_id), store.holder(handle.run_id)) == ((), "")
+        assert handle.snapshot().run == store.run(handle.run_id)
 
 
 def test_a_run_that_another_process_goes_on_with_can_be_cancelled_from_where_it_began(tmp_path: Path) -> None:
