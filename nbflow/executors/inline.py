@@ -31,12 +31,18 @@ from nbflow.executors import endings
 #: Seconds an attempt has to obey the KeyboardInterrupt before its thread is given up.
 GRACE: Final = 1.0
 #: Seconds for which it is not interrupted at all while it does what must not be broken off. On a slow machine libraries take that long to load.
-PATIENCE: Final = 20.0
+PATIENCE: Final = 10.0
 #: Seconds between two looks whether it still does.
 LOOK: Final = 0.005
 
 # A thread that was not begun yet has the number of the one that begins it, which would get its interrupt, die of it, and be waited for by the other.
 unbroken(threading.Thread.start)
+
+
+def _raise_in(ident: int, error: type[BaseException] | None) -> None:
+    """None takes back what has not been raised yet."""
+    raised = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), raised)
 
 
 class _Running:
@@ -77,13 +83,12 @@ class _Running:
         patient_until, patience = time.monotonic() + PATIENCE, 0.05
         limit = patient_until + GRACE
         while self._thread.is_alive() and (now := time.monotonic()) < limit:
-            if now < patient_until and not self._may_be_interrupted():
+            if self._interrupt(at_any_cost=now >= patient_until):
+                limit = min(limit, now + GRACE)
+                self._thread.join(patience)
+                patience *= 2
+            else:
                 self._thread.join(LOOK)
-                continue
-            limit = min(limit, now + GRACE)
-            self._interrupt()
-            self._thread.join(patience)
-            patience *= 2
         self._said.put(None)
 
     def _hear(self) -> ExecutorEvent | BaseException | None:
@@ -106,14 +111,23 @@ class _Running:
     def _facts(self) -> endings.Facts:
         return endings.Facts(token=self.job.token, worker="inline", started_at=self._started_at, outputs=self._outputs.ref())
 
-    def _may_be_interrupted(self) -> bool:
-        return may_be_broken_off(sys._current_frames().get(self._thread.ident or 0))  # noqa: SLF001 - there is no other way to see where it stands
-
-    def _interrupt(self) -> None:
-        """KeyboardInterrupt in its thread, unless it is over."""
+    def _interrupt(self, *, at_any_cost: bool) -> bool:
+        """KeyboardInterrupt in its thread, unless it is over. False where it stands in what must not be broken off, unless that does not matter."""
         with self._lock:
-            if not self._is_over and self._thread.ident is not None:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt))
+            ident = self._thread.ident
+            if self._is_over or ident is None:
+                return True
+            if not at_any_cost and not self._may_be_interrupted(ident):
+                return False
+            _raise_in(ident, KeyboardInterrupt)
+            if at_any_cost or self._may_be_interrupted(ident):
+                return True
+            _raise_in(ident, None)  # it went on between the look and the interrupt, which may not have reached it yet
+            return False
+
+    @staticmethod
+    def _may_be_interrupted(ident: int) -> bool:
+        return may_be_broken_off(sys._current_frames().get(ident))  # noqa: SLF001 - there is no other way to see where it stands
 
     def _attempt(self) -> None:
         """In its thread."""
