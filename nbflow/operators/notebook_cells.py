@@ -20,6 +20,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.log import logger as papermill_log
 
 from nbflow.operators.kernels import Kernel
+from nbflow.operators.shell_channel import ShellChannel
 
 #: Seconds between two looks at whether the kernel's process is alive.
 _PULSE: Final = 0.25
@@ -89,7 +90,7 @@ class CellRunner(PapermillNotebookClient):  # type: ignore[misc] # papermill has
     async def connect(self) -> None:
         """Raises CellStopped when the kernel dies first."""
         self.reset_execution_trackers()
-        self.kc = self.km.client()
+        self.kc = self.km.client(shell_channel_class=ShellChannel)
         self.kc.start_channels(stdin=False, hb=False, control=False)
         self._readers = (asyncio.ensure_future(self._read_iopub()), asyncio.ensure_future(self._read_shell()))
         self._death = asyncio.ensure_future(self._watch_process())

@@ -11,9 +11,11 @@ from typing import Any
 import nbformat
 import papermill
 import pytest
+from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
 
 from nbflow.core.errors import RunFailed
+from nbflow.operators.shell_channel import ShellChannel
 from tests.unit.operators_notebook.conftest import Executed, WriteNotebook
 from tests.unit.operators_notebook.hosts import MemoryHost
 
@@ -38,6 +40,13 @@ EVERYTHING = (
 )
 
 
+class Hearing(AsyncKernelManager):
+    """Stock papermill waits for ever, one time in twenty, for a cell whose Output widget it keeps: `ShellChannel` says why."""
+
+    def client(self, **options: Any) -> Any:
+        return super().client(shell_channel_class=ShellChannel, **options)
+
+
 def seen(nb: Any) -> list[Any]:
     """Outputs without what may differ: pieces of one stream are joined, random ids masked."""
     cells = []
@@ -55,7 +64,7 @@ def seen(nb: Any) -> list[Any]:
 def test_the_outputs_are_those_of_stock_papermill(write: WriteNotebook, execute: Execute, tmp_path: Path) -> None:
     path = write(*EVERYTHING)
     with pytest.raises(PapermillExecutionError) as stock_error:
-        papermill.execute_notebook(str(path), str(tmp_path / "stock.ipynb"), progress_bar=False)
+        papermill.execute_notebook(str(path), str(tmp_path / "stock.ipynb"), progress_bar=False, kernel_manager_class=Hearing)
     stock = nbformat.read(tmp_path / "stock.ipynb", as_version=4)
     ours = execute(path)
     assert seen(ours.nb) == seen(stock)
