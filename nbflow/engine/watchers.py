@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections.abc import Callable, Sequence
 
@@ -24,14 +25,18 @@ def _numbered(change: Change, cursor: int) -> Change:
 
 
 class Watchers:
-    """The run as last recorded, those who wait for it to come so far, and its observers. A failing observer is logged and breaks nothing."""
+    """The run as last recorded, those who wait for it to come so far, and its observers. A failing observer is logged and breaks nothing.
+
+    Whoever waits may be interrupted between any two steps, also between the taking of an Event's lock and the `with` that lets go of it; the driver
+    would wait for that lock for ever. So each waits for a word in a queue of its own.
+    """
 
     def __init__(self, snapshot: RunSnapshot, observers: Sequence[RunObserver]) -> None:
         self.snapshot = snapshot
         self._observers = list(observers)
         self._untold: list[Change] = []
         self._reports: list[tuple[TaskKey, int, Report]] = []
-        self._waiting: list[tuple[Callable[[], bool], threading.Event]] = []
+        self._waiting: list[tuple[Callable[[], bool], queue.SimpleQueue[None]]] = []
         self._lock = threading.Lock()
 
     def add(self, observer: RunObserver) -> None:
@@ -83,19 +88,24 @@ class Watchers:
     def look_again(self) -> None:
         """Something that those who wait may be waiting for has come. It is looked at here: nobody is woken in vain, step after step."""
         with self._lock:
-            for come, event in self._waiting:
-                if not event.is_set() and come():
-                    event.set()
+            for come, word in self._waiting:
+                if word.empty() and come():
+                    word.put(None)
 
     def wait(self, come: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until `come()`; False when `timeout` seconds passed first."""
-        mine = (come, threading.Event())
+        word: queue.SimpleQueue[None] = queue.SimpleQueue()
+        mine = (come, word)
         with self._lock:
             if come():
                 return True
             self._waiting.append(mine)
         try:
-            return mine[1].wait(timeout)
+            word.get(timeout=timeout if timeout is None else max(0, timeout))
+        except queue.Empty:
+            return False
+        else:
+            return True
         finally:
             with self._lock:
                 self._waiting.remove(mine)

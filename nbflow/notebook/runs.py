@@ -7,6 +7,8 @@ This is the notebook's only door to `nbflow.app`; everything else here knows `Ru
 from __future__ import annotations
 
 import atexit
+import contextlib
+import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -181,13 +183,18 @@ class HostedRuns:
 
 
 class _Asking:
-    """One request to the host, waiting for its answer in a thread so that the kernel stays awake."""
+    """One request to the host, waiting for its answer in a thread so that the kernel stays awake.
+
+    Whoever waits may be interrupted between any two steps, also between the taking of a Condition's lock and the `with` that lets go of it. So there
+    is none: each wait has a queue of its own, into which the answer's thread puts a word.
+    """
 
     def __init__(self, host: CancellableHost, request: Advance) -> None:
         self._host, self._request = host, request
         self._answer: Advanced | None = None
         self._error: BaseException | None = None
-        self._done = threading.Event()
+        self._is_over = False
+        self._waiting: list[queue.SimpleQueue[None]] = []
         threading.Thread(target=self._ask, name="nbflow-asking", daemon=True).start()
 
     def _ask(self) -> None:
@@ -196,15 +203,25 @@ class _Asking:
         except BaseException as error:  # noqa: BLE001 - raised again by wait(), in the cell that asked
             self._error = error
         finally:
-            self._done.set()
+            self._is_over = True
+            for waiting in tuple(self._waiting):
+                waiting.put(None)
 
     @property
     def run_id(self) -> str:
         return self._answer.run_id if self._answer else ""
 
     def wait(self, timeout: float | None = None) -> bool:
-        done = self._done.wait(timeout)
-        if self._error is not None:
+        mine: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._waiting.append(mine)  # before the look: else the word could come in between
+        try:
+            if not self._is_over:
+                with contextlib.suppress(queue.Empty):
+                    mine.get(timeout=timeout if timeout is None else max(0, timeout))
+        finally:
+            self._waiting.remove(mine)
+        done = self._is_over  # looked at once: what comes after it is told the next time
+        if done and self._error is not None:
             raise self._error
         return done
 

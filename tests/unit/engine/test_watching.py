@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -15,9 +16,12 @@ from nbflow.core.ids import TaskId, TaskKey
 from nbflow.core.job import CaptureSet, Job, Report
 from nbflow.core.records import Change
 from nbflow.core.selection import Selection
+from nbflow.core.snapshot import RunSnapshot
 from nbflow.core.states import RunState, TaskState
+from nbflow.engine.watchers import Watchers
 from nbflow.executors.inline import InlineExecutor
 from nbflow.testing import FakeClock
+from tests.interrupts import interrupted
 from tests.unit.engine.test_driver import ended, fails, flow, next_of, task, workspace_of
 
 A = TaskKey(TaskId("a"))
@@ -178,3 +182,26 @@ def test_a_process_that_slept_longer_than_its_lease_lasts_does_not_end_its_own_r
         gate.set()
         assert handle.wait(60)
         assert handle.snapshot().run.state is RunState.SUCCESS
+
+
+def test_a_driver_that_looks_just_before_whoever_waits_is_interrupted_goes_on() -> None:
+    step, is_interrupted = 0, True
+    while is_interrupted:
+        step += 1
+        watchers, come = Watchers(cast("RunSnapshot", None), ()), threading.Event()
+        driver = threading.Thread(target=watchers.look_again, daemon=True)
+
+        def look(watchers: Watchers = watchers, come: threading.Event = come, driver: threading.Thread = driver) -> None:
+            come.set()
+            driver.start()
+            while driver.is_alive() and not watchers._lock.locked():  # on its way
+                threading.Event().wait(0)
+
+        def wait(watchers: Watchers = watchers, come: threading.Event = come) -> bool:
+            return watchers.wait(come.is_set, 0.001)
+
+        is_interrupted = interrupted(wait, step, just_before=look)
+        if is_interrupted:
+            driver.join()
+        assert not watchers._lock.locked()
+    assert step > 3

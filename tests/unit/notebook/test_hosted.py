@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from nbflow.core.hosting import Advanced, TaskFailure
@@ -11,7 +13,9 @@ from nbflow.core.job import ErrorInfo, ValueRef
 from nbflow.core.model import CellRef
 from nbflow.core.states import RunState
 from nbflow.notebook import extension, hosted
+from nbflow.notebook.runs import HostedRuns
 from nbflow.operators.hosting import HostServer
+from tests.interrupts import interrupted
 from tests.unit.notebook.recording import RecordingChannel
 
 
@@ -109,3 +113,29 @@ def test_the_end_of_the_notebook_runs_the_rest(kernel, host):
 def test_run_of_one_task_as_soon_as_its_cell_is_executed_is_for_people(kernel, host):
     kernel.execute("%%task one --run\nx = 1")
     assert host.requests == []
+
+
+def test_a_wait_that_is_interrupted_between_any_two_steps_keeps_no_later_one_from_its_end():
+    """The cell that was interrupted asks the host to end, and waits for that."""
+    step = 0
+    is_interrupted = True
+    while is_interrupted:
+        step += 1
+        gate = threading.Event()
+        asking = HostedRuns(Gated(gate), None).start(None, None, (), {}, ())
+        is_interrupted = interrupted(lambda asking=asking: asking.wait(0.001), step)
+        gate.set()
+        assert asking.wait(60)
+        assert asking.run_id == "r1"
+    assert step > 3
+
+
+class Gated:
+    """A host that answers when it may."""
+
+    def __init__(self, gate):
+        self.gate = gate
+
+    def advance(self, request):
+        assert self.gate.wait(60)
+        return Advanced(run_id=RunId("r1"), state=RunState.SUCCESS)
