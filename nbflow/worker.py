@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -97,7 +98,9 @@ class ChildLoop:
         for library in (*_FIRST_USED, *preload):
             _import_quietly(library)
         self._sock, self._begun, self._tickets = sock, begun, tickets
-        self._sending = threading.Lock()
+        self._sending = threading.RLock()
+        self._is_sending = False
+        self._frames: deque[bytes] = deque()
         self._pid = os.getpid()
         self._modules = UserModules()
         self._threads = set(threading.enumerate())
@@ -163,11 +166,19 @@ class ChildLoop:
         self._send_frame(pack(message))
 
     def _send_frame(self, frame: bytes) -> None:
-        try:
-            with self._sending:
-                self._sock.sendall(frame)
-        except OSError:
-            os._exit(0)  # the parent is gone: the supervisor ends the rest
+        """After those before it, and whole: what code of the user's says amid the sending of another (a signal came, or the collector) goes after that."""
+        self._frames.append(frame)
+        with self._sending:
+            if self._is_sending:
+                return
+            try:
+                self._is_sending = True
+                while self._frames:
+                    self._sock.sendall(self._frames.popleft())
+            except OSError:
+                os._exit(0)  # the parent is gone: the supervisor ends the rest
+            finally:
+                self._is_sending = False
 
     def _why_spent(self, since: int, peak_bytes: int) -> str:
         """Ends what the job left behind, and says why this child must not be used again ("" when it may).

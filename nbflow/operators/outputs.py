@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
 import time
 from collections import deque
@@ -22,6 +23,14 @@ _HALF: Final = 5 * 1024 * 1024
 #: A stream that goes on in the kept end is cut into pieces of about this many characters, so that old ones can go.
 _PIECE: Final = 256 * 1024
 _INLINE: Final = 64 * 1024
+
+#: Held while something that was printed or shown is taken in. The collector, or a signal, may call code of the user's amid all that, which prints too:
+#: it lets its own thread in again, and is one for every way by which texts come, since whoever held the lock of one might wait for that of another.
+TAKING_IN: Final = threading.RLock()
+
+#: What a ticker hears.
+_PRINTED: Final = True
+_ENDED: Final = False
 
 Output = dict[str, Any]
 
@@ -54,7 +63,7 @@ class Outputs:
         self.mask = mask_of(hidden)
         self._masked = {name: MaskedStream(self.mask) for name in ("stdout", "stderr")} if self.mask else {}
         self._half = half
-        self._lock = threading.RLock()
+        self._lock = TAKING_IN
         self._head: list[_Entry] = []
         self._head_size = 0
         self._tail: deque[_Entry] = deque()
@@ -249,26 +258,33 @@ class _Ticker:
 
     def __init__(self, flush: Callable[[], None]) -> None:
         self._flush = flush
-        self._wake = threading.Event()
-        self._over = threading.Event()
+        #: What happened. No event, whose lock does not let its own thread in again: whoever prints may have come out of the middle of `wake`.
+        self._wakes: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._is_woken = False
         self._thread = threading.Thread(target=self._tick, name="nbflow-outputs", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        self._wake.set()
+        if not self._is_woken:
+            self._is_woken = True
+            self._wakes.put(_PRINTED)
 
     def end(self) -> None:
         """Until the thread has ended."""
-        self._over.set()
-        self._wake.set()
+        self._wakes.put(_ENDED)
         self._thread.join()
 
     def _tick(self) -> None:
-        while self._wake.wait():
-            self._wake.clear()  # before the look at `_over`: cleared after it, the last wake could be lost
-            if self._over.wait(_BATCH):
-                return
+        while self._wakes.get() is _PRINTED and self._goes_on():
+            self._is_woken = False  # before the flush: what is printed after it wakes anew
             self._flush()
+
+    def _goes_on(self) -> bool:
+        """Waits for more that goes along."""
+        try:
+            return self._wakes.get(timeout=_BATCH) is _PRINTED
+        except queue.Empty:
+            return True
 
 
 def _merged(outputs: list[Output]) -> list[Output]:

@@ -20,7 +20,7 @@ from functools import cache
 from typing import Any, Final
 
 from nbflow.core.unbroken import unbroken
-from nbflow.operators.outputs import Outputs
+from nbflow.operators.outputs import TAKING_IN, Outputs
 
 _PIPE_SIZE: Final = 1024 * 1024
 _F_SETPIPE_SZ: Final = 1031  # Linux; `fcntl` names it from Python 3.10 on only where the system does
@@ -42,7 +42,7 @@ class _Descriptor:
         self.number = number
         self._name = name
         self._outputs: Outputs | None = None
-        self._lock = threading.Lock()
+        self._lock = TAKING_IN
         #: Of what the attempt has written here; None until it writes.
         self._decoder: codecs.IncrementalDecoder | None = None
         self._saved = _duplicate(number)

@@ -47,10 +47,9 @@ class StreamText:
     def _append(self, text: str) -> None:
         before, newline, after = text.rpartition("\n")
         if newline:
-            whole = self._line + before + newline
+            whole, self._line = self._line + before + newline, ""  # at once: a finalizer may print between two steps
             self._done.append(whole)
             self._done_size += len(whole)
-            self._line = ""
         self._line += after
         self._column = len(self._line)
 

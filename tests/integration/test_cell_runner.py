@@ -37,6 +37,24 @@ def test_prints_displays_and_the_last_expression_stand_in_order(child):
     assert outputs[3]["data"]["text/plain"] == "'four'"
 
 
+def test_what_a_finalizer_prints_amid_another_print_is_there_too(child):
+    report = child.run("""
+        class Noisy:
+            def __init__(self):
+                self.itself = self  # garbage that only the collector finds, whenever it comes by
+            def __del__(self):
+                print("gone")
+        for number in range(2000):
+            Noisy()
+            print(number)
+        import gc
+        gc.collect()
+    """)
+    text = child.text(report)
+    assert text.replace("gone\n", "") == "".join(f"{number}\n" for number in range(2000))
+    assert "gone" in text
+
+
 def test_the_outputs_are_valid_in_a_notebook(child):
     import nbformat
 

@@ -207,6 +207,25 @@ def test_nothing_survives_when_the_supervisor_is_killed(pool):
     assert [pid for pid in pids if is_running(pid)] == []
 
 
+def test_what_a_signal_handler_says_amid_another_message_comes_after_it(run):
+    source = """
+import signal
+beats = []
+def beat(*_):
+    beats.append(1)
+    print("beat")
+signal.signal(signal.SIGPROF, beat)
+signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)
+while len(beats) < 10:
+    print("x" * 20_000)
+signal.setitimer(signal.ITIMER_PROF, 0)
+"""
+    assert run(source).outcome is Outcome.SUCCESS
+    lines = run.heard.text("t1").splitlines()
+    assert set(lines) == {"x" * 20_000, "beat"}
+    assert lines.count("beat") >= 10
+
+
 def test_nothing_survives_when_the_parent_is_killed():
     program = """
 from nbflow.executors.pool import ChildPool
