@@ -61,6 +61,7 @@ class Opened:
         self._own_executors: dict[str, tuple[Executor, Switchboard]] = {}
         self.clock: Clock = rooms.clock if rooms else SystemClock()
         self._handles: dict[RunId, RunHandle] = {}
+        self._is_closed = False
 
     # --- rooms, opened when first needed ----------------------------------------------------------------------------
 
@@ -168,18 +169,21 @@ class Opened:
 
     def _warm(self) -> None:
         try:
-            _ = self.executor
+            with self._lock:
+                if not self._is_closed:  # before this thread had its turn: a cluster would be started for nobody
+                    _ = self.executor
         except NbflowError:
             return  # whoever really needs the cluster is told then, with the same sentence
 
     def close(self) -> None:
         """Let go of the cluster and the database; runs of this process are abandoned."""
-        for handle in self._handles.values():
+        for handle in list(self._handles.values()):
             if not handle.is_over:
                 handle.abandon(way_on("The process that drove this run ended.", handle.run_id))
                 with contextlib.suppress(NbflowError):
                     handle.wait(10)
         with self._lock:
+            self._is_closed = True
             for executor, _ in self._own_executors.values():
                 executor.close()
             self._own_executors = {}

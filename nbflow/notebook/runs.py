@@ -83,16 +83,20 @@ class LiveHost:
         self._workspace: Any = None
         self._settings: Any = None
         self._lock = threading.Lock()
+        self._is_closed = False
 
     @property
     def workspace(self) -> Any:
         """Raises SetupError when the database is in the way."""
         with self._lock:
-            if self._workspace is None:
-                self._workspace = self._open()
-                # A kernel that ends in order says so to its runs.
-                atexit.register(self.close)
-            return self._workspace
+            return self._opened()
+
+    def _opened(self) -> Any:
+        if self._workspace is None:
+            self._workspace = self._open()
+            # A kernel that ends in order says so to its runs.
+            atexit.register(self.close)
+        return self._workspace
 
     @property
     def task_defaults(self) -> Mapping[str, Any]:
@@ -115,7 +119,11 @@ class LiveHost:
 
     def _warm(self) -> None:
         try:
-            self.workspace.warm()
+            with self._lock:
+                if self._is_closed:  # before this thread had its turn: a home would be opened again that the notebook has left
+                    return
+                workspace = self._opened()
+            workspace.warm()
         except Exception:  # noqa: BLE001 - whatever is wrong is told, as a sentence, to whoever runs the flow
             return
 
@@ -144,7 +152,7 @@ class LiveHost:
     def close(self) -> None:
         """Let go of the cluster and the database."""
         with self._lock:
-            workspace, self._workspace = self._workspace, None
+            workspace, self._workspace, self._is_closed = self._workspace, None, True
         if workspace is not None:
             atexit.unregister(self.close)
             workspace.close()

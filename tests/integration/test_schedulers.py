@@ -65,6 +65,7 @@ def schedulers(workspace: Workspace, count: int) -> Iterator[list[subprocess.Pop
     finally:
         for one in running:
             one.kill()
+        for one in running:  # until what they had started has ended, too
             one.communicate()
 
 
