@@ -92,10 +92,13 @@ class DaskExecutor:
         if not jobs:
             return
         client = self.connection.client()
-        plain = [job for job in jobs if not job.resources] if self._line is not None else []
+        has_line = (
+            self._line is not None
+        )  # looked at once: another thread may just connect anew, and a job would go out twice, or not at all
+        plain = [job for job in jobs if has_line and not job.resources]
         if plain:
             self._send_over_line(client, plain)
-        for group in _alike(job for job in jobs if self._line is None or job.resources):
+        for group in _alike(job for job in jobs if not has_line or job.resources):
             missing = self._missing(group[0].resources)
             self.returns.expect(group)  # a cancel may come from here on
             if missing:
