@@ -127,7 +127,13 @@ class _Running:
 
     @staticmethod
     def _may_be_interrupted(ident: int) -> bool:
-        return may_be_broken_off(sys._current_frames().get(ident))  # noqa: SLF001 - there is no other way to see where it stands
+        try:
+            return may_be_broken_off(sys._current_frames().get(ident))  # noqa: SLF001 - there is no other way to see where it stands
+        except (
+            AttributeError,
+            TypeError,
+        ):  # it goes on meanwhile: what Python 3.11 gives as the code of a frame that was left may be anything
+            return False
 
     def _attempt(self) -> None:
         """In its thread."""
