@@ -171,6 +171,8 @@ class ChildProcess:
                 self._data.sendall(pack(Begin(jobs=tuple(job.data for job in wanted), worker=worker)))
             handed.oom_kills = deaths.oom_kill_count()
             return self._converse(handed, tell, ended)
+        except Exception as error:  # noqa: BLE001 - of whatever it showed, when that is unpickled here
+            return self._given_up(handed, error)
         finally:
             with self._lock:
                 self._handed = None
@@ -278,30 +280,39 @@ class ChildProcess:
         self.spent = self.spent or "it died"
         if last is not None:
             return last
+        report = deaths.of_attempt(handed.current.facts(), self._status, oom_kills=handed.oom_kills, trace=self._last_words)
+        return self._over(handed, report)
+
+    def _given_up(self, handed: Handed, error: Exception) -> tuple[SealedJob, SealedReport | None]:
+        """It said what cannot be read here. It must not live on: what it says next would be taken for the end of another job."""
+        self.spent = "what it said cannot be read"
+        self._bury()
+        why = f"what it showed cannot be read outside its process ({type(error).__name__}: {error}): show a text or a picture of it"
+        return self._over(handed, endings.unusable(handed.current.facts(), why))
+
+    def _over(self, handed: Handed, report: Report) -> tuple[SealedJob, SealedReport | None]:
+        """The child is gone: what it was at has this report, unless it was ended from here; the rest goes to another one."""
         with self._lock:
             attempt, rest = handed.current, handed.take_rest()
             self._handed = None
         handed.give_back(rest)
-        if attempt.ended:
-            return attempt.job, attempt.report
-        report = deaths.of_attempt(attempt.facts(), self._status, oom_kills=handed.oom_kills, trace=self._last_words)
-        return attempt.job, seal_report(report)
+        return attempt.job, attempt.report if attempt.ended else seal_report(report)
 
     # --- limits ----------------------------------------------------------------------------------------------------------
 
-    def _next_look(self, handed: Handed) -> float | None:
-        """Seconds until a limit has to be looked at; None: never."""
+    def _next_look(self, handed: Handed) -> float:
+        """Seconds until a limit has to be looked at. That of a supervisor is one of them: another thread may order the end meanwhile."""
         attempt = handed.current
         if attempt.ended:
             return END_LIMIT
-        looks = [] if attempt.deadline is None else [max(0.0, attempt.deadline - time.monotonic())]
+        looks = [END_LIMIT] if attempt.deadline is None else [END_LIMIT, max(0.0, attempt.deadline - time.monotonic())]
         if attempt.memory_limit is not None:
             looks.append(SAMPLE)
         if attempt.started_at is None:
             looks.append(LOOK)
         if handed.has_left:
             looks.append(max(LOOK, attempt.since + SLOW - time.monotonic()))
-        return min(looks, default=None)
+        return min(looks)
 
     def _hold_to_limits(self, handed: Handed) -> None:
         attempt = handed.current
@@ -373,8 +384,8 @@ class ChildProcess:
         self._process.kill()
         processes.end_all(lambda: {*processes.descendants(self._process.pid), *processes.marked(self.id)} - {self._process.pid})
 
-    def _wait(self, seconds: float | None) -> set[int]:
-        return {fd for fd, _ in self._poll.poll(None if seconds is None else max(0, seconds) * 1000)}
+    def _wait(self, seconds: float) -> set[int]:
+        return {fd for fd, _ in self._poll.poll(max(0, seconds) * 1000)}
 
 
 def _environment(child_id: str) -> dict[str, str]:

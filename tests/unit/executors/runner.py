@@ -44,7 +44,7 @@ def run_job(job: Job, artifacts: ArtifactStore | None, tell: Callable[[ExecutorE
     def say(*words: object) -> None:
         tell(OutputMade(token=job.token, output={"output_type": "stream", "name": "stdout", "text": " ".join(map(str, words)) + "\n"}))
 
-    namespace: dict[str, object] = {"print": say}
+    namespace: dict[str, object] = {"print": say, "tell": tell}
     outcome, error = Outcome.SUCCESS, None
     try:
         exec(job.source, namespace)

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from nbflow.core.job import Outcome, ProcessState, Report
+from nbflow.executors import child as child_module
 from nbflow.executors import pool as pool_module
 from nbflow.executors.pool import ChildPool
 from tests.contracts.executors import Heard
@@ -224,6 +225,40 @@ signal.setitimer(signal.ITIMER_PROF, 0)
     lines = run.heard.text("t1").splitlines()
     assert set(lines) == {"x" * 20_000, "beat"}
     assert lines.count("beat") >= 10
+
+
+def test_a_child_that_says_what_cannot_be_read_is_not_used_again(run):
+    """What it said later was taken for the end of the next job, whose own never came."""
+    source = """
+import os, sys, time, types
+from nbflow.core.job import OutputMade
+print(os.getpid())
+sys.modules["only_here"] = types.ModuleType("only_here")
+sys.modules["only_here"].Shown = Shown = type("Shown", (), {"__module__": "only_here"})
+tell(OutputMade(token="t1", output={"output_type": "display_data", "data": {"x": Shown()}, "metadata": {}}))
+time.sleep(1000)
+"""
+    report = run(source)
+    assert report.error.evalue.startswith(
+        "what it showed cannot be read outside its process (ModuleNotFoundError: No module named 'only_here')"
+    )
+    assert not is_running(int(run.heard.line("t1")))
+    assert run("answer = 'its own'").decision == "its own"
+
+
+def test_a_cancel_ends_an_attempt_whose_supervisor_does_not_answer(pool, monkeypatch):
+    monkeypatch.setattr(child_module, "END_LIMIT", 0.2)
+    heard, reports = Heard(), []
+    thread = threading.Thread(
+        target=lambda: reports.append(run_in(pool, job("import os, time; print(os.getpid()); time.sleep(1000)"), heard))
+    )
+    thread.start()
+    pid = int(heard.line("t"))
+    os.kill(psutil.Process(pid).ppid(), signal.SIGSTOP)
+    pool.cancel(["t"])
+    thread.join()
+    assert reports == [None]
+    assert not is_running(pid)
 
 
 def test_nothing_survives_when_the_parent_is_killed():
