@@ -33,6 +33,9 @@ _log = logging.getLogger(__name__)
 HOME_PATIENCE: Final = 4
 #: Seconds for which the slots and resources of a foreign cluster are believed.
 _SLOTS_AGE: Final = 5.0
+#: What a client raises that another thread gives up for a new one meanwhile: its loop is closed, its scheduler is none. One that is asked without a
+#: limit then never answers.
+_GONE: Final = (OSError, ValueError, RuntimeError, AttributeError)
 
 
 class Connection:
@@ -77,9 +80,10 @@ class Connection:
         if self.facts is not None:
             return self.facts.slots
         age, slots = self._slots
-        if self.current is not None and time.monotonic() - age > _SLOTS_AGE:
-            with contextlib.suppress(OSError, ValueError):
-                slots = sum(self.current.nthreads().values()) or None
+        client = self.current
+        if client is not None and time.monotonic() - age > _SLOTS_AGE:
+            with contextlib.suppress(*_GONE):
+                slots = sum(client.nthreads(callback_timeout=CONNECT_LIMIT).values()) or None
                 self._slots = (time.monotonic(), slots)
         return slots
 
@@ -88,12 +92,13 @@ class Connection:
         if self.facts is not None:
             return Offers(where="the local cluster", workers=(self.facts.offers,))
         age, offers = self._offers
-        if self.current is not None and time.monotonic() - age > _SLOTS_AGE:
-            with contextlib.suppress(OSError, ValueError):
-                workers = self.current.scheduler_info(n_workers=-1)["workers"].values()
+        client = self.current
+        if client is not None and time.monotonic() - age > _SLOTS_AGE:
+            with contextlib.suppress(*_GONE):
+                workers = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=CONNECT_LIMIT)["workers"].values()
                 found = tuple(dict(worker["resources"]) for worker in workers)
                 grows = self._own is not None and self._own.is_adaptive
-                offers = Offers(where=self.current.scheduler.address, workers=found, may_grow=grows) if found else None
+                offers = Offers(where=client.scheduler.address, workers=found, may_grow=grows) if found else None
                 self._offers = (time.monotonic(), offers)
         return offers
 
