@@ -17,6 +17,7 @@ from nbflow.core.resources import Offers
 from nbflow.executors import cluster
 from nbflow.executors.cluster_class import PREFIX, OwnCluster, parse_cluster
 from nbflow.executors.dask_client import (
+    BUSY_LIMIT,
     CONNECT_LIMIT,
     check_cluster,
     close_quietly,
@@ -154,7 +155,7 @@ class Connection:
     def _foreign_client(self, address: str) -> Any:
         client = None
         try:
-            client = open_client(address, self._own.cluster if self._own is not None else None)
+            client = open_client(address, self._own.cluster if self._own is not None else None, busy=BUSY_LIMIT)
             self._prove(client, address)
         except SetupError:
             if client is not None:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +20,10 @@ from nbflow.executors import cluster, proof
 
 #: Seconds a cluster has to answer.
 CONNECT_LIMIT: Final = 5.0
+#: Seconds a cluster has when something listens at its address; a little more than the connection itself may take.
+GREET_LIMIT: Final = CONNECT_LIMIT + 1
+#: Seconds a cluster of somebody else has then: its scheduler may be busy for others.
+BUSY_LIMIT: Final = 30.0
 #: Seconds its workers have to find what this process has written: the first look at a mounted folder or a bucket takes its time.
 PROOF_LIMIT: Final = 30.0
 
@@ -37,20 +43,51 @@ def resolve(spec: str) -> str:
     return spec
 
 
-def open_client(address: str, cluster_object: Any = None) -> Any:
-    """A connected client, through the cluster object when this process has it. Raises SetupError when nothing answers in `CONNECT_LIMIT` seconds."""
+def open_client(address: str, cluster_object: Any = None, *, busy: float = GREET_LIMIT) -> Any:
+    """A connected client, through the cluster object when this process has it.
+
+    Raises SetupError when nothing answers in `CONNECT_LIMIT` seconds, or in `busy` where something listens.
+    """
     import_dask()
     try:
         from distributed import Client, comm  # noqa: PLC0415 - most of a second: only when a cluster is really used
 
-        if not address.startswith(
-            "inproc://"
-        ):  # a client of what is no address would be left half made, and say so at the end of the process
+        if not address.startswith("inproc://"):  # a client of what is no address would be left half made, and say so as the process ends
             comm.get_address_host_port(address)
-        return Client(cluster_object or address, timeout=CONNECT_LIMIT, set_as_default=False, name="nbflow")
+            if cluster_object is None:
+                _greet(address, busy)
+        return Client(cluster_object or address, timeout=busy, set_as_default=False, name="nbflow")
+    except _Silent:
+        raise SetupError(
+            f"The Dask cluster at {address} does not answer within {busy:g} s, though something listens there: "
+            "look whether it hangs, or change `dask` (NBFLOW_DASK)."
+        ) from None
     except (OSError, TimeoutError, ValueError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SetupError(f"The Dask cluster at {address} cannot be reached ({first}): start it, or change `dask` (NBFLOW_DASK).") from None
+
+
+class _Silent(Exception):
+    """Somebody listens, and says nothing."""
+
+
+def _greet(address: str, busy: float) -> None:
+    """Dask's client waits for ever for the greeting of whoever takes its connection: here that has its time.
+
+    Raises OSError when nobody takes it in `CONNECT_LIMIT` seconds, _Silent when nobody greets in `busy`.
+    """
+    from distributed import Security  # noqa: PLC0415 - as above
+    from distributed.comm import connect  # noqa: PLC0415 - as above
+
+    async def greet() -> None:
+        greeting = asyncio.ensure_future(connect(address, timeout=CONNECT_LIMIT, **Security().get_connection_args("client")))
+        if not (await asyncio.wait({greeting}, timeout=busy))[0]:
+            greeting.cancel()
+            raise _Silent
+        greeting.result().abort()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="nbflow-greeting") as thread:  # a kernel has a loop here already
+        thread.submit(asyncio.run, greet()).result()
 
 
 def import_dask() -> None:
