@@ -6,13 +6,20 @@ Where attempts are threads of a process that lives on, they are ended by an exce
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import CodeType, FrameType
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_marked: set[CodeType] = set()
+
+class Place(NamedTuple):
+    """Where a function is written, and its name."""
+
+    file: str
+    function: str
+
+
+_marked: set[Place] = set()
 #: The steps between which a lock is taken, or not any more, while no `with` or `finally` answers for it.
 _TAKING = frozenset({"__enter__", "__exit__", "acquire", "release", "_acquireLock", "_releaseLock", "_acquire_restore", "_release_save"})
 #: Where Python holds the locks of modules, and has half of one loaded. Some libraries cannot be loaded twice.
@@ -21,18 +28,12 @@ _IMPORTING = "<frozen importlib"
 
 def unbroken(function: F) -> F:
     """Mark it. Of a generator this holds while it runs, not while it waits at its `yield`."""
-    _marked.add(function.__code__)
+    _marked.add(Place(function.__code__.co_filename, function.__code__.co_name))
     return function
 
 
-def may_be_broken_off(frame: FrameType | None) -> bool:
-    """Whether an interrupt does no harm to a thread that stands here; the frame is its innermost one."""
-    if frame is None:
-        return True
-    if frame.f_code.co_name in _TAKING:
+def may_be_broken_off(stack: Sequence[Place]) -> bool:
+    """Whether an interrupt does no harm to a thread that stands here: the function it is in, the one that called it, and so on."""
+    if stack and stack[0].function in _TAKING:
         return False
-    while frame is not None:
-        if frame.f_code in _marked or frame.f_code.co_filename.startswith(_IMPORTING):
-            return False
-        frame = frame.f_back
-    return True
+    return not any(place in _marked or place.file.startswith(_IMPORTING) for place in stack)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import queue
-import sys
 import threading
 import time
 from collections import deque
@@ -27,6 +26,7 @@ from nbflow.core.protocols import RunJob
 from nbflow.core.resources import Offers
 from nbflow.core.unbroken import may_be_broken_off, unbroken
 from nbflow.executors import endings
+from nbflow.executors.standing import standing
 
 #: Seconds an attempt has to obey the KeyboardInterrupt before its thread is given up.
 GRACE: Final = 1.0
@@ -117,22 +117,12 @@ class _Running:
             ident = self._thread.ident
             if self._is_over or ident is None:
                 return True
-            if not at_any_cost and not self._may_be_interrupted(ident):
+            if not at_any_cost and not may_be_broken_off(standing(ident)):
                 return False
             _raise_in(ident, KeyboardInterrupt)
-            if at_any_cost or self._may_be_interrupted(ident):
+            if at_any_cost or may_be_broken_off(standing(ident)):
                 return True
             _raise_in(ident, None)  # it went on between the look and the interrupt, which may not have reached it yet
-            return False
-
-    @staticmethod
-    def _may_be_interrupted(ident: int) -> bool:
-        try:
-            return may_be_broken_off(sys._current_frames().get(ident))  # noqa: SLF001 - there is no other way to see where it stands
-        except (
-            AttributeError,
-            TypeError,
-        ):  # it goes on meanwhile: what Python 3.11 gives as the code of a frame that was left may be anything
             return False
 
     def _attempt(self) -> None:

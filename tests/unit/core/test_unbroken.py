@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import importlib
 import sys
-import threading
+import traceback
 from contextlib import contextmanager
 from types import SimpleNamespace
 
-from nbflow.core.unbroken import may_be_broken_off, unbroken
+from nbflow.core.unbroken import Place, may_be_broken_off, unbroken
 
 
 def here() -> bool:
-    return may_be_broken_off(sys._getframe(1))
+    return may_be_broken_off([Place(frame.f_code.co_filename, frame.f_code.co_name) for frame, _ in traceback.walk_stack(sys._getframe(1))])
 
 
 def test_a_marked_function_is_not_broken_off_nor_what_it_calls():
@@ -79,20 +79,3 @@ def test_between_the_taking_of_a_lock_and_its_with_nothing_is_broken_off():
     lock.acquire()
     lock.release()
     assert found == [False] * 4
-
-
-def test_a_thread_that_waits_for_another_may_be_broken_off():
-    waited_for, standing = threading.Event(), []
-    thread = threading.Thread(target=waited_for.wait)
-    thread.start()
-    while not standing:
-        frame = sys._current_frames()[thread.ident]
-        standing = [frame] if frame.f_code is threading.Condition.wait.__code__ else []
-        del frame
-    assert may_be_broken_off(standing.pop())
-    waited_for.set()
-    thread.join()
-
-
-def test_a_thread_that_is_over_stands_nowhere():
-    assert may_be_broken_off(None)
