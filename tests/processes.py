@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 
@@ -15,6 +16,13 @@ def is_running(pid: int) -> bool:
         return process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD} and process.memory_info().vms > 0
     except psutil.NoSuchProcess:
         return False
+
+
+def command(process: psutil.Process) -> str:
+    """Empty for one that has ended; a zombie is one, too."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def still_running(pids: Iterable[int], seconds: float = 120) -> list[int]:

@@ -34,7 +34,7 @@ from nbflow.executors.dask_client import resolve
 from nbflow.executors.dask_executor import DaskExecutor
 from nbflow.store.artifacts import open_artifacts
 from tests.contracts.executors import Bench
-from tests.processes import is_running
+from tests.processes import command, is_running
 from tests.unit.executors.runner import NAME
 
 FOREVER = "import os, time; print(os.getpid()); time.sleep(1000)"
@@ -60,12 +60,6 @@ def dask_worker(home: Path) -> psutil.Process:
     """The worker process below the nanny."""
     cluster = psutil.Process(read_facts(home).pid)
     return next(child for child in cluster.children() if "spawn_main" in command(child))
-
-
-def command(process: psutil.Process) -> str:
-    with contextlib.suppress(psutil.NoSuchProcess):  # one that was killed just now
-        return " ".join(process.cmdline())
-    return ""
 
 
 def test_a_killed_child_is_a_lost_attempt_and_the_next_one_runs(bench):

@@ -27,6 +27,7 @@ from nbflow.app import Workspace
 from nbflow.app.deploying import deploy
 from nbflow.deploy.__main__ import text_of
 from nbflow.settings import Settings
+from tests.processes import command
 
 
 def until(is_so: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120) -> None:
@@ -57,9 +58,7 @@ def answers(url: str) -> bytes:
 
 
 def is_jupyter(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error):  # a kernel that has ended meanwhile
-        return "jupyterlab" in " ".join(process.cmdline())
-    return False
+    return "jupyterlab" in command(process)
 
 
 def test_a_scheduled_notebook_runs_beside_jupyterlab_and_an_interrupt_ends_all(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from nbflow.core.errors import SetupError
 from nbflow.operators import kernels, notebook_execution
 from nbflow.operators.kernels import KernelPool
 from nbflow.operators.notebook_host import HostedRun, NotebookInfo
+from tests.processes import command
 from tests.unit.operators_notebook.conftest import WriteNotebook
 
 
@@ -44,7 +45,7 @@ class RefusingHost:
         self.found: list[psutil.Process] = []
 
     def begin(self, info: NotebookInfo, stop: Callable[[str], None]) -> HostedRun:
-        self.found = [one for one in psutil.Process().children() if any(str(self.folder) in word for word in one.cmdline())]
+        self.found = [one for one in psutil.Process().children() if str(self.folder) in command(one)]
         raise SetupError("The database is away.")
 
 
