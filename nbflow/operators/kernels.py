@@ -48,7 +48,6 @@ _PATIENCE: Final = 5.0
 _GLANCE: Final = 0.01
 #: A socket's path may not be longer on some systems (macOS: 104 bytes).
 _LONGEST_FOLDER: Final = 80
-_ENDING: Final = "This process is ending: no kernel is started any more."
 #: Opens every secret: plain cells must not find it.
 _KEY: Final = "NBFLOW_SECRET_KEY"
 
@@ -108,7 +107,6 @@ class KernelPool:
         self._starting: list[asyncio.Task[Kernel]] = []  # started or being started; touched by the pool's loop only
         self._retiring: set[asyncio.Task[None]] = set()
         self._obtaining: set[asyncio.Task[Any]] = set()
-        self._used: set[Kernel] = set()  # handed out, and not given back
         self._taken = 0
         self._loads = True
         self._closed = False
@@ -139,11 +137,10 @@ class KernelPool:
         try:
             yield kernel
         finally:
-            with contextlib.suppress(SetupError):  # this process is ending, and so has the kernel
-                self._submit(self._retire_later(kernel))
+            self._submit(self._retire_later(kernel))
 
     def close(self) -> None:
-        """End every kernel: those given back may run their exit handlers, for a while; those in use or being started may not. May be called twice."""
+        """Shut down every kernel: used ones may run their exit handlers, for a while. May be called twice."""
         with self._lock:
             loop, self._closed = self._loop, True
         if loop is None:
@@ -159,7 +156,7 @@ class KernelPool:
         with self._lock:
             if self._closed:
                 work.close()
-                raise SetupError(_ENDING)
+                raise SetupError("This process is ending: no kernel is started any more.")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="nbflow-kernels", daemon=True).start()
@@ -172,17 +169,11 @@ class KernelPool:
         assert task is not None
         self._obtaining.add(task)
         task.add_done_callback(self._obtaining.discard)
-        try:
-            kernel = await self._warm_one(name)
-            if self._taken > 1:
-                self._refill()
-            if kernel is None:
-                kernel = await _start(name, spec, cwd, start_timeout, launched=launched)
-        except asyncio.CancelledError:
-            if self._closed:
-                raise SetupError(_ENDING) from None
-            raise
-        self._used.add(kernel)
+        kernel = await self._warm_one(name)
+        if self._taken > 1:
+            self._refill()
+        if kernel is None:
+            kernel = await _start(name, spec, cwd, start_timeout, launched=launched)
         return kernel
 
     async def _warm_one(self, name: str) -> Kernel | None:
@@ -197,9 +188,6 @@ class KernelPool:
                 kernel = await asyncio.shield(task)
             except SetupError:
                 continue  # the same error comes again from a fresh start, if it is still true
-            except asyncio.CancelledError:
-                self._starting.append(task)  # for the next one
-                raise
             if kernel.fits(name):
                 return kernel
             await self._retire_later(kernel)
@@ -214,28 +202,20 @@ class KernelPool:
         await asyncio.gather(*self._starting)
 
     async def _retire_later(self, kernel: Kernel) -> None:
-        self._used.discard(kernel)
         task = asyncio.ensure_future(_shut_down(kernel, now=kernel.is_stuck))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
     async def _end(self) -> None:
-        """Nothing here waits for a kernel to start, nor longer than `_PATIENCE` for one to end by itself."""
-        for task in self._obtaining:
-            task.cancel()
-        await asyncio.gather(*self._obtaining, return_exceptions=True)  # one that waited for a warm one has put it back
         starting, self._starting = self._starting, []
         for task in starting:
-            task.cancel()
+            if not task.done():
+                task.cancel()
         found = await asyncio.gather(*starting, return_exceptions=True)
-        await asyncio.gather(
-            *(_shut_down(kernel, now=True) for kernel in found if isinstance(kernel, Kernel)), *(_kill(kernel) for kernel in self._used)
-        )
-        if self._retiring:
-            await asyncio.wait(self._retiring, timeout=_PATIENCE)
-        for retiring in self._retiring:
-            retiring.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await asyncio.gather(*(_shut_down(kernel, now=True) for kernel in found if isinstance(kernel, Kernel)))
+        left = {*self._retiring, *self._obtaining}  # nobody waits any more for one that is being obtained: it is on its way out
+        if left:
+            await asyncio.wait(left, timeout=_PATIENCE)
 
 
 @lru_cache(maxsize=1)
@@ -340,14 +320,6 @@ async def _shut_down(kernel: Kernel, *, now: bool) -> None:
         _log.exception("kernel %s did not shut down in order", kernel.name)
     finally:
         await _discard(kernel.manager, kernel.folder)
-
-
-async def _kill(kernel: Kernel) -> None:
-    """One that is in use: its process alone ends here, since another thread has its sockets."""
-    with contextlib.suppress(OSError):  # it is gone
-        if kernel.manager.provisioner is not None:
-            await kernel.manager.provisioner.kill()
-    shutil.rmtree(kernel.folder, ignore_errors=True)
 
 
 async def _discard(manager: AsyncKernelManager, folder: Path) -> None:

@@ -4,14 +4,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import queue
-import signal
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -77,87 +72,6 @@ def test_closing_ends_used_and_warm_kernels_and_their_folders(pool: KernelPool) 
     assert not folder.exists()
     with pytest.raises(SetupError, match="This process is ending"):
         taken(pool)
-
-
-class NeverAnswers:
-    """Kernels start, and do not answer; their processes are told to a test."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.pids: queue.SimpleQueue[int] = queue.SimpleQueue()
-        monkeypatch.setattr(kernels, "_wait_until_it_answers", self.wait)
-
-    async def wait(self, manager: Any, *, preload: bool) -> dict[str, Any]:
-        self.pids.put(manager.provisioner.process.pid)
-        await asyncio.Event().wait()
-        return {}
-
-
-@pytest.fixture
-def never(monkeypatch: pytest.MonkeyPatch) -> NeverAnswers:
-    return NeverAnswers(monkeypatch)
-
-
-def has_ended(pid: int) -> bool:
-    """Within a minute; nobody else waits for a child of this process."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        with contextlib.suppress(ChildProcessError):
-            if os.waitpid(pid, os.WNOHANG) == (0, 0):
-                time.sleep(0.01)
-                continue
-        return not is_running(pid)
-    return False
-
-
-def test_closing_ends_a_kernel_that_is_in_use(pool: KernelPool) -> None:
-    async def use() -> int:
-        async with pool.take("python3", "/") as kernel:
-            await asyncio.to_thread(pool.close)
-            assert not kernel.folder.exists()
-            return int(kernel.manager.provisioner.process.pid)  # type: ignore[union-attr]
-
-    assert has_ended(asyncio.run(use()))
-
-
-def test_closing_does_not_wait_for_a_kernel_that_is_being_obtained_and_ends_it(pool: KernelPool, never: NeverAnswers) -> None:
-    with ThreadPoolExecutor(1) as others:
-        taking = others.submit(taken, pool)
-        pid = never.pids.get(timeout=60)
-        pool.close()
-        with pytest.raises(SetupError, match="This process is ending"):
-            taking.result(60)
-    assert has_ended(pid)
-
-
-def test_a_warm_kernel_that_somebody_waited_for_and_gave_up_is_for_the_next_one(pool: KernelPool, never: NeverAnswers) -> None:
-    warming = pool.warm()
-    pid = never.pids.get(timeout=60)
-
-    async def give_up() -> None:
-        taking = asyncio.ensure_future(pool.take("python3", "/").__aenter__())
-        while pool._starting:  # noqa: ASYNC110 - until it is waited for
-            await asyncio.sleep(0.01)
-        taking.cancel()
-        await asyncio.wait({taking})
-
-    asyncio.run(give_up())
-    pool.close()
-    assert has_ended(pid)
-    assert warming.cancelled()
-
-
-def test_closing_ends_a_kernel_that_does_not_end_by_itself(pool: KernelPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "_PATIENCE", 0.05)
-
-    async def use() -> int:
-        async with pool.take("python3", "/") as kernel:
-            pid = int(kernel.manager.provisioner.process.pid)  # type: ignore[union-attr]
-            os.kill(pid, signal.SIGSTOP)
-            return pid
-
-    pid = asyncio.run(use())
-    pool.close()
-    assert has_ended(pid)
 
 
 def test_a_warm_kernel_that_died_is_not_handed_out(pool: KernelPool) -> None:
