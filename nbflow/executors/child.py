@@ -22,7 +22,7 @@ from nbflow.core.ids import Token
 from nbflow.core.job import ExecutorEvent, OutputMade, Report
 from nbflow.executors import deaths, endings, processes
 from nbflow.executors.begun import Begun, new_page
-from nbflow.executors.frames import Begin, Done, FileStamp, FrameReader, Ready, Said, pack
+from nbflow.executors.frames import Begin, Done, FileStamp, FrameReader, Ready, Said, Unreadable, pack
 from nbflow.executors.handed import Attempt, Ended, GiveBack, Handed
 from nbflow.executors.sealed import Place, SealedJob, SealedReport, seal_report
 from nbflow.executors.supervisor import END, STATUS
@@ -171,7 +171,7 @@ class ChildProcess:
                 self._data.sendall(pack(Begin(jobs=tuple(job.data for job in wanted), worker=worker)))
             handed.oom_kills = deaths.oom_kill_count()
             return self._converse(handed, tell, ended)
-        except Exception as error:  # noqa: BLE001 - of whatever it showed, when that is unpickled here
+        except Unreadable as error:
             return self._given_up(handed, error)
         finally:
             with self._lock:
@@ -283,11 +283,11 @@ class ChildProcess:
         report = deaths.of_attempt(handed.current.facts(), self._status, oom_kills=handed.oom_kills, trace=self._last_words)
         return self._over(handed, report)
 
-    def _given_up(self, handed: Handed, error: Exception) -> tuple[SealedJob, SealedReport | None]:
+    def _given_up(self, handed: Handed, error: Unreadable) -> tuple[SealedJob, SealedReport | None]:
         """It said what cannot be read here. It must not live on: what it says next would be taken for the end of another job."""
         self.spent = "what it said cannot be read"
         self._bury()
-        why = f"what it showed cannot be read outside its process ({type(error).__name__}: {error}): show a text or a picture of it"
+        why = f"what it showed cannot be read outside its process ({error}): show a text or a picture of it"
         return self._over(handed, endings.unusable(handed.current.facts(), why))
 
     def _over(self, handed: Handed, report: Report) -> tuple[SealedJob, SealedReport | None]:

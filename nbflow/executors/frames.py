@@ -58,10 +58,21 @@ class Done(NamedTuple):
     heavy: tuple[str, ...] = ()
 
 
+class Unreadable(Exception):
+    """A message that cannot be unpickled here: the class of something in it is known in the other process only, or raises when it is made anew."""
+
+
 def pack(message: Any) -> bytes:
     """One frame. Raises whatever pickle raises."""
     body = pickle.dumps(message, protocol=5)
     return _HEAD.pack(len(body)) + body
+
+
+def _unpack(body: bytes) -> Any:
+    try:
+        return pickle.loads(body)  # noqa: S301 - both ends are nbflow on this machine, joined by a socketpair
+    except Exception as error:  # constructors of user classes run here
+        raise Unreadable(f"{type(error).__name__}: {error}") from error
 
 
 class FrameReader:
@@ -73,7 +84,10 @@ class FrameReader:
         self.ended = False
 
     def read(self) -> Iterator[Any]:
-        """Receive once (blocks when nothing is there) and yield every complete message. Sets `ended` when the other side is gone."""
+        """Receive once (blocks when nothing is there) and yield every complete message. Sets `ended` when the other side is gone.
+
+        Raises Unreadable.
+        """
         try:
             data = self._sock.recv(_CHUNK)
         except OSError:
@@ -89,7 +103,7 @@ class FrameReader:
                 return
             body = bytes(self._buffer[_HEAD.size : end])
             del self._buffer[:end]
-            yield pickle.loads(body)  # noqa: S301 - both ends are nbflow on this machine, joined by a socketpair
+            yield _unpack(body)
 
     def next(self) -> Any | None:
         """The next message, waiting for it; None when the other side is gone."""
